@@ -1,0 +1,50 @@
+"""Frozen dataclasses from TOML: types are pydantic's work, the cure in the message is ours."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from segcode.errors import ConfigError, nearest
+
+T = TypeVar("T")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises ConfigError if it is missing or does not parse."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist: give the path of a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def parse(kind: type[T], tables: dict[str, Any], where: str) -> T:
+    """Build a dataclass, and those inside it, from nested tables.
+
+    Raises:
+        ConfigError: for an unknown key, naming the nearest known one, and for a value of the wrong type; `where`
+            says which file the tables came from.
+    """
+    _refuse_unknown_keys(kind, tables, where)
+    try:
+        return TypeAdapter(kind).validate_python(tables)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{where}: {key} is {first['input']!r}: {first['msg']}") from None
+
+
+def _refuse_unknown_keys(kind: Any, tables: dict[str, Any], where: str) -> None:
+    known = [f.name for f in fields(kind)]
+    types = get_type_hints(kind)
+    for key, value in tables.items():
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key '{key}': {nearest(key, known)}")
+        if is_dataclass(types[key]) and isinstance(value, dict):
+            _refuse_unknown_keys(types[key], value, f"{where} [{key}]")

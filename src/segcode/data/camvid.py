@@ -1,0 +1,126 @@
+"""CamVid (Brostow, Fauqueur and Cipolla 2009) with the usual 11 classes."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from segcode.classes import CAMVID, Colour
+from segcode.data.files import images_in, read_colour_labels, read_index_labels
+from segcode.data.pairs import Pair, PairedFiles, require_images, require_pairs
+from segcode.errors import ConfigError, DataError, nearest
+from segcode.tensors import IGNORE
+
+SPLITS: Final = ("train", "val", "test")
+
+ORIGINAL_COLOURS: Final[dict[str, Colour]] = {
+    "Animal": (64, 128, 64),
+    "Archway": (192, 0, 128),
+    "Bicyclist": (0, 128, 192),
+    "Bridge": (0, 128, 64),
+    "Building": (128, 0, 0),
+    "Car": (64, 0, 128),
+    "CartLuggagePram": (64, 0, 192),
+    "Child": (192, 128, 64),
+    "Column_Pole": (192, 192, 128),
+    "Fence": (64, 64, 128),
+    "LaneMkgsDriv": (128, 0, 192),
+    "LaneMkgsNonDriv": (192, 0, 64),
+    "Misc_Text": (128, 128, 64),
+    "MotorcycleScooter": (192, 0, 192),
+    "OtherMoving": (128, 64, 64),
+    "ParkingBlock": (64, 192, 128),
+    "Pedestrian": (64, 64, 0),
+    "Road": (128, 64, 128),
+    "RoadShoulder": (128, 128, 192),
+    "SUVPickupTruck": (64, 128, 192),
+    "Sidewalk": (0, 0, 192),
+    "SignSymbol": (192, 128, 128),
+    "Sky": (128, 128, 128),
+    "TrafficCone": (0, 0, 64),
+    "TrafficLight": (0, 64, 64),
+    "Train": (192, 64, 128),
+    "Tree": (128, 128, 0),
+    "Truck_Bus": (192, 128, 192),
+    "Tunnel": (64, 0, 64),
+    "VegetationMisc": (192, 192, 0),
+    "Void": (0, 0, 0),
+    "Wall": (64, 192, 0),
+}
+"""The 32 classes of the original labels, from the `label_colors.txt` that comes with them."""
+
+MERGED: Final[dict[str, tuple[str, ...]]] = {
+    "sky": ("Sky",),
+    "building": ("Building", "Archway", "Bridge", "Tunnel", "Wall"),
+    "pole": ("Column_Pole", "TrafficCone"),
+    "road": ("Road", "LaneMkgsDriv", "LaneMkgsNonDriv"),
+    "sidewalk": ("Sidewalk", "ParkingBlock", "RoadShoulder"),
+    "tree": ("Tree", "VegetationMisc"),
+    "sign": ("SignSymbol", "Misc_Text", "TrafficLight"),
+    "fence": ("Fence",),
+    "car": ("Car", "OtherMoving", "SUVPickupTruck", "Train", "Truck_Bus"),
+    "pedestrian": ("Pedestrian", "Animal", "CartLuggagePram", "Child"),
+    "bicyclist": ("Bicyclist", "MotorcycleScooter"),
+}
+"""Which original classes make up each of the 11, after SegNet (Badrinarayanan et al. 2017) as MathWorks' example
+"Semantic Segmentation Using Deep Learning" (`camvidPixelLabelIDs`) lists it; only "Void" is left out."""
+
+_SEGNET_IDS: Final = {index: index for index in range(len(CAMVID))} | {len(CAMVID): IGNORE, IGNORE: IGNORE}
+_ORIGINAL_IDS: Final = {ORIGINAL_COLOURS["Void"]: IGNORE} | {
+    ORIGINAL_COLOURS[original]: CAMVID.index(name) for name, originals in MERGED.items() for original in originals
+}
+
+
+def open_camvid(root: Path, split: str) -> PairedFiles:
+    """CamVid in whichever of its two forms lies in `root`; samples are called as the image files ("0001TP_006690").
+
+    - SegNet's: `train/`, `val/`, `test/` with labels of ids 0..11 in `trainannot/` and so on; 11 is void.
+    - The original: `701_StillsRaw_full/NAME.png` and `LabeledApproved_full/NAME_L.png` in 32 colours. The split
+      "all" is all of it; "train", "val" and "test" are what `train.txt` and so on in `root` list, a name a line.
+
+    Raises:
+        ConfigError: if there is no such split.
+        DataError: if `root` has neither form, or a list names an image that is not there.
+    """
+    if (root / "701_StillsRaw_full").is_dir():
+        return _open_original(root, split)
+    if any((root / name).is_dir() for name in SPLITS):
+        return _open_segnet(root, split)
+    raise DataError(
+        f"{root} is not CamVid: it should have train/ and trainannot/ (SegNet's form), "
+        "or 701_StillsRaw_full/ and LabeledApproved_full/ (the original)"
+    )
+
+
+def _open_segnet(root: Path, split: str) -> PairedFiles:
+    there = [name for name in SPLITS if (root / name).is_dir()]
+    if split not in there:
+        raise ConfigError(f"{root} has no split '{split}': {nearest(split, there)}")
+    annotations = root / f"{split}annot"
+    pairs = [Pair(image.stem, image, annotations / f"{image.stem}.png") for image in images_in(root / split)]
+    require_images(images_in(annotations), pairs)
+    return PairedFiles(CAMVID, require_pairs(pairs, root / split), partial(read_index_labels, train_ids=_SEGNET_IDS))
+
+
+def _open_original(root: Path, split: str) -> PairedFiles:
+    annotations = root / "LabeledApproved_full"
+    images = images_in(root / "701_StillsRaw_full")
+    pairs = {image.stem: Pair(image.stem, image, annotations / f"{image.stem}_L.png") for image in images}
+    names = _split_names(root, split, list(pairs))
+    chosen = require_pairs([pairs[name] for name in names], root)
+    return PairedFiles(CAMVID, chosen, partial(read_colour_labels, train_ids=_ORIGINAL_IDS))
+
+
+def _split_names(root: Path, split: str, known: list[str]) -> list[str]:
+    if split == "all":
+        return known
+    if split not in SPLITS:
+        raise ConfigError(f"CamVid has no split '{split}': {nearest(split, (*SPLITS, 'all'))}")
+    listing = root / f"{split}.txt"
+    if not listing.is_file():
+        raise ConfigError(f"{listing} is missing: list the images of '{split}' in it, a name a line, or use 'all'")
+    names = [Path(line.strip()).stem for line in listing.read_text().splitlines() if line.strip()]
+    if unknown := [name for name in names if name not in known]:
+        raise DataError(f"{listing} names '{unknown[0]}', which is no image: {nearest(unknown[0], known)}")
+    return names

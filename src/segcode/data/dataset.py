@@ -1,0 +1,70 @@
+"""A source's labelled images at one size, as PyTorch's data loaders take them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import torch
+from jaxtyping import UInt8
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from segcode.data.resize import resize_image, resize_labels
+from segcode.data.sample import Source
+from segcode.errors import DataError
+
+
+class Item(NamedTuple):
+    """One labelled image; data loaders batch it into an `Item` of stacked tensors.
+
+    Attributes:
+        image: RGB, 0..255. In bytes, since these cross from process to process; divide by 255 on the device.
+        labels: class indices 0..M-1, IGNORE where unknown.
+        position: which sample of the source it is.
+    """
+
+    image: UInt8[Tensor, "*B 3 H W"]
+    labels: UInt8[Tensor, "*B H W"]
+    position: int | Tensor
+
+
+class LabelledImages(Dataset[Item]):
+    """The labelled images of a source, resized to (height, width).
+
+    Args:
+        source: every sample of it must have labels.
+        height: in pixels.
+        width: in pixels.
+        preload: read all of it now and keep it: H * W * 4 bytes a sample, and no reading afterwards.
+
+    Raises:
+        DataError: when a sample is read that has no labels, or a damaged file.
+    """
+
+    def __init__(self, source: Source, height: int, width: int, preload: bool = False) -> None:
+        self.source = source
+        self.height = height
+        self.width = width
+        self._kept = self._read_all() if preload else None
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Item:
+        return self._kept[index] if self._kept else self._read(index)
+
+    def _read(self, index: int) -> Item:
+        sample = self.source[index]
+        if sample.labels is None:
+            raise DataError(f"'{sample.name}' has no labels: choose a split that is labelled")
+        image = resize_image(sample.image, self.height, self.width)
+        labels = resize_labels(sample.labels, self.height, self.width)
+        return Item(torch.from_numpy(image).permute(2, 0, 1).contiguous(), torch.from_numpy(labels), index)
+
+    def _read_all(self) -> list[Item]:
+        with ThreadPoolExecutor() as threads:
+            items = threads.map(self._read, range(len(self)))
+            return list(track(items, "Reading images", len(self), console=Console(stderr=True), transient=True))

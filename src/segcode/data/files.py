@@ -1,0 +1,143 @@
+"""Images and label images as arrays, and the images that a command line names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
+
+from segcode.classes import Colour
+from segcode.errors import DataError
+from segcode.tensors import Image, LabelImage
+
+IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
+"""The files of a folder that count as images."""
+
+_UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, Pillow.DecompressionBombError)
+"""What Pillow raises for damaged files, depending on where the damage is."""
+
+
+def read_image(path: Path) -> Image:
+    """An image file as RGB (H, W, 3), turned upright where a camera noted its orientation; no alpha.
+
+    Raises:
+        DataError: if the file is missing, damaged, no image, or has more than 8 bits a channel.
+    """
+    picture = _load(path)
+    if picture.mode.startswith(("I", "F")):
+        raise DataError(f"{path} has more than 8 bits a channel (mode {picture.mode}): save it as 8-bit RGB")
+    return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+
+
+def read_index_labels(path: Path, train_ids: Mapping[int, int]) -> LabelImage:
+    """A single-channel 8-bit label file as train ids (H, W), void = IGNORE.
+
+    Args:
+        path: greyscale or palette; the palette's colours do not matter.
+        train_ids: the train id, or IGNORE, of every id that the file may have.
+
+    Raises:
+        DataError: if the file is unreadable, has other channels, or has an id that is not in `train_ids`.
+    """
+    picture = _load(path)
+    if picture.mode not in ("L", "P"):
+        raise DataError(
+            f"{path} has pixels of mode {picture.mode}: labels are class ids in one channel of 8 bits, "
+            "so save it as greyscale (L) or palette (P) PNG"
+        )
+    return _translate(np.asarray(picture), train_ids, path)
+
+
+def read_colour_labels(path: Path, train_ids: Mapping[Colour, int]) -> LabelImage:
+    """A label file that is painted in the classes' colours as train ids (H, W), void = IGNORE.
+
+    Raises:
+        DataError: if the file is unreadable, or has a colour that is not in `train_ids`.
+    """
+    red, green, blue = np.moveaxis(read_image(path).astype(np.int64), -1, 0)
+    packed = red << 16 | green << 8 | blue
+    present, index = np.unique(packed, return_inverse=True)
+    colours = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in present]
+    if unknown := [c for c in colours if c not in train_ids]:
+        raise DataError(
+            f"{path} has {len(unknown)} colours of no class, first {unknown[0]}: "
+            "labels must not be scaled smoothly or saved as JPEG; take the original file"
+        )
+    return np.array([train_ids[c] for c in colours], np.uint8)[index].reshape(packed.shape)
+
+
+def find_images(arguments: Iterable[str | Path]) -> list[Path]:
+    """The image files that a command line names, each once, in natural order (frame 2 before frame 10).
+
+    Args:
+        arguments: files, folders (the images directly in them), and patterns such as "run/**/*.png".
+
+    Raises:
+        DataError: if an argument leads to no image.
+    """
+    return natural_order({path for argument in arguments for path in _images_of(Path(argument))})
+
+
+def natural_order(paths: Iterable[Path]) -> list[Path]:
+    """Paths sorted with the numbers in their names taken as numbers."""
+    return sorted(paths, key=_natural_key)
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The image files directly in a folder in natural order; none if there is no such folder."""
+    return natural_order(_only_images(folder.iterdir())) if folder.is_dir() else []
+
+
+def _load(path: Path) -> Pillow.Image:
+    if not path.is_file():
+        raise DataError(f"{path} is missing: check the path, or unpack the data set again")
+    try:
+        with Pillow.open(path) as picture:
+            picture.load()
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path} is not an image that can be read: save it as PNG or JPEG") from error
+    except _UNREADABLE as error:
+        raise DataError(f"{path} is damaged ({error}): copy or download it again") from error
+    return picture
+
+
+def _translate(ids: LabelImage, train_ids: Mapping[int, int], path: Path) -> LabelImage:
+    known = np.zeros(256, bool)
+    table = np.zeros(256, np.uint8)
+    known[list(train_ids)] = True
+    table[list(train_ids)] = list(train_ids.values())
+    if not known[ids].all():
+        unknown = ids[~known[ids]]
+        raise DataError(
+            f"{path} has id {unknown[0]} at {len(unknown)} pixels in {len(np.unique(unknown))} unknown ids: "
+            f"known are {', '.join(map(str, sorted(train_ids)))}"
+        )
+    translated: LabelImage = table[ids]
+    return translated
+
+
+def _natural_key(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"([0-9]+)", str(path))
+    return [(int(part), part) if part.isdigit() else (-1, part) for part in parts]
+
+
+def _images_of(argument: Path) -> list[Path]:
+    if argument.is_file():
+        return [argument]
+    if argument.is_dir():
+        found, reason = images_in(argument), "has no images in it"
+    else:
+        pattern = argument.relative_to(argument.anchor)
+        found, reason = _only_images(Path(argument.anchor).glob(str(pattern))), "is no file, folder or matching pattern"
+    if not found:
+        raise DataError(f"{argument} {reason}: give image files ({', '.join(sorted(IMAGE_SUFFIXES))}) or their folder")
+    return found
+
+
+def _only_images(paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]

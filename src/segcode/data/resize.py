@@ -1,0 +1,18 @@
+"""The one policy of resizing: images lose detail but gain no jagged edges; labels stay class ids."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image as Pillow
+
+from segcode.tensors import Image, LabelImage
+
+
+def resize_image(image: Image, height: int, width: int) -> Image:
+    """RGB (H, W, 3) to (height, width, 3), bilinear and antialiased: every source pixel counts when it shrinks."""
+    return np.array(Pillow.fromarray(image).resize((width, height), Pillow.Resampling.BILINEAR))
+
+
+def resize_labels(labels: LabelImage, height: int, width: int) -> LabelImage:
+    """Labels (H, W) to (height, width): each takes the class at its pixel's centre, so no new ids arise."""
+    return np.array(Pillow.fromarray(labels).resize((width, height), Pillow.Resampling.NEAREST))

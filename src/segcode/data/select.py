@@ -1,0 +1,75 @@
+"""Some of a source's samples, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from segcode.classes import ClassSet
+from segcode.data.sample import Sample, Source
+from segcode.errors import ConfigError, nearest
+
+
+class Subset:
+    """The named samples of a source, in the order given; itself a `Source`.
+
+    Raises:
+        ConfigError: if a name is not in the source, or there are no names.
+    """
+
+    def __init__(self, source: Source, names: Sequence[str]) -> None:
+        places = {name: place for place, name in enumerate(source.names)}
+        if unknown := [name for name in names if name not in places]:
+            raise ConfigError(f"no sample is called '{unknown[0]}': {nearest(unknown[0], places)}")
+        if not names:
+            raise ConfigError("no samples are left: choose more names, or leave out fewer")
+        self._source = source
+        self._places = [places[name] for name in names]
+        self._names = tuple(names)
+
+    @property
+    def classes(self) -> ClassSet:
+        return self._source.classes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._source[self._places[index]]
+
+
+def select(source: Source, only: Collection[str] = (), leave_out: Collection[str] = ()) -> Source:
+    """The samples that `only` names (all if it is empty) without those that `leave_out` names, in the source's order.
+
+    Args:
+        source: where from.
+        only: whole names, or beginnings of names such as a sequence's "0001TP_".
+        leave_out: likewise.
+
+    Raises:
+        ConfigError: if a name or beginning fits no sample, or no sample is left.
+    """
+    if not only and not leave_out:
+        return source
+    kept = _named(source, only) if only else set(source.names)
+    kept -= _named(source, leave_out)
+    return Subset(source, [name for name in source.names if name in kept])
+
+
+def _named(source: Source, patterns: Collection[str]) -> set[str]:
+    return {name for pattern in patterns for name in _matches(source.names, pattern)}
+
+
+def _matches(names: Collection[str], pattern: str) -> list[str]:
+    if pattern in names:  # else "street_1" would also choose "street_10"
+        return [pattern]
+    if matching := [name for name in names if name.startswith(pattern)]:
+        return matching
+    raise ConfigError(f"no sample is called '{pattern}' or begins so: {_hint(pattern, names)}")
+
+
+def _hint(pattern: str, names: Collection[str]) -> str:
+    return ""

@@ -1,0 +1,50 @@
+"""The sources of images that ship with segcode, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from segcode.data.camvid import open_camvid
+from segcode.data.cityscapes import open_cityscapes
+from segcode.data.folder import open_folder
+from segcode.data.sample import Source
+from segcode.errors import ConfigError, nearest
+
+Kind = Literal["camvid", "cityscapes", "folder", "streets"]
+
+STREETS: Final = {"train": (0, 2000), "val": (1, 100), "test": (2, 100)}
+"""Seed and number of the synthetic streets in each split; other seeds give other streets."""
+
+
+def open_source(kind: Kind, root: Path | None, split: str, height: int, width: int) -> Source:
+    """The samples of one split.
+
+    Args:
+        kind: which data set; each has its own function, which describes its files.
+        root: its folder; None for "streets", which are drawn and not read.
+        split: "train", "val", "test" or what the data set has.
+        height: of drawn images, in pixels; images from files come in the size of the file.
+        width: likewise.
+
+    Raises:
+        ConfigError: if there is no such kind or split, or `root` is not given where one is needed.
+        DataError: if `root` does not hold the data set.
+    """
+    if kind == "streets":
+        return _open_streets(split, height, width)
+    if kind not in get_args(Kind):
+        raise ConfigError(f"no data set is called '{kind}': {nearest(kind, get_args(Kind))}")
+    if root is None:
+        raise ConfigError(f"'{kind}' is read from files: give the folder that it lies in as its root")
+    opener = {"camvid": open_camvid, "cityscapes": open_cityscapes, "folder": open_folder}[kind]
+    return opener(Path(root), split)
+
+
+def _open_streets(split: str, height: int, width: int) -> Source:
+    from segcode.data.street import Streets
+
+    if split not in STREETS:
+        raise ConfigError(f"the streets have no split '{split}': {nearest(split, STREETS)}")
+    seed, count = STREETS[split]
+    return Streets(count=count, seed=seed, height=height, width=width)

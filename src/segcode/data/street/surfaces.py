@@ -1,0 +1,192 @@
+"""A scene as a list of flat surfaces, and which of them each pixel of a camera sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+from numpy import ndarray
+
+from segcode.data.street.sprites import Sprite
+from segcode.geometry import Camera, Pose
+
+Vector = tuple[float, float, float]
+Colour = tuple[float, float, float]
+
+SKY_DEPTH: Final = 1000.0
+"""Depth of the sky in metres: further than anything else, and finite, so that it can be warped."""
+
+_NEAR = 0.05
+"""Surfaces are cut off so close to the camera, in metres."""
+
+
+class Material(IntEnum):
+    """How a surface is painted; a shader each."""
+
+    SKY = 0
+    PAINT = 1
+    GROUND = 2
+    FACADE = 3
+    LEAVES = 4
+    BOARDS = 5
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The parallelogram origin + s side + t rise for s and t in 0..1, in metres of the world: x right, y down, z ahead.
+
+    Attributes:
+        label: train id of its class.
+        palette: its colours, RGB in 0..1 as displayed; what each is for, the material's shader says.
+        pattern: numbers of its material: the record that the material's shader reads.
+        sprite: its outline and parts; None for the whole parallelogram.
+        repeat: how often the sprite stands side by side.
+        phase: shifts its texture, so that two surfaces of one material differ.
+    """
+
+    origin: Vector
+    side: Vector
+    rise: Vector
+    label: int
+    material: Material
+    palette: tuple[Colour, ...]
+    pattern: tuple[float, ...] = ()
+    sprite: Sprite | None = field(default=None, repr=False)
+    repeat: float = 1
+    phase: float = 0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a camera sees: for each pixel the inverse depth, the surface's number, and the part of its sprite.
+
+    Attributes:
+        planes: for each surface the rows of its homography: (s/z, t/z, 1/z) = planes @ ray.
+        ray_x, ray_y: the pixels' rays ((x - centre_x) / focal_x, (y - centre_y) / focal_y, 1).
+    """
+
+    inverse_depth: Float32[ndarray, "H W"]
+    surface: Int32[ndarray, "H W"]
+    part: UInt8[ndarray, "H W"]
+    planes: Float32[ndarray, "n 3 3"]
+    ray_x: Float32[ndarray, W]
+    ray_y: Float32[ndarray, H]
+
+
+def _cross(a: ndarray, b: ndarray) -> ndarray:
+    # np.cross costs more than the few products that it makes
+    return np.stack(
+        [
+            a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1],
+            a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2],
+            a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0],
+        ],
+        axis=-1,
+    )
+
+
+class Projection:
+    """Surfaces as one camera sees them: their homographies, and the boxes of the image that hold them.
+
+    A pixel with ray r sees the point z r = o + s side + t rise, so (s/z, t/z, 1/z) is the inverse of the matrix
+    [side rise o] times r: three numbers that are affine in the pixel, which makes drawing cheap.
+    """
+
+    def __init__(self, surfaces: Sequence[Surface], camera: Camera, pose: Pose, height: int, width: int) -> None:
+        edges = np.array([(s.origin, s.side, s.rise) for s in surfaces]).reshape(-1, 3, 3)
+        edges[:, 0] -= pose.position
+        # sums in a fixed order, where BLAS would choose its own on each machine
+        edges = sum(edges[:, :, k, None] * pose.rotation[k] for k in range(3))
+        origin, side, rise = np.moveaxis(edges, 1, 0)
+        inverse = np.stack([_cross(rise, origin), _cross(origin, side), _cross(side, rise)], axis=1)
+        volume = np.sum(side * inverse[:, 0], axis=-1)
+        edge_on = np.abs(volume) < 1e-9
+        inverse /= np.where(edge_on, 1.0, volume)[:, None, None]
+        self.planes = inverse.astype(np.float32)
+        self.boxes = _boxes(origin, side, rise, camera, height, width)
+        self.boxes[edge_on] = 0
+
+
+def _boxes(origin: ndarray, side: ndarray, rise: ndarray, camera: Camera, height: int, width: int) -> ndarray:
+    """For each surface (top, bottom, left, right) of the pixels that can show it, cut off at the near plane."""
+    corners = np.stack([origin, origin + side, origin + side + rise, origin + rise], axis=1)
+    following = np.roll(corners, -1, axis=1)
+    ahead = corners[..., 2] >= _NEAR
+    crosses = ahead != np.roll(ahead, -1, axis=1)
+    step = following - corners
+    share = (_NEAR - corners[..., 2]) / np.where(crosses, step[..., 2], 1.0)
+    points = np.concatenate([corners, corners + share[..., None] * step], axis=1)
+    valid = np.concatenate([ahead, crosses], axis=1)
+    pixels = camera.project(np.where(valid[..., None], points, 1.0))
+    low = np.where(valid[..., None], pixels, np.inf).min(axis=1)
+    high = np.where(valid[..., None], pixels, -np.inf).max(axis=1)
+    size = [width, height]
+    low = np.ceil(np.clip(low, 0, size)).astype(np.intp)
+    high = np.floor(np.clip(high, -1, np.subtract(size, 1))).astype(np.intp) + 1
+    return np.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], axis=1)
+
+
+def rays(camera: Camera, height: int, width: int) -> tuple[Float32[ndarray, W], Float32[ndarray, H]]:
+    """Right and down of the pixels' rays for one metre ahead, for the columns and for the rows."""
+    x = (np.arange(width) - camera.centre_x) / camera.focal_x
+    y = (np.arange(height) - camera.centre_y) / camera.focal_y
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def draw(surfaces: Sequence[Surface], camera: Camera, pose: Pose, height: int, width: int) -> Frame:
+    """Find for each pixel the nearest surface; surface 0 is the sky and needs no place."""
+    projection = Projection(surfaces, camera, pose, height, width)
+    ray_x, ray_y = rays(camera, height, width)
+    inverse_depth = np.full((height, width), 1 / SKY_DEPTH, np.float32)
+    number = np.zeros((height, width), np.int32)
+    part = np.zeros((height, width), np.uint8)
+    planes, boxes = projection.planes.tolist(), projection.boxes.tolist()
+    for k in range(1, len(surfaces)):
+        top, bottom, left, right = boxes[k]
+        if top >= bottom or left >= right:
+            continue
+        box = np.s_[top:bottom, left:right]
+        seen = locate(planes[k], ray_x[left:right], ray_y[top:bottom])
+        hit = seen.inside & (seen.inverse > inverse_depth[box])
+        sprite = surfaces[k].sprite
+        if sprite is not None:
+            parts = _sprite_parts(sprite, surfaces[k].repeat, seen, hit)
+            hit = parts > 0
+            np.copyto(part[box], parts - 1, where=hit)
+        else:
+            np.copyto(part[box], 0, where=hit)
+        np.copyto(inverse_depth[box], seen.inverse, where=hit)
+        np.copyto(number[box], k, where=hit)
+    return Frame(inverse_depth, number, part, projection.planes, ray_x, ray_y)
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the rays of a box of pixels meet a plane: s/z, t/z and 1/z, and whether within the parallelogram."""
+
+    s: Float32[ndarray, "h w"]
+    t: Float32[ndarray, "h w"]
+    inverse: Float32[ndarray, "h w"]
+    inside: ndarray
+
+
+def locate(plane: list[list[float]], ray_x: Float32[ndarray, w], ray_y: Float32[ndarray, h]) -> Located:
+    """Apply a surface's homography to a box of pixels."""
+    s, t, inverse = (a * ray_x + (b * ray_y + c)[:, None] for a, b, c in plane)
+    # where the plane is behind the camera 1/z is negative, and no s fits between 0 and it
+    return Located(s, t, inverse, (s >= 0) & (s <= inverse) & (t >= 0) & (t <= inverse))
+
+
+def _sprite_parts(sprite: Sprite, repeat: float, seen: Located, hit: ndarray) -> UInt8[ndarray, "h w"]:
+    """The sprite's part at each pixel that is hit; 0 elsewhere."""
+    height, width = sprite.shape
+    depth = 1 / seen.inverse[hit]
+    columns = (seen.s[hit] * depth * (repeat * width)).astype(np.intp) % width
+    rows = height - 1 - np.minimum((seen.t[hit] * depth * height).astype(np.intp), height - 1)
+    parts = np.zeros(hit.shape, np.uint8)
+    parts[hit] = sprite[rows, columns]
+    return parts

@@ -1,0 +1,97 @@
+"""Eq. 2 to 5: what the network is trained on, every sum written as a mean over the known pixels.
+
+The paper adds up over the pixels of a training image and weighs the KL term with W_k = 8. We take means, so the
+weight is divided by a number of pixels; with one fixed number, `PAPER_PIXELS`, the balance of the two terms is the same
+at every resolution.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from segcode.model.label_encoder import CodeDistribution
+from segcode.model.segcode import Reconstruction
+from segcode.tensors import IGNORE, Labels, Logits, Uncertainty
+
+PAPER_PIXELS = 256 * 512
+"""The paper does not tell its training resolution; 256 x 512 is a usual one for Cityscapes."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the loss.
+
+    Args:
+        kl_weight: W_k of Eq. 5, for sums over `PAPER_PIXELS` pixels.
+        kl_warmup: share of the training, 0..1, over which W_k grows from 0, so that the code does not collapse.
+        samples: T of Eq. 4.
+        zero_code: weight of the plain cross-entropy of zero code; the paper has none.
+    """
+
+    kl_weight: float = 8.0
+    kl_warmup: float = 0.25
+    samples: int = 4
+    zero_code: float = 0.0
+
+
+class LossParts(NamedTuple):
+    """The loss and its terms, for the log: total = segmentation + zero_code * zero + weight * kl."""
+
+    total: Tensor
+    segmentation: Tensor
+    zero: Tensor
+    kl: Tensor
+
+
+def kl_divergence(code: CodeDistribution) -> Float[Tensor, ""]:
+    """Eq. 2 as printed: sum over the code of s - log s - 1 + mu^2, s the variance; mean over the batch.
+
+    This is twice KL(N(mu, s) to N(0, I)) in nats: the paper leaves out the factor 1/2, and its W_k = 8 fits that.
+    """
+    mean, log_variance = code.mean.float(), code.log_variance.float()
+    return (log_variance.exp() - log_variance - 1 + mean.square()).sum(1).mean()
+
+
+def attenuated_cross_entropy(
+    logits: Logits, uncertainty: Uncertainty, labels: Labels, samples: int
+) -> Float[Tensor, ""]:
+    """Eq. 3 and 4, the negative of what is printed: -log 1/T sum_t softmax(S' + b eps_t)[label], mean over known pixels.
+
+    The noise eps_t is drawn for each class, pixel and sample. For b = 0 this is the cross-entropy. Void pixels count
+    nowhere; a batch of void alone has loss 0. Computed in float32 whatever the precision of the arguments.
+    """
+    logits, uncertainty = logits.float(), uncertainty.float()
+    known = labels != IGNORE
+    target = labels.long().masked_fill(~known, 0)[:, None]
+    log_probability = torch.stack(
+        [_log_probability(logits + uncertainty * torch.randn_like(logits), target) for _ in range(samples)]
+    )
+    likelihood = torch.logsumexp(log_probability, dim=0) - math.log(samples)
+    return -(likelihood * known).sum() / known.sum().clamp(min=1)
+
+
+def _log_probability(logits: Logits, target: Tensor) -> Tensor:
+    """log softmax of the target class alone, (B, H, W)."""
+    return logits.gather(1, target).squeeze(1) - torch.logsumexp(logits, dim=1)
+
+
+def cross_entropy(logits: Logits, labels: Labels) -> Float[Tensor, ""]:
+    """Mean cross-entropy over the known pixels, 0 where there are none."""
+    known = (labels != IGNORE).sum().clamp(min=1)
+    return functional.cross_entropy(logits.float(), labels.long(), ignore_index=IGNORE, reduction="sum") / known
+
+
+def segcode_loss(output: Reconstruction, labels: Labels, config: LossConfig, progress: float) -> LossParts:
+    """Eq. 5 at a point of the training, `progress` in 0..1."""
+    segmentation = attenuated_cross_entropy(output.logits, output.uncertainty, labels, config.samples)
+    zero = cross_entropy(output.zero, labels)
+    kl = kl_divergence(output.code)
+    weight = config.kl_weight / PAPER_PIXELS * min(1.0, progress / max(config.kl_warmup, 1e-9))
+    return LossParts(segmentation + config.zero_code * zero + weight * kl, segmentation, zero, kl)

@@ -1,0 +1,77 @@
+"""A trained model as a folder: model.safetensors, config.json and README.md (its card); no pickle.
+
+The layout is that of a Hugging Face model repository.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from segcode.classes import ClassSet
+from segcode.config import parse
+from segcode.errors import CheckpointError, ConfigError
+from segcode.model.config import ModelConfig
+from segcode.model.segcode import SegCode
+
+_WEIGHTS, _CONFIG, _CARD = "model.safetensors", "config.json", "README.md"
+
+
+class Trained(NamedTuple):
+    """A model in evaluation mode, and the classes that its indices mean."""
+
+    model: SegCode
+    classes: ClassSet
+
+
+def save_model(folder: Path, model: SegCode, classes: ClassSet, card: str) -> None:
+    """Write weights (half precision where they are floats), configuration and card.
+
+    The folder appears whole or not at all; one that stood there is replaced.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
+    unfinished.mkdir()
+    try:
+        weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+        save_file({k: v.cpu().contiguous() for k, v in weights.items()}, unfinished / _WEIGHTS)
+        config = {"model": asdict(model.config), "classes": asdict(classes)}
+        (unfinished / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (unfinished / _CARD).write_text(card, encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def load_model(folder: Path) -> Trained:
+    """Read a folder that `save_model` wrote.
+
+    Raises:
+        CheckpointError: naming the file that is missing, damaged, or of another architecture.
+    """
+    for name in (_CONFIG, _WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} has no {name}: give the folder that `segcode train` wrote under `model/`")
+    try:
+        tables = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        config = parse(ModelConfig, tables["model"], f"{folder / _CONFIG} [model]")
+        classes = parse(ClassSet, tables["classes"], f"{folder / _CONFIG} [classes]")
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, ConfigError) as error:
+        raise CheckpointError(f"{folder / _CONFIG} is damaged ({error}): copy or export the model again") from None
+    model = SegCode(config)
+    try:
+        weights = load_file(folder / _WEIGHTS)
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{folder / _WEIGHTS} does not fit its config.json ({reason}): export it again") from None
+    return Trained(model.eval(), classes)

@@ -1,0 +1,57 @@
+"""The shape of a model: everything that its weights depend on, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from segcode.errors import ConfigError
+
+STRIDES = (16, 8, 4, 2, 1)
+"""The strides of the feature pyramid, coarse to fine."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture of `SegCode`.
+
+    Args:
+        classes: M, the number of classes; training takes it from the data set.
+        size: rows and columns of the training images; other images are scaled to as many pixels.
+        width: channels at full resolution; they double at every halving of the resolution.
+        code_size: N, the length of the code.
+        code_channels: R, channels of the decoder's code path.
+        code_stride: stride at which the code path ends. 2 is the paper's decoder, one layer a resolution; at 8 the
+            path stays coarse and only the last layer, a product with full-resolution features, makes it sharp.
+        code_grid: rows and columns of the grid that the code is laid out on, whatever the image size.
+        conditioning: "product" gives the decoder x * g(f) beside x and f; "concatenation" only x and f, which
+            makes the Jacobian the same for every image (an ablation).
+
+    Raises:
+        ConfigError: for a value that makes no network.
+    """
+
+    classes: int = 11
+    size: tuple[int, int] = (144, 192)
+    width: int = 16
+    code_size: int = 128
+    code_channels: int = 32
+    code_stride: Literal[2, 4, 8, 16] = 8
+    code_grid: tuple[int, int] = (6, 8)
+    conditioning: Literal["product", "concatenation"] = "product"
+
+    def __post_init__(self) -> None:
+        for name in ("width", "code_size", "code_channels"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}: give a whole number of at least 1")
+        for name in ("size", "code_grid"):
+            if min(getattr(self, name)) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}: give rows and columns of at least 1")
+        if self.classes < 2:
+            raise ConfigError(f"classes is {self.classes}: a segmentation needs at least 2")
+        if self.code_stride not in STRIDES[:-1]:
+            raise ConfigError(f"code_stride is {self.code_stride}: choose 2 (the paper), 4, 8 or 16 (coarse)")
+
+    def channels(self, stride: int) -> int:
+        """Feature channels at a stride."""
+        return self.width * stride

@@ -1,0 +1,87 @@
+"""Image to feature pyramid: the U-Net of Fig. 2, top."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segcode.model.config import STRIDES, ModelConfig
+from segcode.tensors import ImageBatch
+
+Pyramid: TypeAlias = dict[int, Tensor]
+"""Features by stride: {16: (B, 16w, H/16, W/16), ..., 1: (B, w, H, W)}; odd sides round up."""
+
+_MEAN = (0.41, 0.42, 0.43)  # close to street scenes of every data set that we read
+_DEVIATION = (0.29, 0.30, 0.30)
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """3 x 3 convolution, batch norm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def resize_like(x: Tensor, reference: Tensor) -> Tensor:
+    """Bilinear resampling to the height and width of `reference`."""
+    if x.shape[-2:] == reference.shape[-2:]:
+        return x
+    return functional.interpolate(x, reference.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class DilatedBottleneck(nn.Module):
+    """Residual 3 x 3 convolutions of growing dilation at stride 16, in place of further down-sampling (Sect. 2.1)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(convolution(channels, channels, dilation=d) for d in (1, 2, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = x + layer(x)
+        return x
+
+
+class Features(nn.Module):
+    """U-Net with stride-2 convolutions down to x16, skip connections and bilinear up-sampling."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.channels
+        coarser = list(reversed(STRIDES[:-1]))  # 2, 4, 8, 16
+        finer = STRIDES[1:]  # 8, 4, 2, 1
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("deviation", torch.tensor(_DEVIATION).view(1, 3, 1, 1))
+        self.stem = convolution(3, width(1))
+        self.down = nn.ModuleList(
+            nn.Sequential(convolution(width(s // 2), width(s), stride=2), convolution(width(s), width(s)))
+            for s in coarser
+        )
+        self.bottleneck = DilatedBottleneck(width(16))
+        self.up = nn.ModuleList(
+            nn.Sequential(convolution(width(2 * s) + width(s), width(s)), convolution(width(s), width(s)))
+            for s in finer
+        )
+
+    def forward(self, image: ImageBatch) -> Pyramid:
+        """Features of an image batch in 0..1, at every stride, each with the context of the whole image."""
+        x = self.stem((image - self.mean) / self.deviation)
+        skips = [x]
+        for down in self.down:
+            x = down(x)
+            skips.append(x)
+        x = self.bottleneck(skips.pop())
+        pyramid = {16: x}
+        for stride, up in zip(STRIDES[1:], self.up, strict=True):
+            skip = skips.pop()
+            x = up(torch.cat([resize_like(x, skip), skip], dim=1))
+            pyramid[stride] = x
+        return pyramid

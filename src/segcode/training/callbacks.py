@@ -1,0 +1,81 @@
+"""What a training tells while it runs: a line and a picture for each epoch, and a warning if the code dies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from rich.console import Console
+from torch import Tensor
+
+from segcode.classes import ClassSet
+from segcode.export.picture import heat, stacked, write_picture
+from segcode.training.data import TrainingData
+from segcode.training.module import TrainingModule
+
+COLLAPSED = 0.002
+"""An encoder's code that is not better than zero code by this accuracy carries nothing."""
+
+
+class EpochReport(Callback):
+    """One line an epoch: loss, zero code, encoder's code, KL; a warning where the code has collapsed."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    @rank_zero_only
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        zero, encoded = metrics["val/zero_accuracy"], metrics["val/encoded_accuracy"]
+        self.console.print(
+            f"epoch {trainer.current_epoch + 1:3d} of {trainer.max_epochs}   "
+            f"loss {metrics['train/total']:.3f}   val: zero code {100 * zero:.2f} %   "
+            f"encoder's code {100 * encoded:.2f} %   mean IoU {100 * metrics['val/zero_mean_iou']:.1f} %   "
+            f"KL {metrics['val/kl']:.1f}"
+        )
+        late = trainer.current_epoch + 1 > 0.3 * (trainer.max_epochs or 1)
+        if late and encoded - zero < COLLAPSED:
+            rank_zero_warn(
+                f"the code says nothing: {100 * encoded:.2f} % with the encoder's code, {100 * zero:.2f} % without. "
+                "Lower loss.kl_weight or raise loss.kl_warmup."
+            )
+
+
+class Panels(Callback):
+    """After each epoch, a few validation images as rows: image, truth, encoder's code, zero code, uncertainty."""
+
+    def __init__(self, folder: Path, classes: ClassSet, count: int = 4) -> None:
+        self.folder = folder
+        self.classes = classes
+        self.count = count
+
+    @rank_zero_only
+    @torch.no_grad()
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if trainer.sanity_checking or not (isinstance(data, TrainingData) and isinstance(pl_module, TrainingModule)):
+            return
+        step = max(1, len(data.validation) // self.count)
+        items = [data.validation[i] for i in range(0, len(data.validation), step)][: self.count]
+        image = torch.stack([item.image for item in items]).to(pl_module.device)
+        labels = torch.stack([item.labels for item in items]).to(pl_module.device)
+        output = pl_module.model(image.float() / 255, labels)
+        rows = [
+            [
+                image[i].permute(1, 2, 0).cpu().numpy(),
+                self._colours(labels[i]),
+                self._colours(output.logits[i].argmax(0)),
+                self._colours(output.zero[i].argmax(0)),
+                heat(output.uncertainty[i, 0].float().cpu().numpy()),
+            ]
+            for i in range(len(items))
+        ]
+        write_picture(self.folder / f"epoch_{trainer.current_epoch + 1:03d}.png", stacked(rows))
+
+    def _colours(self, labels: Tensor) -> np.ndarray:
+        return self.classes.colourise(labels.cpu().numpy().astype(np.uint8))

@@ -1,0 +1,50 @@
+"""Batches for Lightning, in an order that is a function of seed and epoch alone."""
+
+from __future__ import annotations
+
+import lightning
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
+
+from segcode.data.dataset import Item, LabelledImages
+from segcode.data.sample import Source
+from segcode.training.experiment import Experiment
+
+
+class TrainingData(lightning.LightningDataModule):
+    """Training and validation images of an experiment at the size of its model."""
+
+    def __init__(self, experiment: Experiment, train: Source, validation: Source) -> None:
+        super().__init__()
+        self.experiment = experiment
+        height, width = experiment.model.size
+        self.train = LabelledImages(train, height, width, experiment.data.preload)
+        self.validation = LabelledImages(validation, height, width, experiment.data.preload)
+
+    def train_dataloader(self) -> DataLoader[Item]:
+        return self._loader(self.train, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Item]:
+        return self._loader(self.validation, shuffle=False)
+
+    def _loader(self, images: LabelledImages, shuffle: bool) -> DataLoader[Item]:
+        assert self.trainer is not None
+        # Used with one process too: its order follows from the seed and the epoch, so a resumed run sees the same.
+        sampler = DistributedSampler(
+            images,
+            self.trainer.world_size,
+            self.trainer.global_rank,
+            shuffle=shuffle,
+            seed=self.experiment.seed,
+            drop_last=shuffle,
+        )
+        workers = 0 if self.experiment.data.preload else self.experiment.data.workers
+        return DataLoader(
+            images,
+            min(self.experiment.batch, len(sampler)),
+            sampler=sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self.trainer.accelerator.__class__.__name__ == "CUDAAccelerator",
+            drop_last=shuffle,
+        )

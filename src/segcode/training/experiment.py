@@ -1,0 +1,95 @@
+"""One training as a document: a TOML file that holds only what differs from these defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from segcode.config import parse, read_toml
+from segcode.data.augment import AugmentConfig
+from segcode.errors import ConfigError
+from segcode.loss import LossConfig
+from segcode.model.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to train on.
+
+    Args:
+        kind: camvid, cityscapes, folder or streets.
+        root: folder of the data set; streets need none. The command line can set it.
+        train: the split to train on.
+        validation: the split that each epoch is measured on.
+        leave_out: prefixes of sample names that are not trained on (whole sequences, for instance).
+        preload: keep all images in memory at the training size; for small sets reading then costs nothing.
+        workers: processes that read, where nothing is preloaded.
+    """
+
+    kind: Literal["camvid", "cityscapes", "folder", "streets"] = "streets"
+    root: Path | None = None
+    train: str = "train"
+    validation: str = "val"
+    leave_out: tuple[str, ...] = ()
+    preload: bool = True
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """Adam, as in Sect. 2.2 of the paper where nothing else is said.
+
+    Args:
+        learning_rate: its peak, if it changes.
+        schedule: "constant" is the paper's; "cosine" warms up over 5 % of the steps, then falls to nothing.
+        weight_decay: decoupled (AdamW); 0 is plain Adam.
+        gradient_norm: gradients are clipped to this length; a few steps of early training would else undo many.
+    """
+
+    learning_rate: float = 1e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: float = 0.0
+    gradient_norm: float = 5.0
+
+
+@dataclass(frozen=True)
+class HardwareConfig:
+    """Where to train; the defaults use whatever the machine has.
+
+    Args:
+        accelerator: auto, cpu or gpu.
+        devices: how many; 0 takes all that there are.
+        nodes: machines that take part (DDP).
+        precision: 32-true, bf16-mixed or 16-mixed.
+    """
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = 0
+    nodes: int = 1
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A whole training. The defaults of the nested tables are the paper's recipe (Sect. 2.2)."""
+
+    epochs: int = 80
+    batch: int = 8
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}: give at least 1")
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Read an experiment file. Raises ConfigError naming the key, the value and the cure."""
+    return parse(Experiment, read_toml(path), str(path))

@@ -1,0 +1,86 @@
+"""What happens in one step and in one epoch, in Lightning's terms."""
+
+from __future__ import annotations
+
+import math
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from segcode.data.augment import Augment
+from segcode.data.dataset import Item
+from segcode.loss import segcode_loss
+from segcode.metrics import confusion_matrix, mean_iou, pixel_accuracy
+from segcode.model.segcode import SegCode
+from segcode.tensors import ImageBatch, Labels
+from segcode.training.experiment import Experiment
+
+WARM_UP = 0.05
+"""Share of the steps over which the cosine schedule rises from zero."""
+
+
+class TrainingModule(lightning.LightningModule):
+    """Augment, reconstruct, Eq. 5; validation compares zero code with the encoder's code."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        super().__init__()
+        self.experiment = experiment
+        self.model = SegCode(experiment.model)
+        self.augment = Augment(experiment.augment)
+        self.confusion: dict[str, Tensor] = {}
+
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+        # Noise is a function of the step alone, so a run that was killed goes on exactly as it would have.
+        step = self.global_step * self.trainer.world_size + self.global_rank
+        torch.manual_seed(self.experiment.seed * 1_000_003 + step)
+
+    def training_step(self, batch: Item, batch_idx: int) -> Tensor:
+        image, labels = self.augment(batch.image.float() / 255, batch.labels.long())
+        progress = self.global_step / self.trainer.estimated_stepping_batches
+        loss = segcode_loss(self.model(image, labels), labels, self.experiment.loss, progress)
+        self.log("loss", loss.total, prog_bar=True)
+        self.log_dict({f"train/{part}": value for part, value in loss._asdict().items()}, on_step=False, on_epoch=True)
+        return loss.total
+
+    def on_validation_epoch_start(self) -> None:
+        classes = self.experiment.model.classes
+        empty = torch.zeros(classes, classes, dtype=torch.long, device=self.device)
+        self.confusion = {"zero": empty, "encoded": empty.clone()}
+
+    def validation_step(self, batch: Item, batch_idx: int) -> None:
+        image: ImageBatch = batch.image.float() / 255
+        labels: Labels = batch.labels.long()
+        output = self.model(image, labels)
+        for name, logits in (("zero", output.zero), ("encoded", output.logits)):
+            self.confusion[name] += confusion_matrix(logits.argmax(1), labels, logits.shape[1])
+        loss = segcode_loss(output, labels, self.experiment.loss, progress=1.0)
+        self.log_dict({f"val/{part}": value for part, value in loss._asdict().items()}, sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        scores = {}
+        for name, matrix in self.confusion.items():
+            total = self.trainer.strategy.reduce(matrix, reduce_op="sum")
+            assert isinstance(total, Tensor)
+            scores[f"val/{name}_accuracy"] = pixel_accuracy(total)
+            scores[f"val/{name}_mean_iou"] = mean_iou(total)
+        self.log_dict(scores, prog_bar=False)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        config = self.experiment.optimiser
+        optimiser = torch.optim.AdamW(
+            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        if config.schedule == "constant":
+            return optimiser
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step / steps))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def cosine(progress: float) -> float:
+    """The learning rate's share of its peak at a point of the training in 0..1."""
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))

@@ -1,0 +1,136 @@
+"""Run an experiment: from the file to a folder with the trained model, logs, pictures and checkpoints."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.console import Console
+
+from segcode.classes import ClassSet
+from segcode.data.sample import Source
+from segcode.data.sources import open_source
+from segcode.errors import CheckpointError
+from segcode.model.checkpoint import save_model
+from segcode.training.callbacks import EpochReport, Panels
+from segcode.training.data import TrainingData
+from segcode.training.experiment import Experiment
+from segcode.training.module import TrainingModule
+
+
+def train(experiment: Experiment, out: Path, resume: bool = False, progress: bool = True) -> Path:
+    """Train, and return the folder of the model with the best zero-code accuracy, `out/model`.
+
+    `out` also gets `checkpoints/` (best and last), `logs/` (CSV and TensorBoard) and `panels/`.
+
+    Args:
+        experiment: what to do.
+        out: a new folder, unless `resume`.
+        resume: go on from `out/checkpoints/last.ckpt`; the result is the one of a run that was never stopped.
+        progress: show a progress bar.
+
+    Raises:
+        CheckpointError: if `out` has a training already and `resume` is False, or has none and it is True.
+        DataError: if a sample cannot be read.
+    """
+    last = out / "checkpoints" / "last.ckpt"
+    if resume and not last.is_file():
+        raise CheckpointError(f"{last} does not exist: there is nothing to resume; leave out --resume")
+    if not resume and last.exists():
+        raise CheckpointError(f"{out} holds a training already: add --resume to go on with it, or name a new folder")
+
+    lightning.seed_everything(experiment.seed, workers=True, verbose=False)
+    training, validation = _sources(experiment)
+    classes = training.classes
+    experiment = replace(experiment, model=replace(experiment.model, classes=len(classes)))
+    module = TrainingModule(experiment)
+    best = ModelCheckpoint(
+        out / "checkpoints", "best", monitor="val/zero_accuracy", mode="max", save_last=True, enable_version_counter=False
+    )
+    trainer = _trainer(experiment, out, classes, best, progress)
+    trainer.fit(
+        module,
+        datamodule=TrainingData(experiment, training, validation),
+        ckpt_path=last if resume else None,
+        weights_only=True,
+    )
+    if trainer.is_global_zero:
+        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        module.load_state_dict(state["state_dict"])
+        save_model(out / "model", module.model, classes, model_card(experiment, trainer.logged_metrics, len(training)))
+    return out / "model"
+
+
+def _sources(experiment: Experiment) -> tuple[Source, Source]:
+    data = experiment.data
+    training = open_source(data.kind, data.root, data.train, 240, 320)
+    return training, open_source(data.kind, data.root, data.validation, 240, 320)
+
+
+def _trainer(
+    experiment: Experiment, out: Path, classes: ClassSet, best: ModelCheckpoint, progress: bool
+) -> lightning.Trainer:
+    hardware = experiment.hardware
+    return lightning.Trainer(
+        max_epochs=experiment.epochs,
+        accelerator=hardware.accelerator,
+        devices=hardware.devices or "auto",
+        num_nodes=hardware.nodes,
+        precision=hardware.precision,
+        gradient_clip_val=experiment.optimiser.gradient_norm,
+        use_distributed_sampler=False,  # TrainingData brings its own, whose order is repeatable
+        sync_batchnorm=True,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        logger=[CSVLogger(out / "logs", name=None, version="csv"), TensorBoardLogger(out / "logs", name=None, version="")],
+        callbacks=[
+            best,
+            LearningRateMonitor("step"),
+            EpochReport(Console(stderr=True)),
+            Panels(out / "panels", classes),
+            *([RichProgressBar()] if progress else []),
+        ],
+    )
+
+
+def model_card(experiment: Experiment, metrics: Mapping[str, object], images: int) -> str:
+    """The README.md of a trained model: data, command, machine, figures."""
+    figures = "\n".join(
+        f"| {name} | {float(value):.4f} |" for name, value in sorted(metrics.items()) if name.startswith("val/")  # type: ignore[arg-type]
+    )
+    return f"""---
+library_name: segcode
+license: apache-2.0
+pipeline_tag: image-segmentation
+---
+# SegCode trained on {experiment.data.kind}
+
+S = f(I, c): a segmentation map as a function of the image and of a code of {experiment.model.code_size} numbers.
+
+- Data: `{experiment.data.kind}`, split `{experiment.data.train}`, {images} images of \
+{experiment.model.size[0]} x {experiment.model.size[1]} pixels; left out: {list(experiment.data.leave_out) or "nothing"}.
+- Command: `{shlex.join(["segcode", *sys.argv[1:]])}`
+- Machine: {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}.
+
+Figures after the last epoch on split `{experiment.data.validation}` at the training size
+(the weights are those of the epoch with the best zero-code accuracy):
+
+| figure | value |
+|---|---|
+{figures}
+
+```json
+{json.dumps(asdict(experiment), indent=2, default=str)}
+```
+"""
