@@ -63,15 +63,17 @@ class Pose:
     """A rigid transform from camera to world: x right, y down, z forward in the camera; metres."""
 
     rotation: Float[ndarray, "3 3"]
-    position: Float[ndarray, "3"]
+    position: Float[ndarray, " 3"]
 
     def to_world(self, points: Float[ndarray, "*n 3"]) -> Float[ndarray, "*n 3"]:
         """Points of the camera's frame in the world's: R p + position."""
-        return points @ self.rotation.T + self.position
+        world: ndarray = points @ self.rotation.T + self.position
+        return world
 
     def to_camera(self, points: Float[ndarray, "*n 3"]) -> Float[ndarray, "*n 3"]:
         """Points of the world's frame in the camera's: the inverse of `to_world`."""
-        return (points - self.position) @ self.rotation
+        seen: ndarray = (points - self.position) @ self.rotation
+        return seen
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,6 @@ def warp(
             f"{source.depth.shape[0]} x {source.depth.shape[1]}: resize one of them"
         )
     match = correspond(target, source, tolerance)
-    warped = values[match.rows, match.columns]
+    warped: ndarray = values[match.rows, match.columns]
     warped[~match.visible] = fill
     return warped

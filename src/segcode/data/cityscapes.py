@@ -28,7 +28,7 @@ def open_cityscapes(root: Path, split: str) -> PairedFiles:
         DataError: if the split has no images.
     """
     there = [name for name in ("train", "val", "test") if (root / "leftImg8bit" / name).is_dir()]
-    if split not in there and there:
+    if there and split not in there:
         raise ConfigError(f"{root} has no split '{split}': {nearest(split, there)}")
     folder = root / "leftImg8bit" / split
     annotations = root / "gtFine" / split

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from glob import glob
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,7 @@ def read_image(path: Path) -> Image:
     picture = _load(path)
     if picture.mode.startswith(("I", "F")):
         raise DataError(f"{path} has more than 8 bits a channel (mode {picture.mode}): save it as 8-bit RGB")
-    return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    return np.array(picture.convert("RGB"))
 
 
 def read_index_labels(path: Path, train_ids: Mapping[int, int]) -> LabelImage:
@@ -99,31 +100,32 @@ def _load(path: Path) -> Pillow.Image:
     try:
         with Pillow.open(path) as picture:
             picture.load()
+            return ImageOps.exif_transpose(picture)
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is not an image that can be read: save it as PNG or JPEG") from error
     except _UNREADABLE as error:
-        raise DataError(f"{path} is damaged ({error}): copy or download it again") from error
-    return picture
+        raise DataError(f"{path} is damaged or closed to you ({error}): copy or download it again") from error
 
 
 def _translate(ids: LabelImage, train_ids: Mapping[int, int], path: Path) -> LabelImage:
-    known = np.zeros(256, bool)
     table = np.zeros(256, np.uint8)
-    known[list(train_ids)] = True
     table[list(train_ids)] = list(train_ids.values())
-    if not known[ids].all():
-        unknown = ids[~known[ids]]
+    present = np.flatnonzero(np.bincount(ids.ravel(), minlength=256)).tolist()
+    if unknown := [i for i in present if i not in train_ids]:
         raise DataError(
-            f"{path} has id {unknown[0]} at {len(unknown)} pixels in {len(np.unique(unknown))} unknown ids: "
-            f"known are {', '.join(map(str, sorted(train_ids)))}"
+            f"{path} has the ids {_listed(unknown)}, which are neither a class nor void "
+            f"(those are {_listed(sorted(train_ids))}): correct the labels, or declare the ids"
         )
-    translated: LabelImage = table[ids]
-    return translated
+    return np.take(table, ids)
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _natural_key(path: Path) -> list[tuple[int, str]]:
     parts = re.split(r"([0-9]+)", str(path))
-    return [(int(part), part) if part.isdigit() else (-1, part) for part in parts]
+    return [(int(part) if place % 2 else -1, part) for place, part in enumerate(parts)]
 
 
 def _images_of(argument: Path) -> list[Path]:
@@ -132,8 +134,8 @@ def _images_of(argument: Path) -> list[Path]:
     if argument.is_dir():
         found, reason = images_in(argument), "has no images in it"
     else:
-        pattern = argument.relative_to(argument.anchor)
-        found, reason = _only_images(Path(argument.anchor).glob(str(pattern))), "is no file, folder or matching pattern"
+        matches = glob(str(argument), recursive=True)  # noqa: PTH207 - pathlib's takes no absolute patterns
+        found, reason = _only_images(map(Path, matches)), "is no file, folder or matching pattern"
     if not found:
         raise DataError(f"{argument} {reason}: give image files ({', '.join(sorted(IMAGE_SUFFIXES))}) or their folder")
     return found

@@ -65,9 +65,7 @@ def read_class_file(path: Path) -> ClassFile:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         return _parse(content)
     except FileNotFoundError as error:
-        raise ConfigError(
-            f"{path} is missing: name the classes in it, a [[class]] with name and colour each"
-        ) from error
+        raise ConfigError(f"{path} is missing: give each class a [[class]] with name and colour") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     except ConfigError as error:
@@ -93,7 +91,7 @@ def _parse(content: Mapping[str, Any]) -> ClassFile:
         tuple(_colour(table) for table in tables),
         tuple(_id(table["id"]) for table in tables if "id" in table),
     )
-    return ClassFile(classes, _train_ids(classes, [_id(value) for value in content.get("void", [IGNORE])]))
+    return ClassFile(classes, _train_ids(classes, _void(content)))
 
 
 def _train_ids(classes: ClassSet, void: list[int]) -> dict[int, int]:
@@ -122,6 +120,14 @@ def _colour(table: Mapping[str, Any]) -> Colour:
             return red, green, blue
         case other:
             raise ConfigError(f"class '{table['name']}' has the colour {other!r}: give [red, green, blue] in 0..255")
+
+
+def _void(content: Mapping[str, Any]) -> list[int]:
+    match content.get("void", [IGNORE]):
+        case list(values):
+            return [_id(value) for value in values]
+        case other:
+            raise ConfigError(f"'void' is {other!r}: give a list of ids")
 
 
 def _id(value: Any) -> int:

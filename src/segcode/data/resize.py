@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
 from PIL import Image as Pillow
 
 from segcode.tensors import Image, LabelImage
 
 
-def resize_image(image: Image, height: int, width: int) -> Image:
+def resize_image(image: Image, height: int, width: int) -> UInt8[ndarray, "{height} {width} 3"]:
     """RGB (H, W, 3) to (height, width, 3), bilinear and antialiased: every source pixel counts when it shrinks."""
     return np.array(Pillow.fromarray(image).resize((width, height), Pillow.Resampling.BILINEAR))
 
 
-def resize_labels(labels: LabelImage, height: int, width: int) -> LabelImage:
+def resize_labels(labels: LabelImage, height: int, width: int) -> UInt8[ndarray, "{height} {width}"]:
     """Labels (H, W) to (height, width): each takes the class at its pixel's centre, so no new ids arise."""
     return np.array(Pillow.fromarray(labels).resize((width, height), Pillow.Resampling.NEAREST))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from segcode.classes import ClassSet
 from segcode.geometry import Camera, Pose
@@ -31,6 +31,7 @@ class Sample:
     pose: Pose | None = None
 
 
+@runtime_checkable  # so that the tests can check it
 class Source(Protocol):
     """An ordered collection of samples, read one at a time and safely from several threads."""
 

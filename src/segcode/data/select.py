@@ -68,8 +68,5 @@ def _matches(names: Collection[str], pattern: str) -> list[str]:
         return [pattern]
     if matching := [name for name in names if name.startswith(pattern)]:
         return matching
-    raise ConfigError(f"no sample is called '{pattern}' or begins so: {_hint(pattern, names)}")
-
-
-def _hint(pattern: str, names: Collection[str]) -> str:
-    return ""
+    beginnings = sorted({name[: len(pattern)] for name in names})
+    raise ConfigError(f"no sample is called '{pattern}', or begins so: {nearest(pattern, beginnings)}")

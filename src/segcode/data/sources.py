@@ -1,28 +1,32 @@
-"""The sources of images that ship with segcode, by name."""
+"""The sources of images that segcode can open, by name."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
 from segcode.data.camvid import open_camvid
 from segcode.data.cityscapes import open_cityscapes
 from segcode.data.folder import open_folder
 from segcode.data.sample import Source
+from segcode.data.street import Streets
 from segcode.errors import ConfigError, nearest
-
-Kind = Literal["camvid", "cityscapes", "folder", "streets"]
 
 STREETS: Final = {"train": (0, 2000), "val": (1, 100), "test": (2, 100)}
 """Seed and number of the synthetic streets in each split; other seeds give other streets."""
 
+_FROM_FILES: Final = {"camvid": open_camvid, "cityscapes": open_cityscapes, "folder": open_folder}
 
-def open_source(kind: Kind, root: Path | None, split: str, height: int, width: int) -> Source:
+KINDS: Final = (*_FROM_FILES, "streets")
+"""What `open_source` can open."""
+
+
+def open_source(kind: str, root: Path | None, split: str, height: int, width: int) -> Source:
     """The samples of one split.
 
     Args:
-        kind: which data set; each has its own function, which describes its files.
-        root: its folder; None for "streets", which are drawn and not read.
+        kind: one of `KINDS`; `open_camvid`, `open_cityscapes` and `open_folder` describe their files.
+        root: the data set's folder; not used for "streets", which are drawn and not read.
         split: "train", "val", "test" or what the data set has.
         height: of drawn images, in pixels; images from files come in the size of the file.
         width: likewise.
@@ -31,19 +35,16 @@ def open_source(kind: Kind, root: Path | None, split: str, height: int, width: i
         ConfigError: if there is no such kind or split, or `root` is not given where one is needed.
         DataError: if `root` does not hold the data set.
     """
+    if kind not in KINDS:
+        raise ConfigError(f"no data set is called '{kind}': {nearest(kind, KINDS)}")
     if kind == "streets":
         return _open_streets(split, height, width)
-    if kind not in get_args(Kind):
-        raise ConfigError(f"no data set is called '{kind}': {nearest(kind, get_args(Kind))}")
     if root is None:
         raise ConfigError(f"'{kind}' is read from files: give the folder that it lies in as its root")
-    opener = {"camvid": open_camvid, "cityscapes": open_cityscapes, "folder": open_folder}[kind]
-    return opener(Path(root), split)
+    return _FROM_FILES[kind](root, split)
 
 
-def _open_streets(split: str, height: int, width: int) -> Source:
-    from segcode.data.street import Streets
-
+def _open_streets(split: str, height: int, width: int) -> Streets:
     if split not in STREETS:
         raise ConfigError(f"the streets have no split '{split}': {nearest(split, STREETS)}")
     seed, count = STREETS[split]

@@ -49,8 +49,6 @@ class ModelConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give rows and columns of at least 1")
         if self.classes < 2:
             raise ConfigError(f"classes is {self.classes}: a segmentation needs at least 2")
-        if self.code_stride not in STRIDES[:-1]:
-            raise ConfigError(f"code_stride is {self.code_stride}: choose 2 (the paper), 4, 8 or 16 (coarse)")
 
     def channels(self, stride: int) -> int:
         """Feature channels at a stride."""

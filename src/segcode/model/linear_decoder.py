@@ -31,6 +31,15 @@ class ConditionedLayer(nn.Module):
             x = torch.cat([x, x * self.gate(feature)], dim=1)
         return self.of_code(x)  # type: ignore[no-any-return]
 
+    def matrix_at(self, feature: Tensor) -> Tensor:
+        """The linear part of a 1 x 1 layer at single pixels: features (n, C) to matrices (n, outputs, R)."""
+        weight = self.of_code.weight[:, :, 0, 0]
+        if self.gate is None:
+            return weight.expand(len(feature), -1, -1)
+        plain, gated = weight.chunk(2, dim=1)
+        gate = self.gate(feature[:, :, None, None])[:, None, :, 0, 0]
+        return plain + gated * gate
+
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
         """The whole layer, affine in x."""
         return self.linear(x, feature) + self.of_image(feature)

@@ -28,7 +28,7 @@ def _octave(random: np.random.Generator, cells: int) -> Float32[ndarray, "512 51
 def _tile(octaves: tuple[int, ...], fall: float) -> Float32[ndarray, "512 512"]:
     random = np.random.default_rng(20190527)  # fixed: the tiles are part of the renderer, not of a scene
     tile = sum(_octave(random, cells) * np.float32(fall**k) for k, cells in enumerate(octaves))
-    return np.asarray((tile - np.mean(tile)) / np.std(tile), np.float32)
+    return np.ascontiguousarray((tile - np.mean(tile)) / np.std(tile), np.float32)
 
 
 GRAIN: Final = _tile((64, 128, 256, 512), 0.9)
@@ -46,4 +46,4 @@ def lookup(tile: Float32[ndarray, "512 512"], u: ndarray, v: ndarray) -> ndarray
     offset = 1 << 16  # keeps the coordinates positive, where truncation is floor
     columns = (u + offset).astype(np.int32) & (SIDE - 1)
     rows = (v + offset).astype(np.int32) & (SIDE - 1)
-    return tile.ravel()[rows * SIDE + columns]
+    return tile.reshape(-1).take(rows * SIDE + columns)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import cos, pi, sin
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,14 +16,14 @@ from numpy import ndarray
 
 from segcode.data.street.noise import CLOUD, GRAIN
 
-Sprite = UInt8[ndarray, "h w"]
-Point = tuple[float, float]
+Sprite: TypeAlias = UInt8[ndarray, "texel_rows texel_columns"]
+Point: TypeAlias = tuple[float, float]
 
 
 class _Canvas:
     """A sprite under the brush; later strokes cover earlier ones."""
 
-    def __init__(self, width: float, height: float, texels_per_metre: float = 60) -> None:
+    def __init__(self, width: float, height: float, texels_per_metre: float = 60.0) -> None:
         columns, rows = round(width * texels_per_metre), round(height * texels_per_metre)
         self.parts: Sprite = np.zeros((rows, columns), np.uint8)
         self._x = (np.arange(columns) + 0.5) / texels_per_metre
@@ -165,19 +166,17 @@ BOOT, BONNET, SCREEN = 0.15, 1.0, 0.75
 @lru_cache
 def car_side() -> Sprite:
     """A hatchback that drives to the right. Parts: body, glass, tyre, metal, front lamp, rear lamp."""
-    canvas = _Canvas(CAR_LENGTH, CAR_ROOF, 40)
+    canvas = _Canvas(CAR_LENGTH, CAR_ROOF, 40.0)
     length, belt, roof = CAR_LENGTH, CAR_BELT, CAR_ROOF
     shoulder = length - BONNET
-    canvas.polygon([(0, 0.3), (length, 0.3), (length, 0.75), (length - 0.1, 0.88), (shoulder, belt), (0, belt)], 1)
-    canvas.polygon([(0, belt), (shoulder, belt), (shoulder - SCREEN, roof), (0.45, roof), (BOOT, belt)], 1)
-    canvas.polygon(
-        [(0.4, belt), (shoulder - 0.12, belt), (shoulder - SCREEN - 0.02, roof - 0.1), (0.6, roof - 0.1)], 2
-    )
+    canvas.polygon([(0.0, 0.3), (length, 0.3), (length, 0.75), (length - 0.1, 0.88), (shoulder, belt), (0.0, belt)], 1)
+    canvas.polygon([(0.0, belt), (shoulder, belt), (shoulder - SCREEN, roof), (0.45, roof), (BOOT, belt)], 1)
+    canvas.polygon([(0.4, belt), (shoulder - 0.12, belt), (shoulder - SCREEN - 0.02, roof - 0.1), (0.6, roof - 0.1)], 2)
     for pillar in (1.15, 2.0):
         canvas.box(pillar, belt, pillar + 0.08, roof, 1)
-    canvas.box(0, 0.3, length, 0.36, 4)
+    canvas.box(0.0, 0.3, length, 0.36, 4)
     canvas.box(length - 0.3, 0.66, length, 0.78, 5)
-    canvas.box(0, 0.7, 0.14, 0.9, 6)
+    canvas.box(0.0, 0.7, 0.14, 0.9, 6)
     for hub in (0.78, length - 0.85):
         canvas.disc((hub, 0.34), 0.36, 3)
         canvas.disc((hub, 0.32), 0.2, 4)
@@ -187,10 +186,12 @@ def car_side() -> Sprite:
 @lru_cache
 def car_end(front: bool) -> Sprite:
     """A car's body below its windows, from ahead or behind; the same parts as `car_side`, and 7 the plate."""
-    canvas = _Canvas(CAR_WIDTH, CAR_BELT, 60)
+    canvas = _Canvas(CAR_WIDTH, CAR_BELT, 60.0)
     canvas.box(0.06, 0.0, 0.3, 0.4, 3)
     canvas.box(CAR_WIDTH - 0.3, 0.0, CAR_WIDTH - 0.06, 0.4, 3)
-    canvas.polygon([(0, 0.3), (0.08, 0.2), (1.72, 0.2), (1.8, 0.3), (1.8, 0.85), (1.74, 0.95), (0.06, 0.95), (0, 0.85)], 1)
+    canvas.polygon(
+        [(0.0, 0.3), (0.08, 0.2), (1.72, 0.2), (1.8, 0.3), (1.8, 0.85), (1.74, 0.95), (0.06, 0.95), (0.0, 0.85)], 1
+    )
     canvas.box(0.02, 0.26, 1.78, 0.4, 3)
     if front:
         canvas.box(0.55, 0.44, 1.25, 0.62, 3)
@@ -203,16 +204,20 @@ def car_end(front: bool) -> Sprite:
 @lru_cache
 def car_window() -> Sprite:
     """A windscreen with its frame; the same parts as `car_side`."""
-    canvas = _Canvas(CAR_WIDTH, 1.0, 40)
-    canvas.polygon([(0.02, 0), (1.78, 0), (1.6, 1), (0.2, 1)], 1)
+    canvas = _Canvas(CAR_WIDTH, 1.0, 40.0)
+    canvas.polygon([(0.02, 0.0), (1.78, 0.0), (1.6, 1.0), (0.2, 1.0)], 1)
     canvas.polygon([(0.14, 0.06), (1.66, 0.06), (1.5, 0.88), (0.3, 0.88)], 2)
     return canvas.parts
+
+
+SIGNS, ARROW = 4, 2
+"""Kinds of traffic signs, and the one that shows an arrow."""
 
 
 @lru_cache
 def sign(kind: int) -> Sprite:
     """Four traffic signs, 1 m x 1 m. Parts: rim, face, symbol."""
-    canvas = _Canvas(1, 1, 64)
+    canvas = _Canvas(1.0, 1.0, 64.0)
     if kind == 0:
         canvas.disc((0.5, 0.5), 0.48, 1)
         canvas.disc((0.5, 0.5), 0.35, 2)
@@ -221,8 +226,8 @@ def sign(kind: int) -> Sprite:
         canvas.polygon([(0.02, 0.06), (0.98, 0.06), (0.5, 0.94)], 1)
         canvas.polygon([(0.2, 0.17), (0.8, 0.17), (0.5, 0.72)], 2)
         canvas.box(0.46, 0.24, 0.54, 0.5, 3)
-    elif kind == 2:
-        canvas.box(0, 0, 1, 1, 2)
+    elif kind == ARROW:
+        canvas.box(0.0, 0.0, 1.0, 1.0, 2)
         canvas.box(0.05, 0.05, 0.95, 0.95, 1)
         canvas.polygon([(0.2, 0.35), (0.6, 0.35), (0.6, 0.2), (0.85, 0.5), (0.6, 0.8), (0.6, 0.65), (0.2, 0.65)], 2)
     else:
@@ -234,8 +239,8 @@ def sign(kind: int) -> Sprite:
 @lru_cache
 def traffic_light() -> Sprite:
     """Three lamps in a dark box. Parts: box, dark lamp, bright lamp."""
-    canvas = _Canvas(0.4, 1.0, 60)
-    canvas.box(0, 0, 0.4, 1, 1)
+    canvas = _Canvas(0.4, 1.0, 60.0)
+    canvas.box(0.0, 0.0, 0.4, 1.0, 1)
     for k, y in enumerate((0.18, 0.5, 0.82)):
         canvas.disc((0.2, y), 0.13, 3 if k == 2 else 2)
     return canvas.parts
@@ -244,31 +249,32 @@ def traffic_light() -> Sprite:
 @lru_cache
 def gable() -> Sprite:
     """The triangle under a pitched roof, of one part."""
-    canvas = _Canvas(1, 1, 64)
-    canvas.polygon([(0, 0), (1, 0), (0.5, 1)], 1)
+    canvas = _Canvas(1.0, 1.0, 64.0)
+    canvas.polygon([(0.0, 0.0), (1.0, 0.0), (0.5, 1.0)], 1)
     return canvas.parts
 
 
 @lru_cache
 def rails() -> Sprite:
     """One bay of a railing: a post and three rails, of one part."""
-    canvas = _Canvas(1.5, 1.1, 40)
-    canvas.box(0, 0, 0.09, 1.1, 1)
+    canvas = _Canvas(1.5, 1.1, 40.0)
+    canvas.box(0.0, 0.0, 0.09, 1.1, 1)
     for height in (0.25, 0.6, 0.96):
-        canvas.box(0, height, 1.5, height + 0.1, 1)
+        canvas.box(0.0, height, 1.5, height + 0.1, 1)
     return canvas.parts
 
 
-CROWNS = 6
+CROWNS, LEAFY_CROWNS = 6, 4
+"""Variants of `crown`, and how many of them are not conifers."""
 
 
 @lru_cache
 def crown(variant: int) -> Sprite:
-    """The ragged outline of a tree's crown, of one part; the last third of the variants are conifers."""
+    """The ragged outline of a tree's crown, of one part; the last variants are conifers."""
     across, down = np.meshgrid(np.linspace(-1, 1, 160), np.linspace(-1, 1, 160))
     window = np.s_[40 * variant : 40 * variant + 160, 30 * variant : 30 * variant + 160]
     ragged = 0.13 * CLOUD[window] + 0.05 * GRAIN[window]
-    conifer = variant >= CROWNS * 2 // 3
+    conifer = variant >= LEAFY_CROWNS
     reach = np.abs(across) / (0.12 + 0.40 * (down + 1)) if conifer else np.hypot(across, down * 0.96) * 1.15
     edge = np.maximum(np.abs(across), np.abs(down)) < 0.99
     return ((reach + ragged < 0.95) & edge).astype(np.uint8)

@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8
 from numpy import ndarray
 
 from segcode.data.street.sprites import Sprite
@@ -56,8 +56,8 @@ class Surface:
     palette: tuple[Colour, ...]
     pattern: tuple[float, ...] = ()
     sprite: Sprite | None = field(default=None, repr=False)
-    repeat: float = 1
-    phase: float = 0
+    repeat: int = 1
+    phase: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Frame:
     """
 
     inverse_depth: Float32[ndarray, "H W"]
-    surface: Int32[ndarray, "H W"]
+    surface: Int[ndarray, "H W"]
     part: UInt8[ndarray, "H W"]
     planes: Float32[ndarray, "n 3 3"]
     ray_x: Float32[ndarray, W]
@@ -90,7 +90,7 @@ def _cross(a: ndarray, b: ndarray) -> ndarray:
 
 
 class Projection:
-    """Surfaces as one camera sees them: their homographies, and the boxes of the image that hold them.
+    """Surfaces as one camera sees them: their homographies, the boxes of the image that hold them, nearest depths.
 
     A pixel with ray r sees the point z r = o + s side + t rise, so (s/z, t/z, 1/z) is the inverse of the matrix
     [side rise o] times r: three numbers that are affine in the pixel, which makes drawing cheap.
@@ -109,6 +109,39 @@ class Projection:
         self.planes = inverse.astype(np.float32)
         self.boxes = _boxes(origin, side, rise, camera, height, width)
         self.boxes[edge_on] = 0
+        nearest = np.minimum(0, side[:, 2]) + np.minimum(0, rise[:, 2]) + origin[:, 2]
+        self.nearest = np.maximum(nearest, _NEAR)
+        self.ray_x, self.ray_y = _rays(camera, height, width)
+        self._across = self.planes[:, :, 0, None, None] * self.ray_x
+        self._down = self.planes[:, :, 1, None, None] * self.ray_y[:, None] + self.planes[:, :, 2, None, None]
+
+    def front_to_back(self) -> list[int]:
+        """The surfaces that are in the image, by their nearest points."""
+        top, bottom, left, right = self.boxes.T
+        order = np.argsort(self.nearest, kind="stable")
+        return [int(k) for k in order[((top < bottom) & (left < right))[order]]]
+
+    def box(self, number: int) -> tuple[slice, slice]:
+        """The rows and columns of the image that can show a surface."""
+        top, bottom, left, right = self.boxes[number].tolist()
+        return slice(top, bottom), slice(left, right)
+
+    def locate(self, number: int) -> Located:
+        """Where the rays of a surface's box meet its plane."""
+        rows, columns = self.box(number)
+        s, t, inverse = self._across[number, :, :, columns] + self._down[number, :, rows]
+        # where the plane is behind the camera 1/z is negative, and no s fits between 0 and it
+        return Located(s, t, inverse, (np.minimum(s, t) >= 0) & (np.maximum(s, t) <= inverse))
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the rays of a box of pixels meet a plane: s/z, t/z and 1/z, and whether within the parallelogram."""
+
+    s: Float32[ndarray, "h w"]
+    t: Float32[ndarray, "h w"]
+    inverse: Float32[ndarray, "h w"]
+    inside: Bool[ndarray, "h w"]
 
 
 def _boxes(origin: ndarray, side: ndarray, rise: ndarray, camera: Camera, height: int, width: int) -> ndarray:
@@ -130,7 +163,7 @@ def _boxes(origin: ndarray, side: ndarray, rise: ndarray, camera: Camera, height
     return np.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], axis=1)
 
 
-def rays(camera: Camera, height: int, width: int) -> tuple[Float32[ndarray, W], Float32[ndarray, H]]:
+def _rays(camera: Camera, height: int, width: int) -> tuple[Float32[ndarray, " W"], Float32[ndarray, " H"]]:
     """Right and down of the pixels' rays for one metre ahead, for the columns and for the rows."""
     x = (np.arange(width) - camera.centre_x) / camera.focal_x
     y = (np.arange(height) - camera.centre_y) / camera.focal_y
@@ -140,48 +173,26 @@ def rays(camera: Camera, height: int, width: int) -> tuple[Float32[ndarray, W], 
 def draw(surfaces: Sequence[Surface], camera: Camera, pose: Pose, height: int, width: int) -> Frame:
     """Find for each pixel the nearest surface; surface 0 is the sky and needs no place."""
     projection = Projection(surfaces, camera, pose, height, width)
-    ray_x, ray_y = rays(camera, height, width)
     inverse_depth = np.full((height, width), 1 / SKY_DEPTH, np.float32)
-    number = np.zeros((height, width), np.int32)
+    number = np.zeros((height, width), np.uint16)
     part = np.zeros((height, width), np.uint8)
-    planes, boxes = projection.planes.tolist(), projection.boxes.tolist()
-    for k in range(1, len(surfaces)):
-        top, bottom, left, right = boxes[k]
-        if top >= bottom or left >= right:
-            continue
-        box = np.s_[top:bottom, left:right]
-        seen = locate(planes[k], ray_x[left:right], ray_y[top:bottom])
+    for k in projection.front_to_back():
+        box = projection.box(k)
+        if inverse_depth[box].min() * projection.nearest[k] > 1:
+            continue  # all of it is hidden: most of a street is
+        seen = projection.locate(k)
         hit = seen.inside & (seen.inverse > inverse_depth[box])
         sprite = surfaces[k].sprite
         if sprite is not None:
             parts = _sprite_parts(sprite, surfaces[k].repeat, seen, hit)
             hit = parts > 0
             np.copyto(part[box], parts - 1, where=hit)
-        else:
-            np.copyto(part[box], 0, where=hit)
         np.copyto(inverse_depth[box], seen.inverse, where=hit)
         np.copyto(number[box], k, where=hit)
-    return Frame(inverse_depth, number, part, projection.planes, ray_x, ray_y)
+    return Frame(inverse_depth, number.astype(np.intp), part, projection.planes, projection.ray_x, projection.ray_y)
 
 
-@dataclass(frozen=True)
-class Located:
-    """Where the rays of a box of pixels meet a plane: s/z, t/z and 1/z, and whether within the parallelogram."""
-
-    s: Float32[ndarray, "h w"]
-    t: Float32[ndarray, "h w"]
-    inverse: Float32[ndarray, "h w"]
-    inside: ndarray
-
-
-def locate(plane: list[list[float]], ray_x: Float32[ndarray, w], ray_y: Float32[ndarray, h]) -> Located:
-    """Apply a surface's homography to a box of pixels."""
-    s, t, inverse = (a * ray_x + (b * ray_y + c)[:, None] for a, b, c in plane)
-    # where the plane is behind the camera 1/z is negative, and no s fits between 0 and it
-    return Located(s, t, inverse, (s >= 0) & (s <= inverse) & (t >= 0) & (t <= inverse))
-
-
-def _sprite_parts(sprite: Sprite, repeat: float, seen: Located, hit: ndarray) -> UInt8[ndarray, "h w"]:
+def _sprite_parts(sprite: Sprite, repeat: int, seen: Located, hit: ndarray) -> UInt8[ndarray, "h w"]:
     """The sprite's part at each pixel that is hit; 0 elsewhere."""
     height, width = sprite.shape
     depth = 1 / seen.inverse[hit]

@@ -1,0 +1,151 @@
+"""What is wrong with a data set, all at once, and what is in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Integer
+from numpy import ndarray
+
+from segcode.classes import ClassSet
+from segcode.data.sample import Source
+from segcode.errors import DataError
+from segcode.tensors import LabelImage
+
+Progress = Callable[[Iterable["Findings"]], Iterable["Findings"]]
+"""Goes through what it is given and may show how far it is, as `rich.progress.track` with a total does."""
+
+
+class Size(NamedTuple):
+    """Of an image in pixels."""
+
+    height: int
+    width: int
+
+
+class PixelCounts(NamedTuple):
+    """How many pixels of a label image are of each class, and how many of none."""
+
+    classes: Integer[ndarray, " M"]
+    void: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a sample cannot be used, and the cure."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of one sample after reading it.
+
+    Attributes:
+        name: the sample's.
+        size: of its image; None if it could not be read.
+        pixels: of its labels; None if it has none or could not be read.
+        problem: why it could not be read.
+    """
+
+    name: str
+    size: Size | None = None
+    pixels: PixelCounts | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is in a source.
+
+    Attributes:
+        classes: the source's.
+        problems: of the samples that cannot be used, in the source's order.
+        unlabelled: names of the samples without labels.
+        sizes: how many images have which size, the most frequent first.
+        pixels: labelled pixels of each class.
+        images: images that have the class.
+        void_pixels: pixels of no class.
+    """
+
+    classes: ClassSet
+    problems: tuple[Problem, ...]
+    unlabelled: tuple[str, ...]
+    sizes: dict[Size, int]
+    pixels: Integer[ndarray, " M"]
+    images: Integer[ndarray, " M"]
+    void_pixels: int
+
+    @property
+    def shares(self) -> Float[ndarray, " M"]:
+        """Each class's share of the labelled pixels; zeros if there are none."""
+        shares: Float[ndarray, " M"] = self.pixels / max(self.pixels.sum(), 1)
+        return shares
+
+    @property
+    def void_share(self) -> float:
+        """The share of all pixels of label images that is void; 0 if there are none."""
+        return float(self.void_pixels / max(self.pixels.sum() + self.void_pixels, 1))
+
+
+def check(source: Source, progress: Progress = iter) -> Report:
+    """Reads every sample, several at once, and reports every problem rather than the first."""
+    findings = list(progress(_read_all(source)))
+    counts = [found.pixels for found in findings if found.pixels is not None]
+    classes = np.array([count.classes for count in counts], np.int64).reshape(-1, len(source.classes))
+    return Report(
+        classes=source.classes,
+        problems=_repeated(source) + tuple(Problem(f.name, f.problem) for f in findings if f.problem),
+        unlabelled=tuple(f.name for f in findings if f.pixels is None and not f.problem),
+        sizes=dict(Counter(f.size for f in findings if f.size).most_common()),
+        pixels=classes.sum(axis=0),
+        images=(classes > 0).sum(axis=0),
+        void_pixels=sum(count.void for count in counts),
+    )
+
+
+def class_frequencies(source: Source, progress: Progress = iter) -> Float[ndarray, " M"]:
+    """Each class's share of the labelled pixels of a source.
+
+    Raises:
+        DataError: if a sample cannot be used, or no pixel has a label.
+    """
+    report = check(source, progress)
+    if report.problems:
+        raise DataError(f"{len(report.problems)} samples cannot be used; the first: {report.problems[0].message}")
+    if not report.pixels.any():
+        raise DataError("no pixel has a label: choose a split that is labelled")
+    return report.shares
+
+
+def count_pixels(labels: LabelImage, number: int) -> PixelCounts:
+    """Pixels of each of the classes 0..number-1, and of all other ids, which are void."""
+    counts = np.bincount(labels.ravel(), minlength=256)
+    return PixelCounts(counts[:number], int(counts[number:].sum()))
+
+
+def _read_all(source: Source) -> Iterator[Findings]:
+    with ThreadPoolExecutor() as threads:
+        yield from threads.map(partial(_find, source), range(len(source)))
+
+
+def _find(source: Source, index: int) -> Findings:
+    try:
+        sample = source[index]
+    except DataError as error:
+        return Findings(source.names[index], problem=str(error))
+    height, width, _ = sample.image.shape
+    pixels = None if sample.labels is None else count_pixels(sample.labels, len(source.classes))
+    return Findings(sample.name, Size(height, width), pixels)
+
+
+def _repeated(source: Source) -> tuple[Problem, ...]:
+    counts = Counter(source.names)
+    return tuple(Problem(name, f"'{name}' names {n} samples: names must differ") for name, n in counts.items() if n > 1)

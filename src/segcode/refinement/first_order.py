@@ -1,0 +1,49 @@
+"""First-order baselines on the same energy: what the second-order solvers are measured against."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from segcode.refinement.objective import Objective
+from segcode.refinement.solution import Solution, Status, Stopping
+
+
+def adam(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -> Solution:
+    """Adam (Kingma and Ba 2015) with steps of 0.05; the best code on its way is kept."""
+    code, best = start.clone(), start
+    optimiser = torch.optim.Adam([code], lr=0.05)
+    costs = [objective.value(start)]
+    for _ in range(stopping.steps):
+        code.grad = objective.gradient(code)
+        if stopping.met(costs[-1], code.grad):
+            return Solution(best, tuple(costs), Status.CONVERGED)
+        optimiser.step()
+        cost = objective.value(code)
+        if cost < costs[-1]:
+            best = code.clone()
+            costs.append(cost)
+    return Solution(best, tuple(costs), Status.STEP_LIMIT)
+
+
+def lbfgs(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -> Solution:
+    """Limited-memory BFGS with a strong Wolfe line search (Liu and Nocedal 1989), PyTorch's own."""
+    code = start.clone()
+    optimiser = torch.optim.LBFGS([code], max_iter=1, tolerance_grad=0.0, line_search_fn="strong_wolfe")
+    costs = [objective.value(start)]
+
+    def evaluate() -> float:
+        code.grad = objective.gradient(code)
+        return objective.value(code)
+
+    for _ in range(stopping.steps):
+        best = code.clone()
+        if stopping.met(costs[-1], objective.gradient(best)):
+            return Solution(best, tuple(costs), Status.CONVERGED)
+        optimiser.step(evaluate)
+        cost = objective.value(code)
+        if cost >= costs[-1]:
+            return Solution(best, tuple(costs), Status.STALLED)
+        costs.append(cost)
+    return Solution(code, tuple(costs), Status.STEP_LIMIT)

@@ -1,0 +1,43 @@
+"""Levenberg-Marquardt: Gauss-Newton with a damping that follows how well the last model predicted."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.linalg import solve
+
+from segcode.refinement.objective import Objective
+from segcode.refinement.solution import Solution, Status, Stopping
+
+FIRST_DAMPING = 1e-3
+LARGEST_DAMPING = 1e8
+
+
+def levenberg_marquardt(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -> Solution:
+    """Minimise E from a code on.
+
+    The step solves (H + m I) d = -g. The model promises to lower E by -g^T d - 1/2 d^T H d. If E falls at all the step
+    is taken, and the damping m changes by max(1/3, 1 - (2 r - 1)^3) where r is the kept share of the promise; else m
+    grows faster and faster (Nielsen 1999).
+    """
+    code, at = start, objective.quadratic(start)
+    costs = [at.value]
+    damping, growth = FIRST_DAMPING, 2.0
+    eye = torch.eye(len(code), dtype=code.dtype, device=code.device)
+    for _ in range(stopping.steps):
+        if stopping.met(at.value, at.gradient):
+            return Solution(code, tuple(costs), Status.CONVERGED)
+        step = -solve(at.matrix + damping * eye, at.gradient)
+        fallen = at.value - objective.value(code + step)
+        if fallen > 0:
+            promised = -float(at.gradient @ step + 0.5 * step @ at.matrix @ step)
+            damping, growth = damping * max(1 / 3, 1 - (2 * fallen / promised - 1) ** 3), 2.0
+            code = code + step
+            at = objective.quadratic(code)
+            costs.append(at.value)
+        else:
+            damping, growth = damping * growth, 2 * growth
+        if damping > LARGEST_DAMPING:
+            return Solution(code, tuple(costs), Status.STALLED)
+    return Solution(code, tuple(costs), Status.STEP_LIMIT)

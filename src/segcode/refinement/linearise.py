@@ -1,0 +1,84 @@
+"""One image as an affine function of the code: logits = S0 + J c."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from segcode.model.linear_decoder import ConditionedLayer
+from segcode.model.segcode import SegCode
+from segcode.tensors import Code, ImageBatch, Pixels
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """S0, and J in its factors: J at a pixel p is A_p Z_p, which the decoder's last layer and code path give.
+
+    The full Jacobian (pixels x M x N numbers, a gigabyte for 360 x 480 with 11 classes and N = 128) is never built.
+
+    Attributes:
+        base: S0, the logits of zero code.
+        code_maps: Z, what each unit code adds before the last layer, at the stride where the code path ends.
+        features: of the image at full resolution, from which the last layer sets A.
+        last: that layer.
+        uncertainty: b.
+    """
+
+    base: Float[Tensor, "M H W"]
+    code_maps: Float[Tensor, "N R h w"]
+    features: Float[Tensor, "1 C H W"]
+    last: ConditionedLayer
+    uncertainty: Float[Tensor, "H W"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the grid that all of this lives on."""
+        return self.base.shape[1], self.base.shape[2]
+
+    @property
+    def code_size(self) -> int:
+        """N."""
+        return len(self.code_maps)
+
+    def logits(self, codes: Code) -> Float[Tensor, "k M H W"]:
+        """Full maps S0 + J c of codes (k, N)."""
+        maps = torch.einsum("kn,nrhw->krhw", codes, self.code_maps)
+        return self.base + self.last.linear(maps, self.features)
+
+    def base_at(self, pixels: Pixels) -> Float[Tensor, "n M"]:
+        """S0 at pixels."""
+        return self.base[:, pixels[:, 0], pixels[:, 1]].T
+
+    def jacobian(self, pixels: Pixels) -> Float[Tensor, "n M N"]:
+        """J at pixels: the derivative of each logit by each number of the code."""
+        if len(pixels) == 0:
+            return self.base.new_zeros(0, len(self.base), self.code_size)
+        maps = sampled(self.code_maps.flatten(0, 1), pixels, self.size).unflatten(1, self.code_maps.shape[:2])
+        mixing = self.last.matrix_at(self.features[0, :, pixels[:, 0], pixels[:, 1]].T)
+        return mixing @ maps.transpose(1, 2)
+
+
+def sampled(maps: Float[Tensor, "C h w"], pixels: Pixels, size: tuple[int, int]) -> Float[Tensor, "n C"]:
+    """Values that bilinear resampling of the maps to rows x columns would give at some of its pixels."""
+    extent = torch.tensor(size, device=maps.device)
+    place = ((2 * pixels.to(maps.device) + 1) / extent - 1).flip(1).to(maps.dtype)  # grid_sample wants x before y
+    values = functional.grid_sample(maps[None], place[None, :, None], padding_mode="border", align_corners=False)
+    return values[0, :, :, 0].T
+
+
+@torch.no_grad()
+def linearise(model: SegCode, image: ImageBatch) -> Linearised:
+    """Linearise a model in evaluation mode at one image (1, 3, H, W) in 0..1."""
+    features = model.features(image)
+    codes = torch.eye(model.config.code_size, device=image.device)
+    return Linearised(
+        base=model.decoder.base(features)[0],
+        code_maps=model.decoder.code_maps(features, codes),
+        features=features[1],
+        last=model.decoder.last,
+        uncertainty=model.uncertainty(features)[0, 0],
+    )

@@ -1,0 +1,62 @@
+"""What a solver gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Status(Enum):
+    """How a refinement ended, as a sentence."""
+
+    CONVERGED = "Converged: the cost is within the tolerance of its minimum."
+    STEP_LIMIT = "Stopped at the step limit before the cost had settled: raise `steps` for a better code."
+    STALLED = "Stopped where no step lowers the cost any more, as far as the arithmetic can tell."
+    NO_TRUTH = "There was no truth, so the code is zero and the map is the first prediction."
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A code that explains the truth.
+
+    Attributes:
+        code: (N,).
+        costs: E at the start and after each accepted step.
+        status: how it ended; not converging is a status, never an exception.
+    """
+
+    code: Float[Tensor, "N"]
+    costs: tuple[float, ...]
+    status: Status
+
+    @property
+    def steps(self) -> int:
+        """Accepted steps."""
+        return len(self.costs) - 1
+
+    def __str__(self) -> str:
+        return f"{self.status.value} ({self.steps} steps, cost {self.costs[0]:.4g} to {self.costs[-1]:.4g})"
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When a solver stops.
+
+    Args:
+        steps: at most so many.
+        tolerance: stop once the cost is within this share of its minimum.
+    """
+
+    steps: int = 50
+    tolerance: float = 1e-4
+
+    def met(self, cost: float, gradient: Float[Tensor, "N"]) -> bool:
+        """Whether the cost is near enough to its minimum, as the gradient tells.
+
+        The prior 1/2 |c|^2 makes a convex E strongly convex, hence E(c) - min E <= 1/2 |g|^2: a bound for
+        cross-entropy on known classes, a good guess for the other energies.
+        """
+        return 0.5 * float(gradient.square().sum()) <= self.tolerance * cost

@@ -1,0 +1,54 @@
+"""Truth from strokes and points, as an annotator gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from segcode.errors import TruthError
+from segcode.truth.mask import mask_truth
+from segcode.truth.truth import Truth
+
+Point = tuple[int | float, int | float]
+"""Row and column in pixels."""
+
+
+def scribble_truth(
+    points: Sequence[Point], class_index: int, classes: int, size: tuple[int, int], radius: float = 2.0
+) -> Truth:
+    """A round brush of `radius` pixels drawn along a line through the points marks one class.
+
+    What reaches over the border of the image is cut off. Radius 0 is a line one pixel wide.
+
+    Raises:
+        TruthError: if a point lies outside the image or there is none, or for a class that the model lacks.
+    """
+    if not points:
+        raise TruthError("a stroke needs at least one point (row, column)")
+    _check_inside(points, size)
+    canvas = Pillow.new("1", (size[1], size[0]))
+    draw = ImageDraw.Draw(canvas)
+    xy = [(column, row) for row, column in points]
+    if len(xy) > 1:
+        draw.line(xy, fill=1, width=max(1, round(2 * radius)))
+    for x, y in xy:
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1)
+    return mask_truth(np.asarray(canvas, bool), class_index, classes)
+
+
+def point_truth(points: Sequence[Point], class_index: int, classes: int, size: tuple[int, int]) -> Truth:
+    """Single pixels of one class. Raises TruthError if one lies outside the image."""
+    _check_inside(points, size)
+    mask = np.zeros(size, bool)
+    for row, column in points:
+        mask[int(row), int(column)] = True
+    return mask_truth(mask, class_index, classes)
+
+
+def _check_inside(points: Sequence[Point], size: tuple[int, int]) -> None:
+    for row, column in points:
+        if not (0 <= row < size[0] and 0 <= column < size[1]):
+            raise TruthError(f"point (row {row:g}, column {column:g}) is outside the image of {size[0]} x {size[1]}")

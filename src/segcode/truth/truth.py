@@ -1,0 +1,124 @@
+"""Partial truth: what is known of some pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Integer
+from torch import Tensor
+
+from segcode.errors import TruthError
+from segcode.tensors import AllowedClasses, Pixels
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Pixels, the classes that each may be of, and how much each counts.
+
+    One allowed class says "this pixel is road"; all but one say "this pixel is not road". Several entries may speak of
+    one pixel. `a + b` combines two truths; where they contradict each other, b, the later one, holds.
+
+    Args:
+        size: rows and columns of the image.
+        pixels: (n, 2) rows and columns.
+        allowed: (n, M), at least one True in each row.
+        weight: (n,), in 0..1: how sure an entry is.
+
+    Raises:
+        TruthError: if shapes differ, a pixel lies outside the image, or an entry allows no class.
+    """
+
+    size: tuple[int, int]
+    pixels: Pixels
+    allowed: AllowedClasses
+    weight: Float[Tensor, "n"]
+
+    def __post_init__(self) -> None:
+        if not len(self.pixels) == len(self.allowed) == len(self.weight):
+            lengths = f"{len(self.pixels)} pixels, {len(self.allowed)} sets of classes, {len(self.weight)} weights"
+            raise TruthError(f"{lengths}: give one of each for every entry")
+        outside = ((self.pixels < 0) | (self.pixels >= torch.tensor(self.size))).any(1)
+        if outside.any():
+            row, column = self.pixels[outside][0].tolist()
+            raise TruthError(f"pixel (row {row}, column {column}) is outside the image of {self.size[0]} x {self.size[1]}")
+        if not self.allowed.any(1).all():
+            raise TruthError("an entry of the truth allows no class at all: drop it")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @staticmethod
+    def empty(size: tuple[int, int], classes: int) -> Truth:
+        """Nothing is known of an image of this size."""
+        return Truth(
+            size, torch.zeros(0, 2, dtype=torch.long), torch.zeros(0, classes, dtype=torch.bool), torch.zeros(0)
+        )
+
+    def __add__(self, later: Truth) -> Truth:
+        """Both truths; entries of this one that the later one contradicts or makes superfluous are dropped."""
+        if self.size != later.size or self.allowed.shape[1] != later.allowed.shape[1]:
+            raise TruthError(
+                f"truth of {self.size} pixels and {self.allowed.shape[1]} classes does not combine with truth of "
+                f"{later.size} pixels and {later.allowed.shape[1]} classes: make both for one image and model"
+            )
+        left = later._allowed_at(self._flat())
+        adds = (self.allowed & left).any(1) & (left & ~self.allowed).any(1)
+        return Truth(
+            self.size,
+            torch.cat([self.pixels[adds], later.pixels]),
+            torch.cat([self.allowed[adds], later.allowed]),
+            torch.cat([self.weight[adds], later.weight]),
+        )
+
+    def _flat(self) -> Integer[Tensor, "n"]:
+        return self.pixels[:, 0] * self.size[1] + self.pixels[:, 1]
+
+    def _allowed_at(self, flat: Integer[Tensor, "m"]) -> Bool[Tensor, "m M"]:
+        """The classes that all entries of a pixel allow; every class where none speaks of it."""
+        places, entry = torch.cat([flat, self._flat()]).unique(return_inverse=True)
+        left = torch.ones(len(places), self.allowed.shape[1], dtype=torch.uint8)
+        own = entry[len(flat) :, None].expand_as(self.allowed)
+        left.scatter_reduce_(0, own, self.allowed.to(torch.uint8), "amin")
+        return left[entry[: len(flat)]].bool()
+
+    def resized(self, size: tuple[int, int]) -> Truth:
+        """The truth on a grid of another size; equal entries of a cell are merged, their weights added up by area."""
+        scale = torch.tensor(size) / torch.tensor(self.size)
+        cells = ((self.pixels + 0.5) * scale).long()
+        key = torch.cat([cells, self.allowed.long()], dim=1)
+        merged, entry = key.unique(dim=0, return_inverse=True)
+        weight = torch.zeros(len(merged)).index_add_(0, entry, self.weight * float(scale.prod()))
+        return Truth(size, merged[:, :2], merged[:, 2:].bool(), weight)
+
+    def thinned(self, limit: int) -> Truth:
+        """At most `limit` entries, drawn evenly and repeatably, that weigh as much as all of them.
+
+        Neighbouring pixels say nearly the same: a tenth of a large region moves the code like all of it.
+        """
+        if len(self) <= limit:
+            return self
+        chosen = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:limit].sort().values
+        weight = self.weight[chosen]
+        return Truth(self.size, self.pixels[chosen], self.allowed[chosen], weight * (self.weight.sum() / weight.sum()))
+
+    def revealed(self) -> Bool[Tensor, "H W"]:
+        """Where the class itself is known, by an entry that is more likely right than wrong."""
+        known = (self.allowed.sum(1) == 1) & (self.weight >= 0.5)
+        mask = torch.zeros(self.size, dtype=torch.bool)
+        mask[self.pixels[known, 0], self.pixels[known, 1]] = True
+        return mask
+
+
+def paste(logits: Float[Tensor, "M H W"], truth: Truth) -> Integer[Tensor, "H W"]:
+    """The most likely classes, with the truth standing as given: the paper's "replaced" when the logits are those of zero code.
+
+    A pixel gets the best of the classes that the truth allows it; entries of weight below 0.5 are not pasted.
+    """
+    labels = logits.argmax(0)
+    sure = truth.weight >= 0.5
+    rows, columns = truth.pixels[sure].to(logits.device).unbind(1)
+    allowed = truth._allowed_at(truth._flat()[sure]) if len(truth) else truth.allowed
+    scores = logits[:, rows, columns].T.masked_fill(~allowed.to(logits.device), -torch.inf)
+    labels[rows, columns] = scores.argmax(1)
+    return labels

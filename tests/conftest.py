@@ -1,0 +1,35 @@
+"""Shapes in signatures are checked while the tests run, and only then."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the suite is for the CPU; benchmarks use the GPU
+
+from jaxtyping import install_import_hook
+
+hook = install_import_hook("segcode", "beartype.beartype")
+
+import pytest
+import torch
+
+from segcode.model.config import ModelConfig
+from segcode.model.segcode import SegCode
+
+TINY = ModelConfig(classes=4, size=(32, 48), width=4, code_size=6, code_channels=5, code_grid=(2, 3))
+
+
+@pytest.fixture
+def tiny_model() -> SegCode:
+    """An untrained model of four classes whose code matters, in evaluation mode."""
+    return make_model(TINY)
+
+
+def make_model(config: ModelConfig) -> SegCode:
+    """Random weights whose code matters, and batch-norm statistics that are not those of a new network."""
+    torch.manual_seed(3)
+    model = SegCode(config).train()
+    model(torch.rand(4, 3, *config.size), torch.randint(0, config.classes, (4, *config.size)))
+    with torch.no_grad():
+        model.decoder.grid.weight *= 30
+    return model.eval()

@@ -1,0 +1,53 @@
+"""Tiny pictures, labels and sources for the tests."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from segcode.classes import CAMVID, ClassSet
+from segcode.data.sample import Sample
+from segcode.errors import DataError
+
+HEIGHT, WIDTH = 6, 8
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Pillow.fromarray(pixels).save(path)
+    return path
+
+
+def noise(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def ids(seed: int, values: list[int], height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    return np.random.default_rng(seed).choice(np.array(values, np.uint8), (height, width))
+
+
+def truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+
+
+class InMemory:
+    """A source of given samples; an exception among them is raised when it is read."""
+
+    def __init__(self, samples: list[Sample | DataError], classes: ClassSet = CAMVID) -> None:
+        self.classes = classes
+        self.samples = samples
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(s.name if isinstance(s, Sample) else f"damaged_{i}" for i, s in enumerate(self.samples))
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        match self.samples[index]:
+            case Sample() as sample:
+                return sample
+            case error:
+                raise error

@@ -1,0 +1,139 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segcode.data.augment import Augment, AugmentConfig
+from segcode.tensors import IGNORE
+
+OFF = AugmentConfig(flip=0.0, crop=0.0, rotation=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+GEOMETRY = replace(OFF, flip=0.5, crop=0.75)
+COLOUR = AugmentConfig(flip=0.0, crop=0.0)
+
+FRACTION = st.floats(0, 0.9)
+CONFIGS = st.builds(
+    AugmentConfig,
+    flip=FRACTION,
+    crop=FRACTION,
+    aspect=FRACTION,
+    rotation=st.floats(0, 20),
+    brightness=FRACTION,
+    contrast=FRACTION,
+    saturation=FRACTION,
+    hue=st.floats(0, 0.5),
+)
+
+
+def batch(height: int = 24, width: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 11, (4, height, width), generator=generator)
+    labels[:, 0] = IGNORE
+    return torch.rand(4, 3, height, width, generator=generator), labels
+
+
+def ramps(height: int = 72, width: int = 96) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images that are as bright as their labels are high, which rise from left to right or top to bottom."""
+    across = torch.arange(width).expand(4, height, width)
+    down = torch.arange(height)[:, None].expand(4, height, width)
+    labels = torch.cat([across, down])
+    return (labels[:, None] / 255).repeat(1, 3, 1, 1), labels
+
+
+@settings(max_examples=30, deadline=None)
+@given(CONFIGS, st.integers(0, 1000))
+def test_any_config_keeps_shapes_ranges_and_labels(config: AugmentConfig, seed: int) -> None:
+    images, labels = batch()
+    torch.manual_seed(seed)
+    changed = Augment(config)(images, labels)
+    assert changed.images.shape == images.shape
+    assert changed.labels.shape == labels.shape
+    assert changed.labels.dtype == labels.dtype
+    assert changed.images.min() >= -1e-6
+    assert changed.images.max() <= 1 + 1e-6
+    assert set(changed.labels.unique().tolist()) <= {*labels.unique().tolist(), IGNORE}
+
+
+def test_all_off_is_the_identity() -> None:
+    images, labels = batch()
+    changed = Augment(OFF)(images, labels)
+    assert changed.images is images
+    assert changed.labels is labels
+
+
+def test_the_seed_decides() -> None:
+    augment = Augment(AugmentConfig(rotation=5.0))
+    torch.manual_seed(1)
+    first, other = augment(*batch()), augment(*batch())
+    torch.manual_seed(1)
+    again = augment(*batch())
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.labels, again.labels)
+    assert not torch.equal(first.images, other.images)
+
+
+def test_each_image_of_a_batch_changes_in_its_own_way() -> None:
+    images, labels = batch()
+    changed = Augment(AugmentConfig())(images[:1].repeat(4, 1, 1, 1), labels[:1].repeat(4, 1, 1))
+    assert not torch.equal(changed.images[0], changed.images[1])
+    assert not torch.equal(changed.labels[0], changed.labels[1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_image_and_labels_move_together(seed: int) -> None:
+    torch.manual_seed(seed)
+    images, labels = Augment(GEOMETRY)(*ramps())
+    assert (images[:, 0] * 255 - labels).abs().max() < 0.75  # half a pixel of rounding, and the image's blur
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_image_and_labels_turn_together(seed: int) -> None:
+    torch.manual_seed(seed)
+    images, labels = Augment(replace(GEOMETRY, rotation=10.0))(*ramps())
+    apart = (images[:, 0] * 255 - labels)[labels != IGNORE].abs()
+    assert apart.quantile(0.97) < 1.25  # the image darkens within a pixel of its edge
+
+
+def test_void_and_black_come_in_from_outside() -> None:
+    torch.manual_seed(0)
+    images, labels = Augment(replace(OFF, rotation=20.0))(torch.ones(4, 3, 24, 32), torch.zeros(4, 24, 32).long())
+    assert (labels == IGNORE).any()
+    assert images[:, 0][labels == IGNORE].max() <= 0.75  # the last void pixel blends with its neighbours
+    assert images[:, 0][labels == 0].min() >= 0.25
+
+
+def test_labels_may_be_bytes() -> None:
+    images, labels = batch()
+    torch.manual_seed(0)
+    changed = Augment(replace(GEOMETRY, rotation=10.0))(images, labels.byte()).labels
+    torch.manual_seed(0)
+    assert torch.equal(changed.long(), Augment(replace(GEOMETRY, rotation=10.0))(images, labels).labels)
+
+
+def test_a_certain_flip_mirrors_left_and_right() -> None:
+    images, labels = batch()
+    changed = Augment(replace(OFF, flip=1.0))(images, labels)
+    assert torch.equal(changed.images, images.flip(-1))
+    assert torch.equal(changed.labels, labels.flip(-1))
+
+
+def test_a_crop_magnifies_at_most_by_the_root_of_what_it_leaves() -> None:
+    torch.manual_seed(0)
+    _, labels = Augment(replace(OFF, crop=0.75, aspect=0.0))(*ramps())
+    spans = [image.max() - image.min() for image in labels[:4]]
+    assert min(spans) >= 96 / 2 - 2
+    assert min(spans) < 96 - 2
+
+
+def test_colour_changes_the_image_and_no_label() -> None:
+    images, labels = batch()
+    changed = Augment(COLOUR)(images, labels)
+    assert torch.equal(changed.labels, labels)
+    assert not torch.equal(changed.images, images)
+
+
+def test_an_image_of_one_pixel_survives() -> None:
+    changed = Augment(AugmentConfig(rotation=3.0))(torch.rand(1, 3, 1, 1), torch.zeros(1, 1, 1, dtype=torch.long))
+    assert changed.images.shape == (1, 3, 1, 1)
+    assert changed.images.isfinite().all()

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from pictures import InMemory, ids, noise, save, truncate
+
+from segcode.data.camvid import open_camvid
+from segcode.data.check import Size, check, class_frequencies, count_pixels
+from segcode.data.sample import Sample
+from segcode.errors import DataError
+from segcode.tensors import IGNORE
+
+
+def labelled(name: str, *labels: int) -> Sample:
+    return Sample(name, noise(0, 1, len(labels)), np.array([labels], np.uint8))
+
+
+def test_a_sound_source_is_counted() -> None:
+    report = check(InMemory([labelled("a", 0, 0, 3, IGNORE), labelled("b", 3, 3, 3, 3)]))
+    assert report.problems == report.unlabelled == ()
+    assert report.sizes == {Size(1, 4): 2}
+    assert report.pixels.tolist() == [2, 0, 0, 5, *[0] * 7]
+    assert report.images.tolist() == [1, 0, 0, 2, *[0] * 7]
+    assert report.shares[[0, 3]] == pytest.approx([2 / 7, 5 / 7])
+    assert report.void_share == pytest.approx(1 / 8)
+
+
+def test_every_problem_is_reported(segnet_root: Path) -> None:
+    for number in range(3):
+        save(segnet_root / "train" / f"x{number}.png", noise(0, 40, 40))
+        save(segnet_root / "trainannot" / f"x{number}.png", ids(0, [0], 40, 40))
+    truncate(segnet_root / "train" / "x0.png")
+    save(segnet_root / "trainannot" / "x1.png", ids(0, [99], 40, 40))
+    (segnet_root / "trainannot" / "x2.png").unlink()
+    report = check(open_camvid(segnet_root, "train"))
+    assert [problem.name for problem in report.problems] == ["x0", "x1", "x2"]
+    assert ["damaged" in p.message or "ids 99" in p.message or "missing" in p.message for p in report.problems]
+    assert report.sizes == {Size(6, 8): 2}
+
+
+def test_missing_labels_are_listed_and_no_problem() -> None:
+    report = check(InMemory([Sample("a", noise(0)), labelled("b", 1)]))
+    assert report.unlabelled == ("a",)
+    assert report.problems == ()
+    assert len(report.sizes) == 2
+
+
+def test_a_repeated_name_is_a_problem() -> None:
+    report = check(InMemory([labelled("a", 1), labelled("a", 2)]))
+    assert [problem.message for problem in report.problems] == ["'a' names 2 samples: names must differ"]
+
+
+def test_a_source_without_labels_has_no_shares() -> None:
+    report = check(InMemory([Sample("a", noise(0))]))
+    assert not report.shares.any()
+    assert report.void_share == 0
+
+
+def test_progress_sees_every_sample() -> None:
+    seen = []
+
+    def watch(findings):
+        for found in findings:
+            seen.append(found.name)
+            yield found
+
+    check(InMemory([labelled("a", 1), DataError("damaged"), labelled("b", 1)]), watch)
+    assert seen == ["a", "damaged_1", "b"]
+
+
+def test_class_frequencies_are_the_shares() -> None:
+    assert class_frequencies(InMemory([labelled("a", 0, 1, 1, IGNORE)]))[:2] == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_class_frequencies_want_a_sound_and_labelled_source() -> None:
+    with pytest.raises(DataError, match="1 samples cannot be used; the first: truncated"):
+        class_frequencies(InMemory([DataError("truncated"), labelled("a", 1)]))
+    with pytest.raises(DataError, match="no pixel has a label"):
+        class_frequencies(InMemory([Sample("a", noise(0))]))
+
+
+@given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2), elements=st.integers(0, 255)), st.integers(2, 255))
+def test_every_pixel_is_counted_once(labels: np.ndarray, number: int) -> None:
+    counts = count_pixels(labels, number)
+    assert len(counts.classes) == number
+    assert counts.classes.sum() + counts.void == labels.size
+    assert counts.void == (labels >= number).sum()

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import ids, noise, save
+from PIL import Image as Pillow
+
+from segcode.data.folder import open_folder, read_class_file
+from segcode.errors import ConfigError, DataError
+from segcode.tensors import IGNORE
+
+TWO = '[[class]]\nname = "a"\ncolour = [0, 0, 0]\n[[class]]\nname = "b"\ncolour = [1, 1, 1]\n'
+
+
+def test_pairs_are_read_with_the_ids_of_the_class_file(folder_root: Path) -> None:
+    source = open_folder(folder_root, "all")
+    assert source.names == ("a", "b")
+    assert source.classes.names == ("road", "car")
+    raw = np.asarray(Pillow.open(folder_root / "labels" / "a.png"))
+    labels = source[0].labels
+    assert labels is not None
+    assert np.array_equal(labels, source.classes.from_raw(raw))
+    assert set(np.unique(labels)) == {0, 1, IGNORE}
+
+
+def test_splits_are_folders(folder_root: Path) -> None:
+    save(folder_root / "images" / "train" / "c.png", noise(0))
+    save(folder_root / "labels" / "train" / "c.png", ids(0, [7]))
+    assert open_folder(folder_root, "train").names == ("c",)
+    with pytest.raises(ConfigError, match=r"no split 'trane': did you mean 'train'\?"):
+        open_folder(folder_root, "trane")
+
+
+def test_without_splits_there_is_only_all(folder_root: Path) -> None:
+    with pytest.raises(ConfigError, match="no split 'train': known: all"):
+        open_folder(folder_root, "train")
+
+
+def test_without_a_folder_of_labels_samples_have_none(folder_root: Path) -> None:
+    (folder_root / "labels").rename(folder_root / "other")
+    assert open_folder(folder_root, "all")[0].labels is None
+
+
+def test_labels_without_image_and_images_without_labels_are_errors(folder_root: Path) -> None:
+    (folder_root / "labels" / "a.png").unlink()
+    with pytest.raises(DataError, match=r"labels/a\.png is missing"):
+        open_folder(folder_root, "all")[0]
+    save(folder_root / "labels" / "z.png", ids(0, [7]))
+    with pytest.raises(DataError, match=r"1 label files have no image, first .*z\.png"):
+        open_folder(folder_root, "all")
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "classes.toml").write_text(TWO)
+    with pytest.raises(DataError, match="images has no images"):
+        open_folder(tmp_path, "all")
+
+
+def test_without_ids_the_classes_count_from_0_and_255_is_void(tmp_path: Path) -> None:
+    path = tmp_path / "classes.toml"
+    path.write_text(TWO)
+    assert read_class_file(path).train_ids == {0: 0, 1: 1, IGNORE: IGNORE}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (TWO.replace("colour", "color"), r"unknown key 'color': did you mean 'colour'\?"),
+        ("viod = [0]\n" + TWO, r"unknown key 'viod': did you mean 'void'\?"),
+        ("class = 3", r"'class' must be a list of tables: write \[\[class\]\]"),
+        ("", "needs 2 to 255 classes, not 0"),
+        (TWO.replace('name = "a"', ""), "a class is called None: give each"),
+        (TWO.replace('"b"', '"a"'), "repeated: a"),
+        (TWO.replace("[1, 1, 1]", "[1, 1]"), r"class 'b' has the colour \[1, 1\]: give \[red, green, blue\]"),
+        (TWO.replace("[1, 1, 1]", "[1, 1, 256]"), "class 'b' has the colour"),
+        (TWO + "id = 3", "2 classes have 1 raw ids"),
+        (TWO + "id = 300", "300 is no id of a label file"),
+        ("void = [1]\n" + TWO, "id 1 has several meanings"),
+        ("void = 255\n" + TWO, r"'void' is 255: give a list of ids"),
+        ("[[class]", "is not valid TOML"),
+    ],
+)
+def test_a_wrong_class_file_is_named_with_the_cure(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "classes.toml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=rf"classes\.toml.*{message}"):
+        read_class_file(path)
+
+
+def test_a_missing_class_file_is_named_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"classes\.toml is missing: give each class"):
+        open_folder(tmp_path, "all")

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from conftest import TINY
+from segcode.classes import ClassSet
+from segcode.errors import CheckpointError
+from segcode.model.checkpoint import load_model, save_model
+
+CLASSES = ClassSet(("a", "b", "c", "d"), ((1, 2, 3), (4, 5, 6), (7, 8, 9), (9, 9, 9)))
+
+
+@pytest.fixture
+def folder(tmp_path, tiny_model):
+    save_model(tmp_path / "model", tiny_model, CLASSES, "# card")
+    return tmp_path / "model"
+
+
+def test_a_saved_model_predicts_the_same(folder, tiny_model):
+    loaded = load_model(folder)
+    image, labels = torch.rand(1, 3, 32, 48), torch.randint(0, 4, (1, 32, 48))
+    assert loaded.classes == CLASSES
+    assert loaded.model.config == TINY
+    # Weights are kept in half precision.
+    assert torch.allclose(loaded.model(image, labels).zero, tiny_model(image, labels).zero, atol=2e-2)
+
+
+def test_a_folder_holds_weights_config_and_card_and_nothing_else(folder):
+    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert [p.name for p in folder.parent.iterdir()] == ["model"]
+
+
+def test_saving_again_replaces_the_folder(folder, tiny_model):
+    save_model(folder, tiny_model, CLASSES, "# another card")
+    assert (folder / "README.md").read_text() == "# another card"
+
+
+def test_a_save_that_fails_leaves_what_was_there(folder, tiny_model, monkeypatch):
+    def full_disk(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("segcode.model.checkpoint.save_file", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        save_model(folder, tiny_model, CLASSES, "# lost")
+    assert (folder / "README.md").read_text() == "# card"
+    assert [p.name for p in folder.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=f"has no {name}"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_damaged_file_is_named(folder, name):
+    (folder / name).write_bytes((folder / name).read_bytes()[:40])
+    with pytest.raises(CheckpointError, match=name):
+        load_model(folder)
+
+
+def test_weights_of_another_architecture_are_refused(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["model"]["width"] = 8
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="does not fit"):
+        load_model(folder)

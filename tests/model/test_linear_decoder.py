@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY, make_model
+
+CONFIGS = [
+    pytest.param(replace(TINY, code_stride=stride, conditioning=conditioning), id=f"{conditioning}-{stride}")
+    for stride in (2, 8, 16)
+    for conditioning in ("product", "concatenation")
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_decoder_is_affine_in_code(config):
+    model = make_model(config)
+    features = model.features(torch.rand(1, 3, *config.size))
+    codes = torch.randn(7, config.code_size)
+    each = torch.cat([model.decoder(features, code[None]) for code in codes])
+    affine = model.decoder.base(features) + model.decoder.linear(features, codes)
+    assert (each - affine).norm() <= 1e-5 * each.norm()
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_decoder_is_linear_beside_its_base(config):
+    model = make_model(config)
+    features = model.features(torch.rand(1, 3, *config.size))
+    a, b = torch.randn(2, 1, config.code_size)
+    together = model.decoder.linear(features, 2 * a - 3 * b)
+    apart = 2 * model.decoder.linear(features, a) - 3 * model.decoder.linear(features, b)
+    assert (together - apart).norm() <= 1e-5 * apart.norm()
+
+
+def test_code_changes_the_map(tiny_model):
+    features = tiny_model.features(torch.rand(1, 3, *TINY.size))
+    assert tiny_model.decoder.linear(features, torch.randn(1, TINY.code_size)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("conditioning", "differs"), [("product", True), ("concatenation", False)])
+def test_only_the_product_makes_the_jacobian_depend_on_the_image(conditioning, differs):
+    model = make_model(replace(TINY, conditioning=conditioning))
+    code = torch.randn(1, TINY.code_size)
+    first, second = (model.decoder.linear(model.features(torch.rand(1, 3, *TINY.size)), code) for _ in range(2))
+    assert torch.allclose(first, second, atol=1e-6) != differs
+
+
+def test_features_are_used_at_training_as_at_evaluation():
+    """No normalisation on the code path: the decoder is affine in training mode too."""
+    model = make_model(TINY).train()
+    features = model.features(torch.rand(2, 3, *TINY.size))
+    code = torch.randn(2, TINY.code_size)
+    assert torch.allclose(
+        model.decoder(features, code), model.decoder.base(features) + model.decoder.linear(features, code), atol=1e-5
+    )

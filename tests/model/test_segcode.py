@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import TINY
+from segcode.errors import ConfigError
+from segcode.model.config import ModelConfig
+from segcode.model.label_encoder import one_hot
+from segcode.tensors import IGNORE
+
+
+def test_pyramid_halves_resolution_and_doubles_channels(tiny_model):
+    pyramid = tiny_model.features(torch.rand(1, 3, 64, 96))
+    assert {s: tuple(f.shape[1:]) for s, f in pyramid.items()} == {
+        s: (TINY.width * s, 64 // s, 96 // s) for s in (16, 8, 4, 2, 1)
+    }
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 31), (50, 33), (90, 120)])
+def test_images_of_any_size_give_maps_of_that_size(tiny_model, size):
+    output = tiny_model(torch.rand(1, 3, *size), torch.randint(0, 4, (1, *size)))
+    assert output.zero.shape == output.logits.shape == (1, 4, *size)
+
+
+def test_uncertainty_is_positive(tiny_model):
+    output = tiny_model(torch.rand(2, 3, 32, 48), torch.zeros(2, 32, 48, dtype=torch.long))
+    assert (output.uncertainty > 0).all()
+
+
+def test_void_is_zero_in_one_hot():
+    hot = one_hot(torch.tensor([[[0, 2, IGNORE]]]), 3)
+    assert hot[0, :, 0].T.tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
+
+
+def test_void_pixels_tell_the_encoder_nothing(tiny_model):
+    image = torch.rand(1, 3, 32, 48)
+    features = tiny_model.features(image)
+    known = torch.randint(0, 4, (1, 32, 48))
+    partial = known.clone()
+    partial[:, 10:20] = IGNORE
+    a, b = (tiny_model.label_encoder(labels, features).mean for labels in (known, partial))
+    assert not torch.allclose(a, b)
+
+
+def test_code_is_drawn_in_training_and_its_mean_at_evaluation(tiny_model):
+    image, labels = torch.rand(1, 3, 32, 48), torch.randint(0, 4, (1, 32, 48))
+    assert torch.equal(tiny_model(image, labels).logits, tiny_model(image, labels).logits)
+    tiny_model.train()
+    assert not torch.equal(tiny_model(image, labels).logits, tiny_model(image, labels).logits)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 0}, "width is 0"),
+        ({"classes": 1}, "classes is 1"),
+        ({"size": (0, 10)}, "size is"),
+        ({"code_size": 0}, "code_size is 0"),
+    ],
+)
+def test_impossible_shapes_are_named(change, message):
+    with pytest.raises(ConfigError, match=message):
+        ModelConfig(**{"classes": 4, **change})

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from segcode.errors import TruthError
+from segcode.refinement.refiner import SOLVERS, RefinementConfig, Refiner
+from segcode.refinement.solution import Status
+from segcode.truth.mask import label_truth, mask_truth
+from segcode.truth.truth import Truth
+
+SIZE = (40, 60)
+STRONG = RefinementConfig(evidence=50.0, growth=1.0)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 255, (*SIZE, 3), np.uint8)
+
+
+@pytest.fixture
+def stroke():
+    mask = np.zeros(SIZE, bool)
+    mask[5:12, 10:30] = True
+    return mask
+
+
+@pytest.mark.parametrize("size", [(40, 60), (1, 1), (33, 100), (200, 7)])
+def test_maps_come_back_at_the_size_of_the_image(tiny_model, size):
+    first = Refiner(tiny_model).set_image(np.zeros((*size, 3), np.uint8))
+    assert first.labels.shape == first.uncertainty.shape == first.entropy().shape == size
+
+
+def test_images_of_the_training_size_are_not_resampled(tiny_model):
+    image = np.random.default_rng(0).integers(0, 255, (*TINY.size, 3), np.uint8)
+    first = Refiner(tiny_model).set_image(image)
+    features = tiny_model.features(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
+    assert np.array_equal(first.labels, tiny_model.decoder.base(features)[0].argmax(0).numpy())
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("energy", ["cross_entropy", "euclidean"])
+def test_truth_lowers_the_cost_and_makes_its_class_more_likely(tiny_model, image, stroke, solver, energy):
+    refiner = Refiner(tiny_model, RefinementConfig(energy=energy, solver=solver, evidence=50.0, growth=1.0))
+    first = refiner.set_image(image)
+    wrong = int((np.bincount(first.labels[stroke], minlength=4)).argmin())
+    refined = refiner.refine(mask_truth(stroke, wrong, 4))
+    assert refined.solution.costs[-1] < refined.solution.costs[0]
+    before, after = (m.logits.softmax(0)[wrong, 4:10, 8:24].mean() for m in (first, refined))
+    assert after > before
+
+
+def test_full_truth_lowers_the_error_of_the_whole_map(tiny_model, image):
+    refiner = Refiner(tiny_model, STRONG)
+    first = refiner.set_image(image)
+    labels = refiner.sample(1, seed=4)[0].labels  # a map that the code can express
+    refined = refiner.refine(label_truth(labels, 4))
+    assert (refined.labels == labels).mean() > (first.labels == labels).mean()
+
+
+def test_empty_truth_is_the_zero_code(tiny_model, image, stroke):
+    refiner = Refiner(tiny_model)
+    first = refiner.set_image(image)
+    refiner.refine(mask_truth(stroke, 2, 4))
+    again = refiner.refine(Truth.empty(SIZE, 4))
+    assert np.array_equal(again.labels, first.labels)
+    assert again.solution.status is Status.NO_TRUTH
+    assert not again.solution.code.any()
+
+
+def test_an_empty_mask_is_empty_truth(tiny_model, image):
+    refiner = Refiner(tiny_model)
+    refiner.set_image(image)
+    assert refiner.refine(mask_truth(np.zeros(SIZE, bool), 1, 4)).solution.status is Status.NO_TRUTH
+
+
+def test_a_warm_start_ends_where_a_cold_one_does(tiny_model, image, stroke):
+    refiner = Refiner(tiny_model)
+    refiner.set_image(image)
+    truth = mask_truth(stroke, 2, 4)
+    refiner.refine(mask_truth(stroke, 0, 4))
+    warm = refiner.refine(truth).solution
+    refiner.reset()
+    cold = refiner.refine(truth).solution
+    assert warm.costs[-1] == pytest.approx(cold.costs[-1], rel=1e-3)
+    assert refiner.refine(truth).solution.steps == 0
+
+
+def test_pasted_truth_stands_as_given(tiny_model, image, stroke):
+    refiner = Refiner(tiny_model)
+    truth = mask_truth(stroke, 3, 4)
+    refiner.set_image(image)
+    assert (refiner.refine(truth).pasted(truth)[stroke] == 3).all()
+
+
+def test_a_complete_mask_takes_the_class_away_elsewhere(tiny_model, image, stroke):
+    refiner = Refiner(tiny_model, STRONG)
+    first = refiner.set_image(image)
+    common = int(np.bincount(first.labels.ravel()).argmax())
+    truth = mask_truth(stroke & False, common, 4, complete=True)
+    refined = refiner.refine(truth)
+    assert (refined.labels == common).sum() < (first.labels == common).sum()
+    assert not (refined.pasted(truth) == common).any()
+
+
+def test_samples_differ_repeat_and_shrink_with_truth(tiny_model, image):
+    refiner = Refiner(tiny_model, STRONG)
+    refiner.set_image(image)
+    prior = torch.stack([m.logits for m in refiner.sample(8, seed=1)])
+    again = torch.stack([m.logits for m in refiner.sample(8, seed=1)])
+    labels = refiner.sample(1, seed=4)[0].labels
+    refiner.refine(label_truth(labels, 4))
+    posterior = torch.stack([m.logits for m in refiner.sample(8, seed=1)])
+    assert torch.equal(prior, again)
+    assert 0 < posterior.std(0).mean() < prior.std(0).mean()
+
+
+def test_encoding_depends_on_the_labels(tiny_model, image):
+    refiner = Refiner(tiny_model)
+    refiner.set_image(image)
+    a, b = (refiner.encode(np.full(SIZE, label, np.uint8)).logits for label in (0, 3))
+    assert not torch.equal(a, b)
+
+
+def test_thinning_a_large_region_hardly_moves_the_map(tiny_model, image):
+    mask = np.zeros(SIZE, bool)
+    mask[:, :40] = True
+    logits = []
+    for pixels in (400, 10_000):
+        refiner = Refiner(tiny_model, RefinementConfig(pixels=pixels))
+        refiner.set_image(image)
+        logits.append(refiner.refine(mask_truth(mask, 2, 4)).logits)
+    first = refiner.set_image(image).logits
+    assert (logits[0] - logits[1]).norm() < 0.1 * (logits[1] - first).norm()
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda r: r.refine(Truth.empty((10, 10), 4)), "10 x 10 pixels, the image has 40 x 60"),
+        (lambda r: r.refine(Truth.empty(SIZE, 9)), "9 classes, the model has 4"),
+        (lambda r: r.encode(np.zeros((3, 3), np.uint8)), "labels are 3 x 3"),
+    ],
+)
+def test_truth_that_does_not_fit_is_refused(tiny_model, image, act, message):
+    refiner = Refiner(tiny_model)
+    refiner.set_image(image)
+    with pytest.raises(TruthError, match=message):
+        act(refiner)
+
+
+def test_an_image_must_be_set_first(tiny_model):
+    with pytest.raises(TruthError, match="set_image"):
+        Refiner(tiny_model).sample(1)

@@ -1,0 +1,134 @@
+"""The same random problems for every solver; SciPy is the oracle, and autograd that of the derivatives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from segcode.refinement.objective import Objective
+from segcode.refinement.refiner import SOLVERS
+from segcode.refinement.solution import Status, Stopping
+
+ENERGIES = ("cross_entropy", "euclidean")
+FINE = Stopping(steps=3000, tolerance=1e-9)
+
+
+def random_objective(seed: int, energy: str = "cross_entropy", known: bool = True, pixels: int = 40) -> Objective:
+    draw = torch.Generator().manual_seed(seed)
+    classes, code = 4, 6
+    label = torch.randint(0, classes, (pixels,), generator=draw)
+    allowed = label[:, None] == torch.arange(classes)
+    if not known:
+        flipped = torch.rand(pixels, generator=draw) < 0.5
+        allowed = allowed ^ flipped[:, None]
+    return Objective(
+        torch.randn(pixels, classes, generator=draw, dtype=torch.float64),
+        torch.randn(pixels, classes, code, generator=draw, dtype=torch.float64),
+        allowed,
+        torch.rand(pixels, generator=draw, dtype=torch.float64),
+        energy,
+    )
+
+
+def scipy_minimum(objective: Objective) -> float:
+    def cost(code):
+        return objective.value(torch.from_numpy(code))
+
+    def gradient(code):
+        return objective.gradient(torch.from_numpy(code)).numpy()
+
+    return minimize(cost, torch.zeros(6).double().numpy(), jac=gradient, method="BFGS", options={"gtol": 1e-9}).fun
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_solver_finds_scipys_minimum_of_the_cross_entropy(solver, known, seed):
+    objective = random_objective(seed, known=known)
+    solution = SOLVERS[solver](objective, torch.zeros(6).double(), FINE)
+    assert solution.costs[-1] == pytest.approx(scipy_minimum(objective), rel=1e-5)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("seed", range(3))
+def test_every_solver_ends_in_a_minimum_of_the_euclidean_energy(solver, seed):
+    objective = random_objective(seed, "euclidean")
+    solution = SOLVERS[solver](objective, torch.zeros(6).double(), FINE)
+    assert solution.costs[-1] <= scipy_minimum(objective) * 1.3  # not convex: minima differ
+    assert objective.gradient(solution.code).norm() < 1e-2
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("energy", ENERGIES)
+def test_costs_never_rise(solver, energy):
+    solution = SOLVERS[solver](random_objective(5, energy), torch.ones(6).double(), Stopping())
+    assert all(after < before for before, after in zip(solution.costs, solution.costs[1:], strict=False))
+    assert solution.steps == len(solution.costs) - 1
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_minimum_is_recognised_at_once(solver):
+    objective = random_objective(1)
+    best = SOLVERS["gauss_newton"](objective, torch.zeros(6).double(), FINE).code
+    again = SOLVERS[solver](objective, best, Stopping(tolerance=1e-6))
+    assert again.steps == 0
+    assert again.status is Status.CONVERGED
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_step_limit_is_a_status(solver):
+    solution = SOLVERS[solver](random_objective(2), torch.full((6,), 3.0).double(), Stopping(steps=1, tolerance=1e-12))
+    assert solution.status is Status.STEP_LIMIT
+    assert "step limit" in str(solution)
+
+
+@pytest.mark.parametrize("solver", ["gauss_newton", "levenberg_marquardt", "lbfgs"])
+def test_what_the_arithmetic_cannot_lower_is_a_status(solver):
+    solution = SOLVERS[solver](random_objective(3), torch.zeros(6).double(), Stopping(steps=1000, tolerance=0.0))
+    assert solution.status is Status.STALLED
+
+
+def test_second_order_solvers_need_few_steps():
+    objective = random_objective(4)
+    first = SOLVERS["adam"](objective, torch.zeros(6).double(), FINE)
+    second = SOLVERS["gauss_newton"](objective, torch.zeros(6).double(), FINE)
+    assert second.steps < first.steps / 4
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(ENERGIES), st.booleans())
+def test_gradient_is_that_of_autograd(seed, energy, known):
+    objective = random_objective(seed, energy, known, pixels=8)
+    code = torch.randn(6, dtype=torch.float64, requires_grad=True)
+    logits = objective.base + objective.jacobian @ code
+    p = logits.softmax(1)
+    if energy == "cross_entropy":
+        misfit = -(p * objective.allowed).sum(1).log()
+    else:
+        q = (p * objective.allowed) / (p * objective.allowed).sum(1, keepdim=True)
+        misfit = (p - q).square().sum(1)
+    cost = objective.weight @ misfit + 0.5 * code.square().sum()
+    (expected,) = torch.autograd.grad(cost, code)
+    assert objective.value(code.detach()) == pytest.approx(float(cost.detach()), rel=1e-9)
+    assert torch.allclose(objective.gradient(code.detach()), expected, atol=1e-9)
+
+
+def test_matrix_is_the_hessian_of_the_cross_entropy_of_known_classes():
+    objective = random_objective(7)
+    code = torch.randn(6, dtype=torch.float64)
+
+    def cost(code):
+        logits = objective.base + objective.jacobian @ code
+        return objective.weight @ -(logits.log_softmax(1)[objective.allowed]) + 0.5 * code.square().sum()
+
+    assert torch.allclose(objective.quadratic(code).matrix, torch.autograd.functional.hessian(cost, code), atol=1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(ENERGIES), st.booleans())
+def test_matrix_is_at_least_the_prior(seed, energy, known):
+    """So the posterior's covariance always exists."""
+    matrix = random_objective(seed, energy, known).quadratic(torch.randn(6, dtype=torch.float64)).matrix
+    assert torch.linalg.eigvalsh(matrix).min() >= 1 - 1e-9

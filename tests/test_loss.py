@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from segcode.loss import LossConfig, attenuated_cross_entropy, cross_entropy, kl_divergence, segcode_loss
+from segcode.model.label_encoder import CodeDistribution
+from segcode.tensors import IGNORE
+from torch.distributions import Normal, kl_divergence as kl_of_torch
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_kl_is_twice_the_divergence_from_the_standard_normal(seed):
+    torch.manual_seed(seed)
+    code = CodeDistribution(torch.randn(3, 8), torch.randn(3, 8))
+    exact = kl_of_torch(Normal(code.mean, (0.5 * code.log_variance).exp()), Normal(0.0, 1.0)).sum(1).mean()
+    assert torch.isclose(kl_divergence(code), 2 * exact, rtol=1e-5)
+
+
+def test_kl_vanishes_for_the_prior_alone():
+    assert kl_divergence(CodeDistribution(torch.zeros(2, 5), torch.zeros(2, 5))) == 0
+
+
+def test_without_uncertainty_it_is_the_cross_entropy():
+    logits, labels = torch.randn(2, 4, 5, 6), torch.randint(0, 4, (2, 5, 6))
+    loss = attenuated_cross_entropy(logits, torch.zeros(2, 1, 5, 6), labels, samples=3)
+    assert torch.isclose(loss, torch.nn.functional.cross_entropy(logits, labels), rtol=1e-6)
+
+
+def test_attenuation_equals_a_double_precision_reference():
+    logits, b = torch.randn(1, 3, 4, 5), torch.rand(1, 1, 4, 5)
+    labels = torch.randint(0, 3, (1, 4, 5))
+    torch.manual_seed(11)
+    loss = attenuated_cross_entropy(logits, b, labels, samples=6)
+    torch.manual_seed(11)
+    noise = np.stack([torch.randn_like(logits).double().numpy() for _ in range(6)])
+    noisy = logits.double().numpy() + b.double().numpy() * noise
+    probability = np.exp(noisy) / np.exp(noisy).sum(axis=2, keepdims=True)
+    of_label = np.take_along_axis(probability, labels.numpy()[None, :, None], axis=2)
+    assert float(loss) == pytest.approx(-np.log(of_label.mean(axis=0)).mean(), rel=1e-5)
+
+
+def test_void_pixels_count_nowhere():
+    logits, b, labels = torch.randn(1, 3, 4, 4), torch.zeros(1, 1, 4, 4), torch.randint(0, 3, (1, 4, 4))
+    labels[:, 2:] = IGNORE
+    changed = logits.clone()
+    changed[:, :, 2:] = 50 * torch.randn(1, 3, 2, 4)
+    for loss in (lambda z: attenuated_cross_entropy(z, b, labels, 1), lambda z: cross_entropy(z, labels)):
+        assert torch.isclose(loss(logits), loss(changed), rtol=1e-6)
+
+
+def test_an_image_of_void_alone_has_no_loss():
+    labels = torch.full((1, 3, 3), IGNORE)
+    logits = torch.randn(1, 4, 3, 3, requires_grad=True)
+    loss = attenuated_cross_entropy(logits, torch.ones(1, 1, 3, 3), labels, 2) + cross_entropy(logits, labels)
+    loss.backward()
+    assert loss == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_safe_for_extreme_logits(dtype):
+    logits = torch.tensor([3e4, -3e4, 0.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2).to(dtype)
+    labels = torch.ones(1, 2, 2, dtype=torch.long)
+    loss = attenuated_cross_entropy(logits, torch.ones(1, 1, 2, 2, dtype=dtype), labels, 4)
+    assert math.isfinite(loss)
+    assert loss > 1e4
+
+
+def test_kl_weight_grows_over_the_warm_up(tiny_model):
+    labels = torch.randint(0, 4, (1, *TINY.size))
+    output = tiny_model(torch.rand(1, 3, *TINY.size), labels)
+    output = output._replace(uncertainty=torch.zeros_like(output.uncertainty))
+    config = LossConfig(kl_weight=1e5, kl_warmup=0.5)
+    totals = [float(segcode_loss(output, labels, config, progress).total) for progress in (0.0, 0.25, 0.5, 1.0)]
+    assert totals[0] == pytest.approx(float(segcode_loss(output, labels, config, 0.0).segmentation))
+    assert totals[1] - totals[0] == pytest.approx((totals[2] - totals[0]) / 2, rel=1e-4)
+    assert totals[2] == totals[3]

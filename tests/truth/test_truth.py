@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from segcode.errors import TruthError
+from segcode.tensors import IGNORE
+from segcode.truth.mask import label_truth, mask_truth
+from segcode.truth.scribble import point_truth, scribble_truth
+from segcode.truth.truth import Truth, paste
+
+
+def square(top: int, left: int, side: int, size: tuple[int, int] = (20, 30)) -> np.ndarray:
+    mask = np.zeros(size, bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def test_a_mask_reveals_its_pixels_and_no_others():
+    mask = square(3, 4, 5)
+    truth = mask_truth(mask, 1, classes=3)
+    assert np.array_equal(truth.revealed().numpy(), mask)
+    assert (truth.allowed == torch.tensor([False, True, False])).all()
+
+
+def test_a_complete_mask_excludes_the_class_elsewhere():
+    truth = mask_truth(square(3, 4, 5), 1, classes=3, complete=True)
+    outside = truth.allowed[:, 0]
+    assert len(truth) == 20 * 30
+    assert (truth.allowed[outside] == torch.tensor([True, False, True])).all()
+    assert int((~outside).sum()) == 25
+
+
+def test_a_soft_mask_weighs_by_its_probability():
+    truth = mask_truth(np.array([[0.0, 0.3, 0.8]], np.float32), 0, classes=3, complete=True)
+    positive, negative = truth.allowed[:, 0], ~truth.allowed[:, 0]
+    assert truth.weight[positive].tolist() == pytest.approx([0.3, 0.8])
+    assert truth.weight[negative].tolist() == pytest.approx([1.0, 0.7, 0.2])
+    assert truth.revealed().tolist() == [[False, False, True]]
+
+
+def test_label_images_reveal_several_classes():
+    labels = np.array([[0, IGNORE, 2]], np.uint8)
+    truth = label_truth(labels, classes=3)
+    assert truth.pixels.tolist() == [[0, 0], [0, 2]]
+    assert truth.allowed.long().argmax(1).tolist() == [0, 2]
+
+
+def test_truths_combine_and_the_later_one_holds():
+    both = mask_truth(square(0, 0, 6), 0, 3) + mask_truth(square(3, 3, 6), 2, 3)
+    label = paste(torch.zeros(3, 20, 30), both)
+    assert int(both.revealed().sum()) == 36 + 36 - 9
+    assert label[4, 4] == 2
+    assert label[1, 1] == 0
+    assert len(both) == 36 + 36 - 9
+
+
+def test_painting_the_same_again_changes_nothing():
+    truth = mask_truth(square(0, 0, 6), 0, 3)
+    assert len(truth + truth) == len(truth)
+
+
+def test_compatible_knowledge_of_a_pixel_is_kept():
+    mask = square(0, 0, 4)
+    neither = mask_truth(~mask, 0, 3, complete=True) + mask_truth(~mask, 1, 3, complete=True)
+    labels = paste(torch.tensor([2.0, 1.0, 0.0]).view(3, 1, 1).expand(3, 20, 30), neither)
+    assert (labels[:4, :4] == 2).all()
+
+
+def test_empty_truth_is_neutral():
+    truth, nothing = mask_truth(square(2, 2, 3), 1, 3), Truth.empty((20, 30), 3)
+    assert len(truth + nothing) == len(nothing + truth) == len(truth)
+    assert not nothing.revealed().any()
+
+
+def test_pasting_nothing_is_the_prediction():
+    logits = torch.randn(3, 20, 30)
+    assert torch.equal(paste(logits, Truth.empty((20, 30), 3)), logits.argmax(0))
+
+
+def test_pasting_obeys_exclusion():
+    mask = square(3, 4, 5)
+    labels = paste(torch.tensor([0.0, 5.0, 1.0]).view(3, 1, 1).expand(3, 20, 30), mask_truth(mask, 1, 3, complete=True))
+    assert np.array_equal(labels.numpy() == 1, mask)
+    assert set(labels[~torch.from_numpy(mask)].tolist()) == {2}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 60))
+def test_resizing_keeps_the_share_of_the_image_that_is_revealed(rows, columns):
+    truth = mask_truth(square(3, 4, 9), 1, classes=3)
+    resized = truth.resized((rows, columns))
+    assert float(resized.weight.sum()) / (rows * columns) == pytest.approx(float(truth.weight.sum()) / 600, rel=1e-4)
+    assert len(resized.pixels.unique(dim=0)) == len(resized)
+
+
+def test_thinning_keeps_the_weight():
+    truth = mask_truth(square(0, 0, 18), 1, classes=3)
+    thin = truth.thinned(50)
+    assert len(thin) == 50
+    assert float(thin.weight.sum()) == pytest.approx(float(truth.weight.sum()))
+    assert thin.pixels.tolist() == truth.thinned(50).pixels.tolist()
+    assert truth.thinned(1000) is truth
+
+
+def test_a_stroke_marks_its_line_and_is_cut_at_the_border():
+    truth = scribble_truth([(10, 0), (10, 29)], 2, classes=3, size=(20, 30), radius=1.5)
+    revealed = truth.revealed()
+    assert revealed[10].all()
+    assert not revealed[:7].any()
+    assert not revealed[14:].any()
+
+
+def test_points_mark_single_pixels():
+    truth = point_truth([(0, 0), (19, 29)], 1, 3, (20, 30))
+    assert truth.pixels.tolist() == [[0, 0], [19, 29]]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: mask_truth(np.full((2, 2), 7.0), 0, 3), "holds 7"),
+        (lambda: mask_truth(np.zeros((2, 2), bool), 3, 3), "class 3 is not one of the model's 3"),
+        (lambda: label_truth(np.array([[9]], np.uint8), 3), "class 9"),
+        (lambda: point_truth([(5, 50)], 0, 3, (20, 30)), "outside the image of 20 x 30"),
+        (lambda: scribble_truth([], 0, 3, (20, 30)), "at least one point"),
+        (lambda: Truth((2, 2), torch.tensor([[2, 0]]), torch.ones(1, 3, dtype=torch.bool), torch.ones(1)), "row 2"),
+        (lambda: Truth((2, 2), torch.tensor([[1, 0]]), torch.zeros(1, 3, dtype=torch.bool), torch.ones(1)), "no class"),
+        (lambda: Truth.empty((2, 2), 3) + Truth.empty((2, 3), 3), "does not combine"),
+    ],
+)
+def test_bad_truth_names_what_is_wrong(make, message):
+    with pytest.raises(TruthError, match=message):
+        make()
