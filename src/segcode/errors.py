@@ -27,7 +27,10 @@ class CheckpointError(SegcodeError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of an error message for an unknown name: the closest known one, or all of them."""
+    """The end of an error message for an unknown name: the closest known one, or what there is."""
     known = list(known)
     close = get_close_matches(name, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+    if close:
+        return f"did you mean '{close[0]}'?"
+    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+    return f"known: {', '.join(known[:20])}{more}"

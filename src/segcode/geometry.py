@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer, Shaped
+from jaxtyping import Bool, Float, Integer, Real, Shaped
 from numpy import ndarray
 
 from segcode.errors import ConfigError, DataError
@@ -39,7 +39,7 @@ class Camera:
         x, y, z = np.moveaxis(points, -1, 0)
         return np.stack([self.focal_x * x / z + self.centre_x, self.focal_y * y / z + self.centre_y], axis=-1)
 
-    def unproject(self, pixels: Float[ndarray, "*n 2"], depth: Float[ndarray, "*n"]) -> Float[ndarray, "*n 3"]:
+    def unproject(self, pixels: Real[ndarray, "*n 2"], depth: Float[ndarray, "*n"]) -> Float[ndarray, "*n 3"]:
         """The inverse of `project`: (x, y) in pixels and depth along the optical axis in metres to points."""
         x, y = np.moveaxis(pixels, -1, 0)
         right, down = (x - self.centre_x) / self.focal_x, (y - self.centre_y) / self.focal_y

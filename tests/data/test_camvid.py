@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import make_original, make_segnet
 from pictures import HEIGHT, WIDTH, ids, noise, save
 from PIL import Image as Pillow
 
@@ -10,6 +11,16 @@ from segcode.classes import CAMVID
 from segcode.data.camvid import MERGED, ORIGINAL_COLOURS, open_camvid
 from segcode.errors import ConfigError, DataError
 from segcode.tensors import IGNORE
+
+
+@pytest.fixture
+def segnet_root(tmp_path: Path) -> Path:
+    return make_segnet(tmp_path)
+
+
+@pytest.fixture
+def original_root(tmp_path: Path) -> Path:
+    return make_original(tmp_path)
 
 
 def test_names_are_file_stems_in_natural_order(segnet_root: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from layouts import make_segnet
 from pictures import InMemory, ids, noise, save, truncate
 
 from segcode.data.camvid import open_camvid
@@ -28,16 +29,18 @@ def test_a_sound_source_is_counted() -> None:
     assert report.void_share == pytest.approx(1 / 8)
 
 
-def test_every_problem_is_reported(segnet_root: Path) -> None:
+def test_every_problem_is_reported(tmp_path: Path) -> None:
+    make_segnet(tmp_path)
     for number in range(3):
-        save(segnet_root / "train" / f"x{number}.png", noise(0, 40, 40))
-        save(segnet_root / "trainannot" / f"x{number}.png", ids(0, [0], 40, 40))
-    truncate(segnet_root / "train" / "x0.png")
-    save(segnet_root / "trainannot" / "x1.png", ids(0, [99], 40, 40))
-    (segnet_root / "trainannot" / "x2.png").unlink()
-    report = check(open_camvid(segnet_root, "train"))
+        save(tmp_path / "train" / f"x{number}.png", noise(0, 40, 40))
+        save(tmp_path / "trainannot" / f"x{number}.png", ids(0, [0], 40, 40))
+    truncate(tmp_path / "train" / "x0.png")
+    save(tmp_path / "trainannot" / "x1.png", ids(0, [99], 40, 40))
+    (tmp_path / "trainannot" / "x2.png").unlink()
+    report = check(open_camvid(tmp_path, "train"))
     assert [problem.name for problem in report.problems] == ["x0", "x1", "x2"]
-    assert ["damaged" in p.message or "ids 99" in p.message or "missing" in p.message for p in report.problems]
+    reasons = ("x0.png is damaged", "x1.png has the ids 99", "x2.png is missing")
+    assert all(reason in problem.message for reason, problem in zip(reasons, report.problems, strict=True))
     assert report.sizes == {Size(6, 8): 2}
 
 

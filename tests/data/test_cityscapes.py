@@ -6,6 +6,7 @@ from cityscapesscripts.helpers.labels import labels as official
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from layouts import make_cityscapes
 from pictures import ids, save
 from PIL import Image as Pillow
 
@@ -13,6 +14,11 @@ from segcode.classes import CITYSCAPES
 from segcode.data.cityscapes import open_cityscapes
 from segcode.errors import ConfigError, DataError
 from segcode.tensors import IGNORE
+
+
+@pytest.fixture
+def cityscapes_root(tmp_path: Path) -> Path:
+    return make_cityscapes(tmp_path)
 
 
 def test_the_class_table_is_the_official_one() -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import make_folder
 from pictures import ids, noise, save
 from PIL import Image as Pillow
 
@@ -10,6 +11,11 @@ from segcode.errors import ConfigError, DataError
 from segcode.tensors import IGNORE
 
 TWO = '[[class]]\nname = "a"\ncolour = [0, 0, 0]\n[[class]]\nname = "b"\ncolour = [1, 1, 1]\n'
+
+
+@pytest.fixture
+def folder_root(tmp_path: Path) -> Path:
+    return make_folder(tmp_path)
 
 
 def test_pairs_are_read_with_the_ids_of_the_class_file(folder_root: Path) -> None:

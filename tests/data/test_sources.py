@@ -2,22 +2,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import make_cityscapes, make_folder, make_segnet
 
 from segcode.classes import CAMVID, CITYSCAPES
 from segcode.data.sources import STREETS, open_source
 from segcode.errors import ConfigError
 
 
-def test_each_kind_opens_its_data_set(segnet_root: Path) -> None:
-    assert open_source("camvid", segnet_root, "val", 6, 8).classes == CAMVID
+def test_camvid_opens(tmp_path: Path) -> None:
+    assert open_source("camvid", make_segnet(tmp_path), "val", 6, 8).classes == CAMVID
 
 
-def test_cityscapes_opens(cityscapes_root: Path) -> None:
-    assert open_source("cityscapes", cityscapes_root, "val", 6, 8).classes == CITYSCAPES
+def test_cityscapes_opens(tmp_path: Path) -> None:
+    assert open_source("cityscapes", make_cityscapes(tmp_path), "val", 6, 8).classes == CITYSCAPES
 
 
-def test_a_folder_opens(folder_root: Path) -> None:
-    assert open_source("folder", folder_root, "all", 6, 8).classes.names == ("road", "car")
+def test_a_folder_opens(tmp_path: Path) -> None:
+    assert open_source("folder", make_folder(tmp_path), "all", 6, 8).classes.names == ("road", "car")
 
 
 def test_streets_are_drawn_in_the_size_that_is_asked_for() -> None:

@@ -48,7 +48,7 @@ class Augment(nn.Module):
     """Changes each image of a batch, and its labels with it, at random.
 
     Draws from PyTorch's global generator, so that `torch.manual_seed` makes it repeatable.
-    kornia does the work: 46 ms for 8 images of 144 x 192 on one CPU thread, half of it the hue.
+    kornia does the work: 46 ms for 8 images of 144 x 192 on one thread of an idle CPU, half of it the hue.
     """
 
     def __init__(self, config: AugmentConfig) -> None:

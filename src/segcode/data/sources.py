@@ -21,7 +21,7 @@ KINDS: Final = (*_FROM_FILES, "streets")
 """What `open_source` can open."""
 
 
-def open_source(kind: str, root: Path | None, split: str, height: int, width: int) -> Source:
+def open_source(kind: str, root: Path | None, split: str, height: int = 240, width: int = 320) -> Source:
     """The samples of one split.
 
     Args:

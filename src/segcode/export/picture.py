@@ -36,8 +36,8 @@ def outlined(picture: Image, region: Bool[ndarray, "H W"], colour: tuple[int, in
     return result
 
 
-def stacked(rows: Sequence[Sequence[Image]], gap: int = 4) -> Image:
-    """Pictures of one size in rows and columns on white."""
+def stacked(rows: Sequence[Sequence[Image]], gap: int = 4) -> ndarray:
+    """Pictures of one size in rows and columns on white, as one picture (H, W, 3)."""
     height, width = rows[0][0].shape[:2]
     columns = max(map(len, rows))
     sheet = np.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from segcode.classes import ClassSet
 from segcode.data.sample import Source
+from segcode.data.select import select
 from segcode.data.sources import open_source
 from segcode.errors import CheckpointError
 from segcode.model.checkpoint import save_model
@@ -72,8 +73,8 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
 
 def _sources(experiment: Experiment) -> tuple[Source, Source]:
     data = experiment.data
-    training = open_source(data.kind, data.root, data.train, 240, 320)
-    return training, open_source(data.kind, data.root, data.validation, 240, 320)
+    training, validation = (open_source(data.kind, data.root, split) for split in (data.train, data.validation))
+    return select(training, leave_out=data.leave_out), validation
 
 
 def _trainer(
@@ -88,7 +89,7 @@ def _trainer(
         precision=hardware.precision,
         gradient_clip_val=experiment.optimiser.gradient_norm,
         use_distributed_sampler=False,  # TrainingData brings its own, whose order is repeatable
-        sync_batchnorm=True,
+        sync_batchnorm=torch.cuda.is_available(),
         num_sanity_val_steps=0,
         log_every_n_steps=10,
         enable_progress_bar=progress,

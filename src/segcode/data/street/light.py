@@ -51,7 +51,7 @@ def draw_light(draw: Draw) -> Light:
         sun=(strength, strength * (0.94 - 0.12 * warm), strength * (0.84 - 0.34 * warm)),
         ambient=(1.0, 1.02, 1.06) if overcast else (0.46, 0.53, 0.64),
         zenith=(0.50, 0.54, 0.60) if overcast else (0.12, 0.30, 0.66),
-        horizon=(0.72, 0.75, 0.78) if overcast else (0.62 + 0.2 * warm, 0.70, 0.80 - 0.1 * warm),
+        horizon=(0.72, 0.75, 0.78) if overcast else (0.58 + 0.24 * warm, 0.72, 0.86 - 0.14 * warm),
         cloud=(0.84, 0.87, 0.92) if overcast else (0.92, 0.90 - 0.04 * warm, 0.88 - 0.10 * warm),
         clouds=draw.between(0.7, 1.0) if overcast else draw.between(0.05, 0.65),
         sight=draw.between(180.0, 320.0) if overcast else draw.between(300.0, 900.0),

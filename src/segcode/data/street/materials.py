@@ -86,7 +86,10 @@ def _ground(t: Texels) -> Colours:
     slab = lookup(WHITE, np.floor(t.u / p.slab_u) * 7 + t.phase, np.floor(t.v / p.slab_v) * 13)
     colour = _mix(t.colour(0), t.colour(2), joint * p.joint * fade)
     colour *= (
-        1 + (slab - 0.5) * 0.14 * p.joint * fade + 0.09 * _texture(GRAIN, t, 0.02) + p.stains * _texture(CLOUD, t, 0.04)
+        1
+        + (slab - 0.5) * 0.14 * p.joint * fade
+        + 0.065 * _texture(GRAIN, t, 0.02)
+        + p.stains * _texture(CLOUD, t, 0.04)
     )
     kerb = _band(t.u, p.kerb, t.du)
     centre = _band(t.u - p.centre, 0.07, t.du) * (p.centre > 0)
@@ -127,7 +130,7 @@ def _facade(t: Texels) -> Colours:
     # glass is dark below, mirrors the sky above; some panes have curtains
     shine = np.clip(above / (2 * half_height) + 0.5, 0, 1) * (0.35 + 0.6 * chance)
     glass = _mix(t.colour(2), _BRIGHT_SKY, shine * shine)
-    glass = _mix(glass, _CURTAIN, 0.6 * ((chance > 0.8) & upstairs))
+    glass = _mix(glass, _CURTAIN, ((chance > 0.8) & upstairs) * np.float32(0.6))
     glass = _mix(glass, t.colour(4), door.astype(np.float32))
     mullion = _band(across, 0.04, t.du) * ~door * near
     reveal = 1 - 0.5 * np.clip((above - half_height) / 0.25 + 1, 0, 1)
@@ -155,9 +158,10 @@ def _boards(t: Texels) -> Colours:
     joint = np.where(upright > 0, 1 - _band(_centred(t.u, width), width * 0.43, t.du), 0)
     joint += np.where(courses > 0, 1 - _band(_centred(t.v, np.maximum(courses, 0.01)), courses * 0.4, t.dv), 0)
     fade = np.minimum(1, 0.3 * np.maximum(width, courses) / (t.du + t.dv))
-    colour = np.where((stripe % 2 > 0) & (upright > 0), t.colour(1), t.colour(0))
+    colour: Colours = np.where((stripe % 2 > 0) & (upright > 0), t.colour(1), t.colour(0))
     tone = 0.12 * (lookup(WHITE, stripe * 5 + t.phase, np.floor(t.v / np.maximum(courses, 9))) - 0.5)
-    return colour * (1 + tone - 0.4 * joint * fade + 0.05 * _texture(CLOUD, t, 0.03))
+    colour *= 1 + tone - 0.4 * joint * fade + 0.05 * _texture(CLOUD, t, 0.03)
+    return colour
 
 
 def _paint(t: Texels) -> Colours:

@@ -1,8 +1,8 @@
 """The choices that a whole scene shares: some of them show in the image, some only in the labels.
 
 The hidden ones are the point of this data set. Whether the strip beside the carriageway is a parking lane or part of
-the footway, or whether green walls are hedges or overgrown fences, no pixel tells; but the answer is the same all over
-the scene, so that a few pixels of truth decide the rest.
+the footway, or whether green walls are hedges or overgrown fences, hardly a pixel tells; but the answer is the same all
+over the scene, so that a few pixels of truth decide the rest.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def draw_plan(draw: Draw) -> Plan:
     """Draw the choices of one scene."""
     road, path = _pavings(draw)
     alike = road.paving.joint == path.paving.joint
-    strip = draw.between(1.9, 2.6) if draw.chance(0.45) else 0.0
+    strip = draw.between(2.1, 2.9) if draw.chance(0.5) else 0.0
     return Plan(
         half_road=draw.between(3.0, 4.6),
         strip=strip,

@@ -6,7 +6,7 @@ from math import hypot
 from typing import NamedTuple
 
 from segcode.data.street.light import Light
-from segcode.data.street.plan import Draw, Plan
+from segcode.data.street.plan import Draw, Label, Plan
 from segcode.data.street.sprites import Sprite
 from segcode.data.street.surfaces import Colour, Material, Surface, Vector
 
@@ -67,7 +67,7 @@ class Site:
 
     def shade(self, place: Place, sprite: Sprite | None = None) -> None:
         """Darken a piece of the ground; its label does not matter."""
-        self.shadows.append(Surface(*place, self.plan.strip_label, Material.PAINT, (), sprite=sprite))
+        self.shadows.append(Surface(*place, Label.road, Material.PAINT, (), sprite=sprite))
 
     def cast(self, x: float, z: float, width: float, low: float, high: float, sprite: Sprite | None = None) -> None:
         """The shadow on the ground of something that stands at (x, z) between two heights."""

@@ -1,0 +1,56 @@
+# `make` lists the targets. The environment lies in .venv and follows pyproject.toml and constraints.txt.
+
+PYTHON ?= python3
+
+BIN := .venv/bin
+RUNTIME := .venv/.runtime
+DEVELOPMENT := .venv/.development
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check docs bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(DEVELOPMENT) ## create .venv with everything for work on segcode
+
+demo: $(RUNTIME) ## refine a few drawn streets; pictures go to demo/
+	@$(BIN)/segcode demo -o demo
+
+test: $(DEVELOPMENT) ## run the tests; under 90 % line coverage they fail
+	@$(BIN)/pytest --cov
+
+check: $(DEVELOPMENT) ## style, types, import rules and documentation
+	@echo "ruff: style" && $(BIN)/ruff check --quiet .
+	@echo "ruff: layout" && $(BIN)/ruff format --check --quiet .
+	@echo "mypy: types" && $(BIN)/mypy --no-error-summary
+	@echo "import-linter: who imports whom" && $(BIN)/lint-imports --no-logo
+	@echo "mkdocs: documentation" && $(BIN)/mkdocs build --strict --quiet
+
+docs: $(DEVELOPMENT) ## build the documentation into site/
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+bench: $(RUNTIME) ## time the reading of images; benchmarks/ has more
+	@$(BIN)/python benchmarks/reading.py streets
+
+clean: ## remove what the other targets made, except .venv
+	rm -rf demo site build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+# Two stamps, for a demonstration needs none of the tools.
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing segcode into .venv; torch alone is some 200 MB"
+	@$(PIP) --editable .
+	@touch $@
+
+$(DEVELOPMENT): $(RUNTIME)
+	@echo "installing the tools of tests, checks and documentation"
+	@$(PIP) --editable '.[dev,docs]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.exit(None if sys.version_info >= (3, 11) else \
+		"segcode needs Python 3.11 or newer and $(PYTHON) is " + v + ": name another, as in make PYTHON=python3.12")'
+	@echo "creating .venv"
+	@$(PYTHON) -m venv .venv

@@ -1,0 +1,200 @@
+"""The paper's experiment (Sect. 4): reveal one class of each image, refine, and count over the whole data set."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from segcode.classes import ClassSet
+from segcode.data.sample import Sample, Source
+from segcode.errors import DataError
+from segcode.metrics import ConfusionMatrix, confusion_matrix, iou, mean_iou, pixel_accuracy
+from segcode.model.checkpoint import Trained
+from segcode.refinement.refiner import RefinementConfig, Refiner, SegmentationMap
+from segcode.tensors import IGNORE, LabelImage
+from segcode.truth.mask import mask_truth
+
+PixelSet = Literal["all", "unrevealed"]
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a row of the results is about.
+
+    Attributes:
+        method: zero, encoded, pasted, optimised or optimised+pasted.
+        truth: the class that was revealed; None where the method uses no truth.
+        pixels: all known pixels, or those that the truth did not reveal.
+    """
+
+    method: str
+    truth: str | None
+    pixels: PixelSet
+
+
+@dataclass(frozen=True)
+class Row:
+    """Scores of one method over the data set, from one confusion matrix; all in 0..1, None where undefined."""
+
+    method: str
+    truth: str | None
+    pixels: PixelSet
+    pixel_accuracy: float | None
+    mean_iou: float | None
+    mean_iou_without_truth: float | None
+    iou: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Example:
+    """Maps of one image, to be shown."""
+
+    sample: Sample
+    zero: SegmentationMap
+    encoded: LabelImage
+    optimised: dict[str, LabelImage]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run measured.
+
+    Attributes:
+        rows: every method, truth and set of pixels.
+        examples: a few images, evenly spread over the data set.
+        images: how many were measured.
+        statuses: how often the solver ended how.
+        seconds: median time of one refinement: Jacobian, solve and full map.
+    """
+
+    classes: ClassSet
+    rows: tuple[Row, ...]
+    examples: tuple[Example, ...]
+    images: int
+    statuses: dict[str, int]
+    seconds: float | None
+
+    def row(self, method: str, truth: str | None = None, pixels: PixelSet = "all") -> Row:
+        """One row; zero and encoded on all pixels have no truth."""
+        return next(r for r in self.rows if (r.method, r.truth, r.pixels) == (method, truth, pixels))
+
+    @property
+    def truths(self) -> tuple[str, ...]:
+        """The classes that were revealed, one after the other."""
+        return tuple(dict.fromkeys(r.truth for r in self.rows if r.truth is not None))
+
+
+def evaluate(
+    trained: Trained,
+    source: Source,
+    truths: Sequence[str],
+    config: RefinementConfig,
+    device: str = "cpu",
+    examples: int = 4,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> Evaluation:
+    """Measure every method on every image, at the size of its labels.
+
+    Each image is refined once for each class in `truths`, given all pixels of that class and nothing else, from zero
+    code. Where an image has no pixel of the class, all methods are the zero-code prediction there.
+
+    Raises:
+        ConfigError: if a truth is no class of the model.
+        DataError: if the source has other classes than the model, or a sample without labels.
+    """
+    classes = trained.classes
+    if source.classes.names != classes.names:
+        raise DataError(
+            f"the data has the classes {', '.join(source.classes.names)}, the model {', '.join(classes.names)}: "
+            "evaluate a model on the classes that it was trained on"
+        )
+    indices = {name: classes.index(name) for name in truths}
+    refiner = Refiner(trained.model, config, device)
+    counts = _Counts(len(classes))
+    statuses: Counter[str] = Counter()
+    seconds: list[float] = []
+    shown: list[Example] = []
+    spacing = max(1, len(source) // max(1, examples))
+    for i in progress(range(len(source))):
+        sample = source[i]
+        labels = _labels(sample)
+        zero = refiner.set_image(sample.image)
+        encoded = refiner.encode(labels).labels
+        counts.add(Key("zero", None, "all"), zero.labels, labels)
+        counts.add(Key("encoded", None, "all"), encoded, labels)
+        optimised = {}
+        for name, index in indices.items():
+            truth = mask_truth(labels == index, index, len(classes))
+            refiner.reset()
+            start = time.perf_counter()
+            refined = refiner.refine(truth)
+            seconds.append(time.perf_counter() - start)
+            assert refined.solution is not None
+            statuses[refined.solution.status.name.lower()] += 1
+            optimised[name] = refined.labels
+            hidden = np.where(truth.revealed().numpy(), np.uint8(IGNORE), labels)
+            maps = {
+                "pasted": zero.pasted(truth),
+                "optimised": refined.labels,
+                "optimised+pasted": refined.pasted(truth),
+            }
+            for method, prediction in maps.items():
+                counts.add(Key(method, name, "all"), prediction, labels)
+            for method, prediction in {"zero": zero.labels, "encoded": encoded, **maps}.items():
+                counts.add(Key(method, name, "unrevealed"), prediction, hidden)
+        if i % spacing == 0 and len(shown) < examples:
+            shown.append(Example(sample, zero, encoded, optimised))
+    return Evaluation(
+        classes,
+        counts.rows(classes),
+        tuple(shown),
+        len(source),
+        dict(statuses),
+        float(np.median(seconds)) if seconds else None,
+    )
+
+
+class _Counts:
+    """A confusion matrix for each key."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.matrices: dict[Key, ConfusionMatrix] = {}
+
+    def add(self, key: Key, prediction: LabelImage, labels: LabelImage) -> None:
+        matrix = confusion_matrix(torch.from_numpy(prediction), torch.from_numpy(labels), self.classes)
+        self.matrices[key] = self.matrices.get(key, 0) + matrix
+
+    def rows(self, classes: ClassSet) -> tuple[Row, ...]:
+        return tuple(_row(key, matrix, classes) for key, matrix in self.matrices.items())
+
+
+def _row(key: Key, matrix: ConfusionMatrix, classes: ClassSet) -> Row:
+    scores = zip(classes.names, iou(matrix).tolist(), strict=True)
+    without = None if key.truth is None else classes.index(key.truth)
+    return Row(
+        key.method,
+        key.truth,
+        key.pixels,
+        _defined(pixel_accuracy(matrix)),
+        _defined(mean_iou(matrix)),
+        _defined(mean_iou(matrix, without)),
+        {name: _defined(score) for name, score in scores},
+    )
+
+
+def _defined(score: float) -> float | None:
+    """JSON has no NaN."""
+    return None if np.isnan(score) else score
+
+
+def _labels(sample: Sample) -> LabelImage:
+    if sample.labels is None:
+        raise DataError(f"'{sample.name}' has no labels: evaluate on a split that is labelled")
+    return sample.labels

@@ -1,0 +1,76 @@
+"""An evaluation as files: tables, figures, and `results.json` for programs."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from uuid import uuid4
+
+from matplotlib.figure import Figure
+
+from segcode.evaluation.figures import iou_matrix, predictions, refinements
+from segcode.evaluation.protocol import Evaluation
+from segcode.evaluation.tables import comma_separated, latex, markdown, table_1
+
+
+def write_report(evaluation: Evaluation, out: Path, command: str, settings: Mapping[str, object]) -> None:
+    """Write `table_1.{md,csv,tex}`, `iou_matrix.png` (Fig. 5), `predictions.png` (Fig. 3), `refined_CLASS.png`
+    (Fig. 4) and `results.json` with command, commit, versions, settings and rows.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    rows = table_1(evaluation)
+    _write_text(out / "table_1.md", markdown(rows))
+    _write_text(out / "table_1.csv", comma_separated(rows))
+    _write_text(out / "table_1.tex", latex(rows))
+    _write_figure(out / "iou_matrix.png", iou_matrix(evaluation))
+    if evaluation.examples:
+        _write_figure(out / "predictions.png", predictions(evaluation))
+        for truth in evaluation.truths:
+            _write_figure(out / f"refined_{truth.replace(' ', '_')}.png", refinements(evaluation, truth))
+    results = {
+        "command": command,
+        "commit": _commit(),
+        "versions": {name: version(name) for name in ("segcode", "torch", "numpy")} | {"python": sys.version.split()[0]},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "settings": dict(settings),
+        "images": evaluation.images,
+        "seconds_a_refinement": evaluation.seconds,
+        "solver_statuses": evaluation.statuses,
+        "rows": [asdict(row) for row in evaluation.rows],
+    }
+    _write_text(out / "results.json", json.dumps(results, indent=2, default=str) + "\n")
+
+
+def _commit() -> str | None:
+    """The commit of the source that runs, with "+changes" if files differ from it; None outside a checkout."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _write_text(path: Path, text: str) -> None:
+    unfinished = _unfinished(path)
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _write_figure(path: Path, figure: Figure) -> None:
+    unfinished = _unfinished(path)
+    figure.savefig(unfinished, dpi=110, format="png")
+    unfinished.replace(path)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid4().hex[:8]}")

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from segcode.classes import ClassSet
+from segcode.data.sample import Sample
+from segcode.errors import ConfigError, DataError
+from segcode.evaluation.figures import changes
+from segcode.evaluation.protocol import evaluate
+from segcode.evaluation.report import write_report
+from segcode.evaluation.tables import error_removed, table_1
+from segcode.metrics import confusion_matrix, pixel_accuracy
+from segcode.model.checkpoint import Trained
+from segcode.refinement.refiner import RefinementConfig, Refiner
+from segcode.tensors import IGNORE
+
+CLASSES = ClassSet(("road", "sky", "car", "tree"), ((9, 9, 9), (0, 0, 255), (255, 0, 0), (0, 255, 0)))
+STRONG = RefinementConfig(evidence=20.0)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Three noise images whose labels have void, and no tree in the first of them."""
+
+    classes: ClassSet = CLASSES
+    names: tuple[str, ...] = ("a", "b", "c")
+    labelled: bool = True
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        draw = np.random.default_rng(index)
+        labels = draw.integers(0, 3 if index == 0 else 4, (5, 8)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+        labels[:3] = IGNORE
+        image = draw.integers(0, 255, (40, 64, 3), np.uint8)
+        return Sample(self.names[index], image, labels if self.labelled else None)
+
+
+@pytest.fixture
+def trained(tiny_model):
+    return Trained(tiny_model, CLASSES)
+
+
+@pytest.fixture
+def evaluation(trained):
+    return evaluate(trained, Noise(), ["road", "tree"], STRONG, examples=2)
+
+
+def test_zero_row_is_the_accuracy_over_all_pixels_of_the_data_set(trained, evaluation):
+    refiner = Refiner(trained.model)
+    matrix = torch.zeros(4, 4, dtype=torch.long)
+    for i in range(3):
+        sample = Noise()[i]
+        prediction = refiner.set_image(sample.image).labels
+        matrix += confusion_matrix(torch.from_numpy(prediction), torch.from_numpy(sample.labels), 4)
+    assert evaluation.row("zero").pixel_accuracy == pytest.approx(pixel_accuracy(matrix))
+
+
+def test_pasting_changes_only_what_was_revealed(evaluation):
+    for truth in ("road", "tree"):
+        pasted, zero = (evaluation.row(m, truth, "unrevealed") for m in ("pasted", "zero"))
+        assert pasted.pixel_accuracy == zero.pixel_accuracy
+        assert evaluation.row("pasted", truth).pixel_accuracy > evaluation.row("zero").pixel_accuracy
+
+
+def test_truth_stands_in_the_output_that_was_pasted(evaluation):
+    for truth in ("road", "tree"):
+        plain, pasted = (evaluation.row(m, truth) for m in ("optimised", "optimised+pasted"))
+        assert pasted.pixel_accuracy >= plain.pixel_accuracy
+        unrevealed = (evaluation.row(m, truth, "unrevealed").pixel_accuracy for m in ("optimised", "optimised+pasted"))
+        assert len(set(unrevealed)) == 1
+
+
+def test_every_method_truth_and_set_of_pixels_has_one_row(evaluation):
+    keys = [(r.method, r.truth, r.pixels) for r in evaluation.rows]
+    assert len(keys) == len(set(keys)) == 2 + 2 * (3 + 5)
+    assert evaluation.truths == ("road", "tree")
+
+
+def test_images_without_the_class_are_the_zero_code_prediction(trained):
+    first = evaluate(trained, Noise(names=("a",)), ["tree"], STRONG)
+    assert first.row("optimised", "tree").pixel_accuracy == first.row("zero").pixel_accuracy
+    assert first.statuses == {"no_truth": 1}
+
+
+def test_the_report_has_every_table_and_picture(evaluation, tmp_path):
+    write_report(evaluation, tmp_path, "segcode evaluate", {"seed": 0})
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["command"] == "segcode evaluate"
+    assert len(results["rows"]) == len(evaluation.rows)
+    assert set(results["rows"][0]) == {
+        "method", "truth", "pixels", "pixel_accuracy", "mean_iou", "mean_iou_without_truth", "iou",
+    }  # fmt: skip
+    table = list(csv.reader((tmp_path / "table_1.csv").open()))
+    assert table[1:] == [list(row) for row in table_1(evaluation)]
+    assert (tmp_path / "table_1.md").read_text().count("\n") == len(table) + 1
+    assert r"\bottomrule" in (tmp_path / "table_1.tex").read_text()
+    for name in ("iou_matrix", "predictions", "refined_road", "refined_tree"):
+        with Pillow.open(tmp_path / f"{name}.png") as picture:
+            assert min(picture.size) > 100
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_error_removed_is_the_papers_for_its_numbers():
+    assert error_removed(0.919, 0.924) == pytest.approx(0.062, abs=5e-4)
+    assert error_removed(1.0, 1.0) is None
+
+
+def test_changes_are_told_by_colour():
+    labels, before, after = np.array([[0, 0, 0, 0]]), np.array([[1, 0, 1, 0]]), np.array([[0, 1, 1, 0]])
+    mended, spoilt, wrong, right = changes(labels, before, after, np.zeros((1, 4), bool))[0].tolist()
+    assert mended[1] == max(mended)
+    assert spoilt[0] == max(spoilt)
+    assert len(set(wrong)) == 1
+    assert right == [255] * 3
+
+
+def test_a_model_of_other_classes_is_refused(trained):
+    other = ClassSet(("a", "b", "c", "d"), CLASSES.colours)
+    with pytest.raises(DataError, match="the data has the classes a, b, c, d"):
+        evaluate(trained, Noise(classes=other), ["road"], STRONG)
+
+
+def test_an_unknown_truth_names_the_nearest_class(trained):
+    with pytest.raises(ConfigError, match="'roads': did you mean 'road'"):
+        evaluate(trained, Noise(), ["roads"], STRONG)
+
+
+def test_missing_labels_are_named(trained):
+    with pytest.raises(DataError, match="'a' has no labels"):
+        evaluate(trained, Noise(labelled=False), ["road"], STRONG)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from segcode.errors import ConfigError
+from segcode.training.experiment import Experiment, read_experiment
+from segcode.training.module import WARM_UP, cosine
+
+
+def write(folder, text):
+    path = folder / "experiment.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_holds_only_what_differs_from_the_paper(tmp_path):
+    experiment = read_experiment(write(tmp_path, "epochs = 3\n[model]\nwidth = 8\nsize = [64, 96]\n"))
+    assert (experiment.epochs, experiment.model.width, experiment.model.size) == (3, 8, (64, 96))
+    assert experiment.optimiser == Experiment().optimiser
+
+
+def test_the_defaults_are_the_papers_recipe():
+    recipe = Experiment()
+    assert (recipe.epochs, recipe.batch, recipe.optimiser.learning_rate) == (80, 8, 1e-4)
+    assert (recipe.loss.kl_weight, recipe.loss.zero_code, recipe.model.code_size) == (8, 0, 128)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch = 3", "unknown key 'epoch': did you mean 'epochs'"),
+        ("[model]\nwidht = 8", r"\[model\]: unknown key 'widht': did you mean 'width'"),
+        ("[model]\nwidth = 'wide'", "model.width is 'wide'"),
+        ("[data]\nkind = 'camvit'", "data.kind is 'camvit'"),
+        ("[model]\ncode_stride = 3", "model.code_stride is 3"),
+        ("epochs = 0", "epochs is 0"),
+        ("epochs = ", "not valid TOML"),
+    ],
+)
+def test_mistakes_are_named_with_their_cure(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        read_experiment(write(tmp_path, text))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml does not exist"):
+        read_experiment(tmp_path / "nowhere.toml")
+
+
+def test_the_cosine_schedule_rises_then_falls_to_nothing():
+    rates = [cosine(i / 1000) for i in range(1001)]
+    peak = rates.index(max(rates))
+    assert peak == round(1000 * WARM_UP)
+    assert rates[0] == 0
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+    assert rates[:peak] == sorted(rates[:peak])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from safetensors.torch import load_file
+from segcode.errors import CheckpointError
+from segcode.model.checkpoint import load_model
+from segcode.training.experiment import read_experiment
+from segcode.training.run import train
+
+TOML = """
+epochs = 4
+batch = 2
+[data]
+kind = "folder"
+root = "{root}"
+[model]
+size = [32, 48]
+width = 4
+code_size = 6
+code_channels = 4
+[loss]
+zero_code = 1.0
+[optimiser]
+learning_rate = 1e-2
+schedule = "cosine"
+"""
+
+CLASSES = """
+[[class]]
+name = "dark"
+colour = [0, 0, 0]
+[[class]]
+name = "light"
+colour = [255, 255, 255]
+"""
+
+
+@pytest.fixture(scope="module")
+def experiment_file(tmp_path_factory) -> Path:
+    """Images of two bright and dark blocks, whose brightness is their class."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "classes.toml").write_text(CLASSES)
+    for split, count in (("train", 8), ("val", 2)):
+        for name in ("images", "labels"):
+            (root / name / split).mkdir(parents=True)
+        for i in range(count):
+            draw = np.random.default_rng(i)
+            labels = draw.integers(0, 2, (4, 6)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+            image = (labels[..., None] * 120 + draw.integers(0, 120, (32, 48, 3))).astype(np.uint8)
+            Pillow.fromarray(image).save(root / "images" / split / f"{i}.png")
+            Pillow.fromarray(labels).save(root / "labels" / split / f"{i}.png")
+    path = root / "experiment.toml"
+    path.write_text(TOML.format(root=root))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(experiment_file, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("finished")
+    train(read_experiment(experiment_file), out, progress=False)
+    return out
+
+
+def test_training_learns(finished):
+    rows = list(csv.DictReader((finished / "logs" / "csv" / "metrics.csv").open()))
+    accuracy = [float(row["val/zero_accuracy"]) for row in rows if row["val/zero_accuracy"]]
+    assert len(accuracy) == 4
+    assert accuracy[-1] > 0.8
+
+
+def test_logs_have_every_part_of_the_loss(finished):
+    header = next(csv.reader((finished / "logs" / "csv" / "metrics.csv").open()))
+    parts = {f"{stage}/{part}" for stage in ("train", "val") for part in ("total", "segmentation", "zero", "kl")}
+    scores = {f"val/{code}_{score}" for code in ("zero", "encoded") for score in ("accuracy", "mean_iou")}
+    assert parts | scores <= set(header)
+    assert list((finished / "logs").glob("events*"))
+
+
+def test_each_epoch_has_a_panel(finished):
+    assert [p.name for p in sorted((finished / "panels").iterdir())] == [f"epoch_00{i}.png" for i in range(1, 5)]
+
+
+def test_the_trained_model_loads_with_its_classes_and_card(finished):
+    trained = load_model(finished / "model")
+    assert trained.classes.names == ("dark", "light")
+    assert trained.model.config.classes == 2
+    assert "val/zero_accuracy" in (finished / "model" / "README.md").read_text()
+
+
+def test_checkpoints_load_without_pickle(finished):
+    for name in ("best", "last"):
+        assert "state_dict" in torch.load(finished / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def test_a_killed_training_goes_on_exactly_as_if_it_had_not_been(experiment_file, finished, tmp_path):
+    script = (
+        "from pathlib import Path; from segcode.training.experiment import read_experiment;"
+        "from segcode.training.run import train;"
+        f"train(read_experiment(Path({str(experiment_file)!r})), Path({str(tmp_path)!r}), progress=False)"
+    )
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) as process:
+        while not last.exists() and process.poll() is None:
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "model").exists()
+    train(read_experiment(experiment_file), tmp_path, resume=True, progress=False)
+    resumed, whole = (
+        torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for out in (tmp_path, finished)
+    )
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    assert load_file(tmp_path / "model" / "model.safetensors").keys() == {k.removeprefix("model.") for k in whole}
+
+
+def test_a_finished_training_is_not_overwritten(experiment_file, finished):
+    with pytest.raises(CheckpointError, match="add --resume"):
+        train(read_experiment(experiment_file), finished, progress=False)
+
+
+def test_there_must_be_something_to_resume(experiment_file, tmp_path):
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        train(read_experiment(experiment_file), tmp_path, resume=True, progress=False)
