@@ -1,11 +1,13 @@
 # `make` lists the targets. The environment lies in .venv and follows pyproject.toml and constraints.txt.
 
 PYTHON ?= python3
+# A notice on the future of mkdocs-material, no warning about these pages.
+export NO_MKDOCS_2_WARNING := 1
 
 BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check docs bench clean
@@ -26,10 +28,10 @@ check: $(DEVELOPMENT) ## style, types, import rules and documentation
 	@echo "ruff: layout" && $(BIN)/ruff format --check --quiet .
 	@echo "mypy: types" && $(BIN)/mypy --no-error-summary
 	@echo "import-linter: who imports whom" && $(BIN)/lint-imports --no-logo
-	@echo "mkdocs: documentation" && $(BIN)/mkdocs build --strict --quiet
+	@echo "mkdocs: documentation" && $(BIN)/mkdocs build --strict
 
 docs: $(DEVELOPMENT) ## build the documentation into site/
-	@$(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
 bench: $(RUNTIME) ## time the reading of images; benchmarks/ has more

@@ -10,11 +10,11 @@ from jaxtyping import install_import_hook
 
 hook = install_import_hook("segcode", "beartype.beartype")
 
-import pytest
-import torch
+import pytest  # noqa: E402 - the hook comes before whatever it checks
+import torch  # noqa: E402
 
-from segcode.model.config import ModelConfig
-from segcode.model.segcode import SegCode
+from segcode.model.config import ModelConfig  # noqa: E402
+from segcode.model.segcode import SegCode  # noqa: E402
 
 TINY = ModelConfig(classes=4, size=(32, 48), width=4, code_size=6, code_channels=5, code_grid=(2, 3))
 

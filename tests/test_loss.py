@@ -5,13 +5,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.distributions import Normal
+from torch.distributions import kl_divergence as kl_of_torch
+
+from conftest import TINY
 from segcode.loss import LossConfig, attenuated_cross_entropy, cross_entropy, kl_divergence, segcode_loss
 from segcode.model.label_encoder import CodeDistribution
 from segcode.tensors import IGNORE
-from torch.distributions import Normal, kl_divergence as kl_of_torch
 
 
 @settings(max_examples=30, deadline=None)

@@ -6,9 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_jaccard_index
+
 from segcode.metrics import confusion_matrix, iou, mean_iou, pixel_accuracy
 from segcode.tensors import IGNORE
-from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_jaccard_index
 
 
 @settings(max_examples=25, deadline=None)

@@ -62,7 +62,7 @@ def kl_divergence(code: CodeDistribution) -> Float[Tensor, ""]:
 def attenuated_cross_entropy(
     logits: Logits, uncertainty: Uncertainty, labels: Labels, samples: int
 ) -> Float[Tensor, ""]:
-    """Eq. 3 and 4, the negative of what is printed: -log 1/T sum_t softmax(S' + b eps_t)[label], mean over known pixels.
+    """Eq. 3 and 4: -log 1/T sum_t softmax(S' + b eps_t)[label], mean over known pixels; the paper's sign is a slip.
 
     The noise eps_t is drawn for each class, pixel and sample. For b = 0 this is the cross-entropy. Void pixels count
     nowhere; a batch of void alone has loss 0. Computed in float32 whatever the precision of the arguments.
@@ -78,7 +78,7 @@ def attenuated_cross_entropy(
 
 
 def _log_probability(logits: Logits, target: Tensor) -> Tensor:
-    """log softmax of the target class alone, (B, H, W)."""
+    """Log softmax of the target class alone, (B, H, W)."""
     return logits.gather(1, target).squeeze(1) - torch.logsumexp(logits, dim=1)
 
 

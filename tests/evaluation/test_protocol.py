@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+
 from segcode.classes import ClassSet
 from segcode.data.sample import Sample
 from segcode.errors import ConfigError, DataError
@@ -17,7 +18,8 @@ from segcode.evaluation.report import write_report
 from segcode.evaluation.tables import error_removed, table_1
 from segcode.metrics import confusion_matrix, pixel_accuracy
 from segcode.model.checkpoint import Trained
-from segcode.refinement.refiner import RefinementConfig, Refiner
+from segcode.refinement.config import RefinementConfig
+from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE
 
 CLASSES = ClassSet(("road", "sky", "car", "tree"), ((9, 9, 9), (0, 0, 255), (255, 0, 0), (0, 255, 0)))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+
 from conftest import TINY
 from segcode.classes import ClassSet
 from segcode.errors import CheckpointError

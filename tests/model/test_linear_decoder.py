@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from conftest import TINY, make_model
 
 CONFIGS = [

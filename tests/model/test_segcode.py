@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from conftest import TINY
 from segcode.errors import ConfigError
 from segcode.model.config import ModelConfig

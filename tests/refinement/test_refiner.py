@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from conftest import TINY
 from segcode.errors import TruthError
-from segcode.refinement.refiner import SOLVERS, RefinementConfig, Refiner
+from segcode.refinement.config import RefinementConfig
+from segcode.refinement.refiner import SOLVERS, Refiner
 from segcode.refinement.solution import Status
 from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.truth import Truth

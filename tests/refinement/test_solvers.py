@@ -7,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+
+from segcode.refinement.config import Stopping
 from segcode.refinement.objective import Objective
 from segcode.refinement.refiner import SOLVERS
-from segcode.refinement.solution import Status, Stopping
+from segcode.refinement.solution import Status
 
 ENERGIES = ("cross_entropy", "euclidean")
 FINE = Stopping(steps=3000, tolerance=1e-9)

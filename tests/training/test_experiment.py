@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from segcode.errors import ConfigError
 from segcode.training.experiment import Experiment, read_experiment
 from segcode.training.module import WARM_UP, cosine

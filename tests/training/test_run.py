@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file
+
 from segcode.errors import CheckpointError
 from segcode.model.checkpoint import load_model
 from segcode.training.experiment import read_experiment
@@ -95,7 +96,7 @@ def test_the_trained_model_loads_with_its_classes_and_card(finished):
     trained = load_model(finished / "model")
     assert trained.classes.names == ("dark", "light")
     assert trained.model.config.classes == 2
-    assert "val/zero_accuracy" in (finished / "model" / "README.md").read_text()
+    assert "| zero_accuracy |" in (finished / "model" / "README.md").read_text()
 
 
 def test_checkpoints_load_without_pickle(finished):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from segcode.errors import TruthError
 from segcode.tensors import IGNORE
 from segcode.truth.mask import label_truth, mask_truth

@@ -1,0 +1,96 @@
+"""The command line `segcode`: one file a command.
+
+Everything heavy is imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from segcode.cli.data import app as data
+from segcode.cli.demo import demo
+from segcode.cli.evaluate import evaluate
+from segcode.cli.export import export
+from segcode.cli.predict import predict
+from segcode.cli.refine import refine
+from segcode.cli.sample import sample
+from segcode.cli.train import train
+from segcode.errors import SegcodeError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+
+
+def example(*commands: str) -> str:
+    """The end of a command's help."""
+    return "\n\n".join(f"Example: `{command}`" for command in commands)
+
+
+app.command(epilog=example("segcode demo"))(demo)
+app.add_typer(data, name="data", help="Look at a data set before training on it, or draw one.")
+app.command(epilog=example("segcode train experiments/streets.toml -o runs/streets"))(train)
+app.command(epilog=example("segcode predict street.png -o out", "segcode predict 'run/**/*.png' --model MODEL -o out"))(
+    predict
+)
+app.command(
+    epilog=example(
+        "segcode refine street.png --truth road=mask.png --model MODEL -o out",
+        "segcode refine street.png --stroke sidewalk=20,200:90,180 --point car=200,150 -o out",
+    )
+)(refine)
+app.command(epilog=example("segcode sample street.png -n 8 --truth road=mask.png -o out"))(sample)
+app.command(
+    epilog=example(
+        "segcode evaluate --data camvid --root CAMVID --split val --model MODEL --truth road --truth sidewalk -o out"
+    )
+)(evaluate)
+app.command(epilog=example("segcode evaluate --data camvid --root CamVid --truth road --model MODEL -o results"))(
+    evaluate
+)
+app.command(
+    epilog=example(
+        "segcode export --data cityscapes --root Cityscapes --model MODEL -o results",
+        "segcode export 'leftImg8bit/val/*/*.png' --model MODEL -o results",
+    )
+)(export)
+
+
+def print_version(asked: bool) -> bool:
+    """Print the version of the installed package and stop, if asked."""
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"segcode {version('segcode')}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback(epilog=example("segcode demo", "segcode refine --help"))
+def segcode(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    """Segmentation maps that can still be bent: tell some pixels, and the whole map follows."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and leave with an exit code.
+
+    It is 0 if all went well, 1 if `data check` found problems or the machine refused something, 2 if what was asked is
+    impossible, and 130 after Ctrl-C. Anything else that goes wrong is a bug and shows where it is.
+    """
+    try:
+        app(arguments)
+    except SegcodeError as error:
+        _stop(str(error), 2)
+    except OSError as error:
+        place = error.filename or "the disk"
+        _stop(f"{place}: {error.strerror or error}: free some space, or choose a place that you may write to", 1)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    typer.secho(f"error: {message}", fg=typer.colors.RED, err=True)
+    raise SystemExit(code)

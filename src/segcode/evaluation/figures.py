@@ -39,8 +39,15 @@ def iou_matrix(evaluation: Evaluation) -> Figure:
     axes.set_yticks(range(len(rows)), rows)
     axes.set_title("IoU in % after optimising on the truth of one class", fontsize=10)
     for i, j in np.ndindex(values.shape):
-        axes.text(j, i, _cell(values[i, j], start[i, j], first=j == 0), ha="center", va="center", fontsize=8,
-                  color="white" if values[i, j] > 0.6 else "black")
+        axes.text(
+            j,
+            i,
+            _cell(float(values[i, j]), float(start[i, j]), first=j == 0),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if values[i, j] > 0.6 else "black",
+        )
     return figure
 
 

@@ -16,7 +16,8 @@ from segcode.data.sample import Sample, Source
 from segcode.errors import DataError
 from segcode.metrics import ConfusionMatrix, confusion_matrix, iou, mean_iou, pixel_accuracy
 from segcode.model.checkpoint import Trained
-from segcode.refinement.refiner import RefinementConfig, Refiner, SegmentationMap
+from segcode.refinement.config import RefinementConfig
+from segcode.refinement.refiner import Refiner, SegmentationMap
 from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.mask import mask_truth
 

@@ -36,7 +36,8 @@ def write_report(evaluation: Evaluation, out: Path, command: str, settings: Mapp
     results = {
         "command": command,
         "commit": _commit(),
-        "versions": {name: version(name) for name in ("segcode", "torch", "numpy")} | {"python": sys.version.split()[0]},
+        "versions": {name: version(name) for name in ("segcode", "torch", "numpy")}
+        | {"python": sys.version.split()[0]},
         "machine": f"{platform.system()} {platform.machine()}",
         "settings": dict(settings),
         "images": evaluation.images,
@@ -52,7 +53,9 @@ def _commit() -> str | None:
     folder = Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", folder, *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")

@@ -29,7 +29,7 @@ class ConditionedLayer(nn.Module):
         x = resize_like(x, feature)
         if self.gate is not None:
             x = torch.cat([x, x * self.gate(feature)], dim=1)
-        return self.of_code(x)  # type: ignore[no-any-return]
+        return self.of_code(x)
 
     def matrix_at(self, feature: Tensor) -> Tensor:
         """The linear part of a 1 x 1 layer at single pixels: features (n, C) to matrices (n, outputs, R)."""
@@ -64,7 +64,7 @@ class LinearDecoder(nn.Module):
         x = self.grid(code).unflatten(1, self.grid_shape)
         for stride, layer in zip(self.strides, self.layers, strict=True):
             x = layer(x, features[stride])
-        return self.last(x, features[1])  # type: ignore[no-any-return]
+        return self.last(x, features[1])
 
     def base(self, features: Pyramid) -> Logits:
         """S0(I), the logits of zero code (Eq. 6)."""
@@ -76,8 +76,8 @@ class LinearDecoder(nn.Module):
         x = self.grid(codes).unflatten(1, self.grid_shape)
         for stride, layer in zip(self.strides, self.layers, strict=True):
             x = layer.linear(x, features[stride])
-        return x  # type: ignore[no-any-return]
+        return x
 
     def linear(self, features: Pyramid, codes: Code) -> Logits:
         """J(I) c, what codes (k, N) add to the logits of one image, or of k images."""
-        return self.last.linear(self.code_maps(features, codes), features[1])  # type: ignore[no-any-return]
+        return self.last.linear(self.code_maps(features, codes), features[1])

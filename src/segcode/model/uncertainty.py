@@ -18,4 +18,4 @@ class UncertaintyHead(nn.Module):
         self.layer = nn.Conv2d(config.channels(1), 1, 1)
 
     def forward(self, features: Pyramid) -> Uncertainty:
-        return functional.softplus(self.layer(features[1])) + 1e-4  # type: ignore[no-any-return]
+        return functional.softplus(self.layer(features[1])) + 1e-4

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from segcode.refinement.config import Stopping
 from segcode.refinement.objective import Objective
-from segcode.refinement.solution import Solution, Status, Stopping
+from segcode.refinement.solution import Solution, Status
 
 
 def adam(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -> Solution:
@@ -17,7 +18,7 @@ def adam(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) ->
     costs = [objective.value(start)]
     for _ in range(stopping.steps):
         code.grad = objective.gradient(code)
-        if stopping.met(costs[-1], code.grad):
+        if stopping.met(costs[-1], float(code.grad.norm())):
             return Solution(best, tuple(costs), Status.CONVERGED)
         optimiser.step()
         cost = objective.value(code)
@@ -39,9 +40,9 @@ def lbfgs(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -
 
     for _ in range(stopping.steps):
         best = code.clone()
-        if stopping.met(costs[-1], objective.gradient(best)):
+        if stopping.met(costs[-1], float(objective.gradient(best).norm())):
             return Solution(best, tuple(costs), Status.CONVERGED)
-        optimiser.step(evaluate)
+        optimiser.step(evaluate)  # type: ignore[no-untyped-call]
         cost = objective.value(code)
         if cost >= costs[-1]:
             return Solution(best, tuple(costs), Status.STALLED)

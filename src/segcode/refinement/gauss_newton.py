@@ -6,8 +6,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.linalg import solve
 
+from segcode.refinement.config import Stopping
 from segcode.refinement.objective import Objective
-from segcode.refinement.solution import Solution, Status, Stopping
+from segcode.refinement.solution import Solution, Status
 
 HALVINGS = 10
 
@@ -21,7 +22,7 @@ def gauss_newton(objective: Objective, start: Float[Tensor, "N"], stopping: Stop
     code, at = start, objective.quadratic(start)
     costs = [at.value]
     for _ in range(stopping.steps):
-        if stopping.met(at.value, at.gradient):
+        if stopping.met(at.value, float(at.gradient.norm())):
             return Solution(code, tuple(costs), Status.CONVERGED)
         step = -solve(at.matrix, at.gradient)
         for halving in range(HALVINGS):

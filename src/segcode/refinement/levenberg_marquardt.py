@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.linalg import solve
 
+from segcode.refinement.config import Stopping
 from segcode.refinement.objective import Objective
-from segcode.refinement.solution import Solution, Status, Stopping
+from segcode.refinement.solution import Solution, Status
 
 FIRST_DAMPING = 1e-3
 LARGEST_DAMPING = 1e8
@@ -26,7 +27,7 @@ def levenberg_marquardt(objective: Objective, start: Float[Tensor, "N"], stoppin
     damping, growth = FIRST_DAMPING, 2.0
     eye = torch.eye(len(code), dtype=code.dtype, device=code.device)
     for _ in range(stopping.steps):
-        if stopping.met(at.value, at.gradient):
+        if stopping.met(at.value, float(at.gradient.norm())):
             return Solution(code, tuple(costs), Status.CONVERGED)
         step = -solve(at.matrix + damping * eye, at.gradient)
         fallen = at.value - objective.value(code + step)

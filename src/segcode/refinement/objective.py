@@ -15,15 +15,14 @@ independent pixels that the truth is worth: neighbours err together, so s grows 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from segcode.refinement.config import Energy
 from segcode.tensors import AllowedClasses
-
-Energy = Literal["cross_entropy", "euclidean"]
 
 
 class Quadratic(NamedTuple):
@@ -91,7 +90,7 @@ class Objective:
         return Quadratic(self.value(code), self.gradient(code), 0.5 * (matrix + matrix.T) + eye)
 
     def _probabilities(self, logits: Float[Tensor, "n M"]) -> tuple[Tensor, Tensor]:
-        """p over all classes, q over the allowed ones."""
+        """P over all classes, q over the allowed ones."""
         return logits.softmax(1), logits.masked_fill(~self.allowed, -torch.inf).softmax(1)
 
 

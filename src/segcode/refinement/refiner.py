@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -17,16 +17,15 @@ from torch.nn import functional
 from segcode.data.resize import resize_image, resize_labels
 from segcode.errors import TruthError
 from segcode.model.segcode import SegCode
+from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.first_order import adam, lbfgs
 from segcode.refinement.gauss_newton import gauss_newton
 from segcode.refinement.levenberg_marquardt import levenberg_marquardt
 from segcode.refinement.linearise import Linearised, linearise
-from segcode.refinement.objective import Energy, Objective
-from segcode.refinement.solution import Solution, Status, Stopping
+from segcode.refinement.objective import Objective
+from segcode.refinement.solution import Solution, Status
 from segcode.tensors import Image, LabelImage
 from segcode.truth.truth import Truth, paste
-
-Solver = Literal["levenberg_marquardt", "gauss_newton", "adam", "lbfgs"]
 
 SOLVERS: Final[dict[Solver, Callable[[Objective, Float[Tensor, "N"], Stopping], Solution]]] = {
     "levenberg_marquardt": levenberg_marquardt,
@@ -34,27 +33,6 @@ SOLVERS: Final[dict[Solver, Callable[[Objective, Float[Tensor, "N"], Stopping], 
     "adam": adam,
     "lbfgs": lbfgs,
 }
-
-
-@dataclass(frozen=True)
-class RefinementConfig:
-    """How truth is weighed and the code is found.
-
-    Args:
-        energy: "cross_entropy", convex in the code, or "euclidean", the paper's.
-        solver: one of `SOLVERS`.
-        evidence: a single known pixel counts as much as so many independent ones.
-        growth: n known pixels count as evidence * n ** growth independent ones, for neighbours err together.
-        pixels: the most that enter a solve; of more, an even draw is taken.
-        stopping: when the solver stops.
-    """
-
-    energy: Energy = "cross_entropy"
-    solver: Solver = "levenberg_marquardt"
-    evidence: float = 2.0
-    growth: float = 0.5
-    pixels: int = 4096
-    stopping: Stopping = field(default_factory=Stopping)
 
 
 @dataclass(frozen=True)
@@ -86,12 +64,7 @@ class SegmentationMap:
 
 
 class Refiner:
-    """Predict, refine and sample maps of one image at a time.
-
-    >>> refiner = Refiner(model)                                      # doctest: +SKIP
-    >>> first = refiner.set_image(image)                              # doctest: +SKIP
-    >>> better = refiner.refine(mask_truth(road_mask, 3, classes=11)) # doctest: +SKIP
-    """
+    """Predict, refine and sample maps of one image at a time."""
 
     def __init__(self, model: SegCode, config: RefinementConfig | None = None, device: str = "cpu") -> None:
         self.model = model.to(device).eval()
@@ -151,7 +124,9 @@ class Refiner:
     def encode(self, labels: LabelImage) -> SegmentationMap:
         """The map of the label encoder's code: the best that this model's code can say of known labels (H, W)."""
         if labels.shape != self._size:
-            raise TruthError(f"labels are {_times(labels.shape)}, the image is {_times(self._size)}: give labels of its size")
+            raise TruthError(
+                f"labels are {_times(labels.shape)}, the image is {_times(self._size)}: give labels of its size"
+            )
         small = torch.from_numpy(resize_labels(labels, *self.linearised.size))
         code = self.model.label_encoder(small[None].to(self.device), self.model.features(self._tensor)).mean[0]
         return self._map(code)

@@ -39,24 +39,3 @@ class Solution:
 
     def __str__(self) -> str:
         return f"{self.status.value} ({self.steps} steps, cost {self.costs[0]:.4g} to {self.costs[-1]:.4g})"
-
-
-@dataclass(frozen=True)
-class Stopping:
-    """When a solver stops.
-
-    Args:
-        steps: at most so many.
-        tolerance: stop once the cost is within this share of its minimum.
-    """
-
-    steps: int = 50
-    tolerance: float = 1e-4
-
-    def met(self, cost: float, gradient: Float[Tensor, "N"]) -> bool:
-        """Whether the cost is near enough to its minimum, as the gradient tells.
-
-        The prior 1/2 |c|^2 makes a convex E strongly convex, hence E(c) - min E <= 1/2 |g|^2: a bound for
-        cross-entropy on known classes, a good guess for the other energies.
-        """
-        return 0.5 * float(gradient.square().sum()) <= self.tolerance * cost

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities import rank_zero_warn
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich.console import Console
 from torch import Tensor
 
@@ -23,7 +24,7 @@ COLLAPSED = 0.002
 
 
 class EpochReport(Callback):
-    """One line an epoch: loss, zero code, encoder's code, KL; a warning where the code has collapsed."""
+    """One line an epoch, and a warning where the code has collapsed."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -31,19 +32,31 @@ class EpochReport(Callback):
     @rank_zero_only
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        zero, encoded = metrics["val/zero_accuracy"], metrics["val/encoded_accuracy"]
-        self.console.print(
-            f"epoch {trainer.current_epoch + 1:3d} of {trainer.max_epochs}   "
-            f"loss {metrics['train/total']:.3f}   val: zero code {100 * zero:.2f} %   "
-            f"encoder's code {100 * encoded:.2f} %   mean IoU {100 * metrics['val/zero_mean_iou']:.1f} %   "
-            f"KL {metrics['val/kl']:.1f}"
-        )
-        late = trainer.current_epoch + 1 > 0.3 * (trainer.max_epochs or 1)
-        if late and encoded - zero < COLLAPSED:
-            rank_zero_warn(
-                f"the code says nothing: {100 * encoded:.2f} % with the encoder's code, {100 * zero:.2f} % without. "
-                "Lower loss.kl_weight or raise loss.kl_warmup."
-            )
+        epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 1
+        self.console.print(epoch_line(metrics, epoch, epochs), soft_wrap=True)
+        if warning := collapse(metrics, epoch, epochs):
+            rank_zero_warn(warning)
+
+
+def epoch_line(metrics: Mapping[str, float], epoch: int, epochs: int) -> str:
+    """Loss, zero code, encoder's code and KL of an epoch."""
+    return (
+        f"epoch {epoch:3d} of {epochs}   loss {metrics['train/total']:.3f}   "
+        f"val: zero code {100 * metrics['val/zero_accuracy']:.2f} %   "
+        f"encoder's code {100 * metrics['val/encoded_accuracy']:.2f} %   "
+        f"mean IoU {100 * metrics['val/zero_mean_iou']:.1f} %   KL {metrics['val/kl']:.1f}"
+    )
+
+
+def collapse(metrics: Mapping[str, float], epoch: int, epochs: int) -> str | None:
+    """A warning if the encoder's code says no more than zero code, once a third of the training is over."""
+    zero, encoded = metrics["val/zero_accuracy"], metrics["val/encoded_accuracy"]
+    if 3 * epoch < epochs or encoded - zero >= COLLAPSED:
+        return None
+    return (
+        f"the code says nothing: {100 * encoded:.2f} % with the encoder's code, {100 * zero:.2f} % without. "
+        "Lower loss.kl_weight or raise loss.kl_warmup."
+    )
 
 
 class Panels(Callback):
@@ -58,7 +71,9 @@ class Panels(Callback):
     @torch.no_grad()
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if trainer.sanity_checking or not (isinstance(data, TrainingData) and isinstance(pl_module, TrainingModule)):
+        if trainer.state.fn is not TrainerFn.FITTING or not (
+            isinstance(data, TrainingData) and isinstance(pl_module, TrainingModule)
+        ):
             return
         step = max(1, len(data.validation) // self.count)
         items = [data.validation[i] for i in range(0, len(data.validation), step)][: self.count]

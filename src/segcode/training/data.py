@@ -30,7 +30,7 @@ class TrainingData(lightning.LightningDataModule):
     def _loader(self, images: LabelledImages, shuffle: bool) -> DataLoader[Item]:
         assert self.trainer is not None
         # Used with one process too: its order follows from the seed and the epoch, so a resumed run sees the same.
-        sampler = DistributedSampler(
+        sampler: DistributedSampler[Item] = DistributedSampler(
             images,
             self.trainer.world_size,
             self.trainer.global_rank,

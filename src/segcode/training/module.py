@@ -69,9 +69,7 @@ class TrainingModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.experiment.optimiser
-        optimiser = torch.optim.AdamW(
-            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        optimiser = torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         if config.schedule == "constant":
             return optimiser
         steps = int(self.trainer.estimated_stepping_batches)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import shlex
 import sys
@@ -15,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
+from torch import Tensor
 
 from segcode.classes import ClassSet
 from segcode.data.sample import Source
@@ -49,25 +51,28 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     if not resume and last.exists():
         raise CheckpointError(f"{out} holds a training already: add --resume to go on with it, or name a new folder")
 
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips are not our user's news
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
     training, validation = _sources(experiment)
     classes = training.classes
     experiment = replace(experiment, model=replace(experiment.model, classes=len(classes)))
     module = TrainingModule(experiment)
     best = ModelCheckpoint(
-        out / "checkpoints", "best", monitor="val/zero_accuracy", mode="max", save_last=True, enable_version_counter=False
+        out / "checkpoints",
+        "best",
+        monitor="val/zero_accuracy",
+        mode="max",
+        save_last=True,
+        enable_version_counter=False,
     )
     trainer = _trainer(experiment, out, classes, best, progress)
-    trainer.fit(
-        module,
-        datamodule=TrainingData(experiment, training, validation),
-        ckpt_path=last if resume else None,
-        weights_only=True,
-    )
+    data = TrainingData(experiment, training, validation)
+    trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
+    # The figures of the card are those of the weights beside it.
+    trainer.validate(module, datamodule=data, ckpt_path=best.best_model_path, verbose=False, weights_only=True)
     if trainer.is_global_zero:
-        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-        module.load_state_dict(state["state_dict"])
-        save_model(out / "model", module.model, classes, model_card(experiment, trainer.logged_metrics, len(training)))
+        card = model_card(experiment, trainer.logged_metrics, len(training))
+        save_model(out / "model", module.model, classes, card)
     return out / "model"
 
 
@@ -94,7 +99,10 @@ def _trainer(
         log_every_n_steps=10,
         enable_progress_bar=progress,
         enable_model_summary=False,
-        logger=[CSVLogger(out / "logs", name=None, version="csv"), TensorBoardLogger(out / "logs", name=None, version="")],
+        logger=[
+            CSVLogger(out / "logs", name=None, version="csv"),
+            TensorBoardLogger(out / "logs", name=None, version=""),
+        ],
         callbacks=[
             best,
             LearningRateMonitor("step"),
@@ -105,31 +113,35 @@ def _trainer(
     )
 
 
-def model_card(experiment: Experiment, metrics: Mapping[str, object], images: int) -> str:
+def model_card(experiment: Experiment, metrics: Mapping[str, Tensor], images: int) -> str:
     """The README.md of a trained model: data, command, machine, figures."""
     figures = "\n".join(
-        f"| {name} | {float(value):.4f} |" for name, value in sorted(metrics.items()) if name.startswith("val/")  # type: ignore[arg-type]
+        f"| {name.removeprefix('val/')} | {float(value):.4f} |" for name, value in sorted(metrics.items())
     )
+    data, (rows, columns) = experiment.data, experiment.model.size
     return f"""---
 library_name: segcode
 license: apache-2.0
 pipeline_tag: image-segmentation
 ---
-# SegCode trained on {experiment.data.kind}
+# SegCode trained on {data.kind}
 
 S = f(I, c): a segmentation map as a function of the image and of a code of {experiment.model.code_size} numbers.
 
-- Data: `{experiment.data.kind}`, split `{experiment.data.train}`, {images} images of \
-{experiment.model.size[0]} x {experiment.model.size[1]} pixels; left out: {list(experiment.data.leave_out) or "nothing"}.
+- Data: `{data.kind}`, split `{data.train}`, {images} images, scaled to {rows} x {columns} pixels;
+  left out: {", ".join(data.leave_out) or "nothing"}.
 - Command: `{shlex.join(["segcode", *sys.argv[1:]])}`
-- Machine: {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python {platform.python_version()}.
+- Machine: {platform.machine()}, {torch.get_num_threads()} threads; torch {torch.__version__}, \
+Python {platform.python_version()}.
 
-Figures after the last epoch on split `{experiment.data.validation}` at the training size
-(the weights are those of the epoch with the best zero-code accuracy):
+These weights are those of the epoch with the best zero-code accuracy. They give on split `{data.validation}`,
+at the training size:
 
 | figure | value |
 |---|---|
 {figures}
+
+The experiment:
 
 ```json
 {json.dumps(asdict(experiment), indent=2, default=str)}

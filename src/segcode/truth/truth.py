@@ -41,7 +41,9 @@ class Truth:
         outside = ((self.pixels < 0) | (self.pixels >= torch.tensor(self.size))).any(1)
         if outside.any():
             row, column = self.pixels[outside][0].tolist()
-            raise TruthError(f"pixel (row {row}, column {column}) is outside the image of {self.size[0]} x {self.size[1]}")
+            raise TruthError(
+                f"pixel (row {row}, column {column}) is outside the image of {self.size[0]} x {self.size[1]}"
+            )
         if not self.allowed.any(1).all():
             raise TruthError("an entry of the truth allows no class at all: drop it")
 
@@ -111,7 +113,7 @@ class Truth:
 
 
 def paste(logits: Float[Tensor, "M H W"], truth: Truth) -> Integer[Tensor, "H W"]:
-    """The most likely classes, with the truth standing as given: the paper's "replaced" when the logits are those of zero code.
+    """The most likely classes, with the truth standing as given; of zero code, this is the paper's "replaced".
 
     A pixel gets the best of the classes that the truth allows it; entries of weight below 0.5 are not pasted.
     """

@@ -1,0 +1,140 @@
+"""`segcode data check` and `segcode data draw`: what is in a data set, and one that needs no download."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from segcode.cli.options import Kind, Out, Root
+from segcode.cli.progress import progress
+from segcode.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from segcode.classes import ClassSet
+    from segcode.data.check import Report
+    from segcode.data.sample import Sample
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command(epilog="Example: `segcode data check --data camvid --root CamVid`")
+def check(
+    data: Annotated[Kind, typer.Option(help="What the data set is.", show_default=False)],
+    root: Root = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPLIT", help="May be repeated; all usual ones if not given.", show_default=False),
+    ] = None,
+) -> None:
+    """Read a whole data set and list all that is wrong with it.
+
+    Damaged and missing files, labels of another size than their image and unknown ids are listed all at once. The
+    table tells how often each class occurs. The exit code is 1 if anything is wrong.
+    """
+    from rich.console import Console
+
+    from segcode.data.check import check as read_all
+    from segcode.data.sources import open_source
+
+    console = Console(highlight=False, soft_wrap=True)
+    problems: list[str] = []
+    for part in split or _splits(data, root):
+        try:
+            source = open_source(data, root, part, 240, 320)
+        except DataError as error:
+            problems.append(f"{part}: {error}")
+            continue
+        report = read_all(source, partial(progress, total=len(source), description=f"Reading {part}"))
+        console.print(_table(part, len(source), report))
+        problems += [f"{part}, {problem.name}: {problem.message}" for problem in report.problems]
+    for problem in problems:
+        console.print(problem, style="red", markup=False)
+    console.print(f"{len(problems)} problems" if problems else "No problems.")
+    raise typer.Exit(1 if problems else 0)
+
+
+@app.command(epilog="Example: `segcode data draw -o streets -n 8`")
+def draw(
+    out: Out,
+    number: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other streets.")] = 0,
+    height: Annotated[int, typer.Option(min=16, help="In pixels.")] = 240,
+    width: Annotated[int, typer.Option(min=16, help="In pixels.")] = 320,
+    views: Annotated[int, typer.Option(min=1, help="Consecutive images of each street, the camera moving on.")] = 1,
+    split: Annotated[
+        str, typer.Option(metavar="SPLIT", help="Folder for a part of the data set, such as train.", show_default=False)
+    ] = "",
+) -> None:
+    """Draw synthetic streets with exact labels and depth.
+
+    OUT becomes a data set that `--data folder --root OUT` reads: images/, labels/ with class indices, and classes.toml.
+    depth/ has centimetres in 16 bits; 65535 is that far or farther.
+    """
+    from segcode.data.street import Streets
+
+    streets = Streets(number, seed, height, width, views)
+    for index in progress(range(number), number, "Drawing"):
+        _write_sample(out, split, streets[index])
+    _write_class_file(out / "classes.toml", streets.classes)
+    typer.echo(f"{number} streets are in {out}")
+
+
+def _splits(data: Kind, root: Path | None) -> list[str]:
+    """The usual splits that the data set has; raises what the last one raised if it has none."""
+    from segcode.data.sources import open_source
+
+    there, problem = [], ConfigError("")
+    for split in ("train", "val", "test", "all"):
+        try:
+            open_source(data, root, split, 240, 320)
+        except ConfigError as error:
+            problem = error
+            continue
+        except DataError:
+            pass  # it is there, and wrong: the check tells
+        there.append(split)
+    if not there:
+        raise problem
+    return there
+
+
+def _table(split: str, images: int, report: Report) -> Table:
+    from rich.table import Table
+
+    sizes = ", ".join(f"{count} of {size.width} x {size.height}" for size, count in report.sizes.items())
+    unlabelled = f"; {len(report.unlabelled)} without labels" if report.unlabelled else ""
+    title = f"{split}: {images} images ({sizes or 'none readable'}){unlabelled}"
+    table = Table("class", title=title, title_justify="left")
+    table.add_column("pixels", justify="right")
+    table.add_column("images", justify="right")
+    for name, share, number in zip(report.classes.names, report.shares, report.images, strict=True):
+        table.add_row(name, f"{100 * share:.2f} %", str(number))
+    table.add_row("void", f"{100 * report.void_share:.2f} %", "", style="dim")
+    return table
+
+
+def _write_sample(out: Path, split: str, sample: Sample) -> None:
+    import numpy as np
+
+    from segcode.export.picture import write_picture
+
+    assert sample.labels is not None
+    assert sample.depth is not None
+    centimetres = np.clip(np.round(100 * sample.depth), 0, 65535).astype(np.uint16)
+    for folder, picture in (("images", sample.image), ("labels", sample.labels), ("depth", centimetres)):
+        write_picture(out / folder / split / f"{sample.name}.png", picture)
+
+
+def _write_class_file(path: Path, classes: ClassSet) -> None:
+    tables = (
+        f'[[class]]\nname = "{name}"\ncolour = {list(colour)}\n'
+        for name, colour in zip(classes.names, classes.colours, strict=True)
+    )
+    unfinished = path.with_name(f".{path.name}")
+    unfinished.write_text("\n".join(tables), encoding="utf-8")
+    unfinished.replace(path)

@@ -1,0 +1,97 @@
+"""`segcode evaluate`: the paper's experiment on a whole split."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from segcode.cli.loading import choose_device
+from segcode.cli.options import Device, Kind, Model, Out, Root
+from segcode.cli.progress import progress
+from segcode.refinement.config import Energy, RefinementConfig, Solver
+
+Truths = Annotated[
+    list[str],
+    typer.Option(
+        "--truth",
+        metavar="CLASS",
+        help="Reveal all pixels of this class, refine, and measure. May be repeated; without it only zero code and "
+        "the encoder's code are measured.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
+Only = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME", help="Samples of this name, or whose name begins so. May be repeated.",
+        default_factory=list, show_default=False,
+    ),
+]  # fmt: skip
+LeaveOut = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME", help="Not the samples of this name, or whose name begins so. May be repeated.",
+        default_factory=list, show_default=False,
+    ),
+]  # fmt: skip
+
+DEFAULT = RefinementConfig()
+
+
+def evaluate(
+    data: Annotated[Kind, typer.Option(help="Which data set.", show_default=False)],
+    out: Out,
+    truths: Truths,
+    only: Only,
+    leave_out: LeaveOut,
+    root: Root = None,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")] = "val",
+    model: Model = "streets",
+    solver: Annotated[Solver, typer.Option(help="How the code is found.")] = DEFAULT.solver,
+    energy: Annotated[
+        Energy, typer.Option(help="Misfit to the truth; euclidean is the paper's.")
+    ] = RefinementConfig.energy,
+    evidence: Annotated[
+        float, typer.Option(min=0, help="How much one known pixel counts.")
+    ] = RefinementConfig.evidence,
+    growth: Annotated[
+        float, typer.Option(min=0, max=1, help="n known pixels count as n to this power.")
+    ] = RefinementConfig.growth,
+    examples: Annotated[int, typer.Option(min=0, help="How many images to show in the panels.")] = 4,
+    device: Device = "auto",
+) -> None:
+    """Measure first predictions, pasted truth and refinement on a whole split.
+
+    OUT gets table_1 (Markdown, CSV, LaTeX), iou_matrix.png (Fig. 5 of the paper), predictions.png (Fig. 3), a
+    refined_CLASS.png for each truth (Fig. 4), and results.json for programs. All scores come from one confusion matrix
+    over the data set, at the size of its labels; void pixels count nowhere.
+    """
+    from dataclasses import asdict
+
+    from segcode.data.select import select
+    from segcode.data.sources import open_source
+    from segcode.evaluation.protocol import evaluate as measure
+    from segcode.evaluation.report import write_report
+    from segcode.evaluation.tables import markdown, table_1
+    from segcode.model.checkpoint import load_model
+    from segcode.model.shipped import find_model
+
+    config = RefinementConfig(energy=energy, solver=solver, evidence=evidence, growth=growth)
+    source = select(open_source(data, root, split), only, leave_out)
+    evaluation = measure(
+        load_model(find_model(model)),
+        source,
+        truths,
+        config,
+        choose_device(device),
+        examples,
+        lambda indices: progress(indices, len(source), "Evaluating"),
+    )
+    settings = {"data": data, "root": root, "split": split, "model": model, "refinement": asdict(config), "seed": 0}
+    write_report(evaluation, out, shlex.join(["segcode", *sys.argv[1:]]), settings)
+    typer.echo(markdown(table_1(evaluation)))
+    typer.echo(f"{evaluation.images} images; tables, pictures and results.json are in {out}")

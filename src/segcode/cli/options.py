@@ -1,0 +1,89 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import typer
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+Kind = Literal["camvid", "cityscapes", "folder", "streets"]
+
+ImagePath: TypeAlias = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.", show_default=False)]
+Out: TypeAlias = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="OUT", help="Folder for the results; made if needed.", show_default=False),
+]
+Model: TypeAlias = Annotated[
+    str, typer.Option(metavar="MODEL", help="Folder of a trained model, or the name of one that comes with segcode.")
+]
+Device: TypeAlias = Annotated[DeviceName, typer.Option(help="Where to compute; auto takes a GPU if there is one.")]
+Root: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder of the data set; streets are drawn and need none.", show_default=False),
+]
+
+_TRUTH = "Partial truth"
+Masks: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--truth",
+        metavar="CLASS=MASK.png",
+        help="The pixels of a mask that are not black are of a class. May be repeated.",
+        rich_help_panel=_TRUTH,
+        default_factory=list,
+        show_default=False,
+    ),
+]
+Complete: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        metavar="CLASS",
+        help="The mask of this class shows all of it, so all other pixels are not of it. May be repeated.",
+        rich_help_panel=_TRUTH,
+        default_factory=list,
+        show_default=False,
+    ),
+]
+Soft: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--soft", help="Masks are probabilities: black 0, white 1.", rich_help_panel=_TRUTH, show_default=False
+    ),
+]
+PartialLabels: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="LABELS.png",
+        help="A one-channel image of class indices, 255 where unknown.",
+        rich_help_panel=_TRUTH,
+        show_default=False,
+    ),
+]
+Points: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--point",
+        metavar="CLASS=X,Y",
+        help="One pixel is of a class; x to the right, y down, from 0. May be repeated.",
+        rich_help_panel=_TRUTH,
+        default_factory=list,
+        show_default=False,
+    ),
+]
+Strokes: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--stroke",
+        metavar="CLASS=X,Y:X,Y:...",
+        help="A brush drawn along these pixels marks a class. May be repeated.",
+        rich_help_panel=_TRUTH,
+        default_factory=list,
+        show_default=False,
+    ),
+]
+Radius: TypeAlias = Annotated[
+    float, typer.Option(min=0, help="Of the strokes' brush, in pixels.", rich_help_panel=_TRUTH)
+]

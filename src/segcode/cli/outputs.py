@@ -1,0 +1,56 @@
+"""Where results go, so that none overwrites another or something that was there before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segcode.errors import DataError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from numpy import ndarray
+
+    from segcode.classes import ClassSet
+    from segcode.tensors import Image, LabelImage
+
+MAP_FILES = ("_labels.png", "_overlay.png", "_uncertainty.png")
+"""What `write_map` adds to the name of an image."""
+
+
+def output_names(images: Sequence[Path]) -> list[Path]:
+    """A name for each image's results: its own without the ending, and its folder below the one that all share.
+
+    Raises:
+        DataError: if two images of a folder differ in nothing but their ending.
+    """
+    absolute = [Path(os.path.abspath(path)) for path in images]  # noqa: PTH100 - a link keeps its own name
+    shared = os.path.commonpath([path.parent for path in absolute])
+    names = [path.relative_to(shared).with_suffix("") for path in absolute]
+    owners: dict[Path, Path] = {}
+    for name, image in zip(names, images, strict=True):
+        if name in owners:
+            raise DataError(f"{owners[name]} and {image} would both be written as '{name}': rename one, or run twice")
+        owners[name] = image
+    return names
+
+
+def refuse_to_overwrite(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Raises DataError if a result would be written over a file that it is made from."""
+    read = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in read:
+            raise DataError(f"{path} is an input and would be overwritten: give another folder with -o")
+
+
+def write_map(
+    place: Path, image: Image, labels: LabelImage, uncertainty: Float[ndarray, "H W"], classes: ClassSet
+) -> None:
+    """Class indices as grey values, class colours over the image, and b as heat: `place` with each of `MAP_FILES`."""
+    from segcode.export.picture import heat, overlay, write_picture
+
+    pictures = (labels, overlay(image, classes.colourise(labels)), heat(uncertainty))
+    for ending, picture in zip(MAP_FILES, pictures, strict=True):
+        write_picture(place.with_name(place.name + ending), picture)

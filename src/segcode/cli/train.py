@@ -1,0 +1,51 @@
+"""`segcode train`: an experiment file to a trained model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segcode.cli.loading import choose_device
+from segcode.cli.options import Device, Root
+from segcode.cli.progress import somebody_watches
+
+
+def train(
+    experiment: Annotated[
+        Path, typer.Argument(metavar="EXPERIMENT.toml", help="What differs from the defaults.", show_default=False)
+    ],
+    root: Root = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="OUT", help="A new folder; runs/NAME if not given.", show_default=False),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training in OUT that was stopped.", show_default=False)
+    ] = False,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Instead of the experiment's number.", show_default=False)
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Train a model as an experiment file says.
+
+    OUT gets model/, which --model of the other commands takes, and checkpoints/, logs/ and panels/ with pictures of
+    each epoch. A training that was stopped ends with --resume as if it had not been. Run `segcode data check` first:
+    it finds in a minute what would else stop a training after hours.
+    """
+    from segcode.training.experiment import read_experiment
+    from segcode.training.run import train as run
+
+    plan = read_experiment(experiment)
+    if root is not None:
+        plan = replace(plan, data=replace(plan.data, root=root))
+    if epochs is not None:
+        plan = replace(plan, epochs=epochs)
+    if device != "auto":
+        choose_device(device)
+        plan = replace(plan, hardware=replace(plan.hardware, accelerator="gpu" if device == "cuda" else "cpu"))
+    model = run(plan, out or Path("runs") / experiment.stem, resume, somebody_watches())
+    typer.echo(f"The model is in {model}: try `segcode predict IMAGE --model {model} -o OUT`")

@@ -1,0 +1,38 @@
+import re
+
+import numpy as np
+import pytest
+from command_line import files_in, make_model_folder, segcode
+
+from segcode.classes import CAMVID
+from segcode.cli.demo import nearer_half
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_model_folder(tmp_path_factory.mktemp("models") / "camvid", CAMVID)
+
+
+def test_the_demo_draws_refines_and_prints_what_it_gained(model, tmp_path):
+    ran = segcode("demo", "-n", 1, "--model", model, "-o", tmp_path / "demo")
+    assert ran.code == 0, ran.err
+    names = files_in(tmp_path / "demo")
+    assert {name.split("_", 2)[2] for name in names} == {"before_after.png", "samples.png", "uncertainty.png"}
+    rows = [re.findall(r"([\d.]+) %", line) for line in ran.out.splitlines() if "%" in line]
+    (first_all, first_rest), (pasted_all, pasted_rest), _, (after_all, _) = rows
+    assert first_rest == pasted_rest
+    assert float(first_all) <= float(pasted_all)
+    assert float(after_all) > 0
+
+
+def test_another_seed_takes_other_streets(model, tmp_path):
+    for seed in (0, 1):
+        segcode("demo", "-n", 1, "--seed", seed, "--model", model, "-o", tmp_path / str(seed))
+    assert files_in(tmp_path / "0") != files_in(tmp_path / "1")
+
+
+def test_the_nearer_half_is_the_lower_one():
+    region = np.zeros((6, 4), bool)
+    region[1:5] = True
+    assert np.array_equal(np.flatnonzero(nearer_half(region).any(1)), [3, 4])
+    assert not nearer_half(region & False).any()

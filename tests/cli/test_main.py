@@ -1,0 +1,106 @@
+import errno
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+import typer
+from command_line import segcode
+from typer.testing import CliRunner
+
+from segcode import cli
+from segcode.cli import app, main, options
+from segcode.data.sources import KINDS
+from segcode.errors import ConfigError
+from segcode.refinement.objective import Energy
+from segcode.refinement.refiner import SOLVERS
+
+COMMANDS = ("demo", "train", "predict", "refine", "sample", "evaluate", "export", "data check", "data draw")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command):
+    text = segcode(*command.split(), "--help").out
+    assert f"Example: segcode {command}" in text
+
+
+def test_help_lists_the_commands():
+    text = segcode("--help").out
+    assert all(command.split()[0] in text for command in COMMANDS)
+
+
+def test_help_needs_no_heavy_import():
+    heavy = "torch lightning matplotlib kornia numpy PIL"
+    code = f"import segcode.cli, sys; sys.exit(' '.join(m for m in {heavy!r}.split() if m in sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stderr.strip() == ""
+
+
+def test_version_is_that_of_the_package():
+    assert segcode("--version").out.startswith("segcode 0.")
+
+
+def test_choices_are_those_of_the_library():
+    assert get_args(options.Solver) == tuple(SOLVERS)
+    assert get_args(options.Energy) == get_args(Energy)
+    assert set(get_args(options.Kind)) == set(KINDS)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Makes `segcode` without a command line raise."""
+
+    def install(error):
+        def fail(arguments):
+            raise error
+
+        monkeypatch.setattr(cli, "app", fail)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (ConfigError("epochs is 0: give at least 1"), 2, "error: epochs is 0: give at least 1"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "error: the disk: No space left on device: free some"),
+        (PermissionError(errno.EACCES, "Permission denied", "/out"), 1, "error: /out: Permission denied: "),
+    ],
+)
+def test_what_is_no_bug_is_one_line_and_an_exit_code(failing, capsys, error, code, message):
+    failing(error)
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == code
+    text = capsys.readouterr().err
+    assert text.startswith(message)
+    assert text.count("\n") == 1
+
+
+def test_a_bug_keeps_its_traceback(failing):
+    failing(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        main([])
+
+
+def test_stopping_by_hand_is_130():
+    stopped = typer.Typer(pretty_exceptions_enable=app.pretty_exceptions_enable)
+
+    @stopped.command()
+    def command():
+        raise KeyboardInterrupt
+
+    assert CliRunner().invoke(stopped).exit_code == 130
+
+
+@pytest.mark.parametrize("arguments", [["predikt"], ["predict"], ["predict", "a.png", "-o", "out", "--device", "gpu"]])
+def test_a_wrong_command_line_is_2_and_no_traceback(arguments):
+    ran = segcode(*arguments)
+    assert ran.code == 2
+    assert "Traceback" not in ran.err
+
+
+def test_a_device_is_known_before_the_work_starts(tmp_path):
+    assert "<auto|cpu|cuda>" in segcode("predict", "--help").out
+    ran = segcode("predict", "a.png", "-o", tmp_path, "--device", "gpu")
+    assert "cuda" in ran.err

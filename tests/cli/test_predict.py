@@ -1,0 +1,130 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import HEIGHT, WIDTH, files_in, make_model_folder, read, segcode, street
+from rich.console import Console
+
+from segcode.cli import progress as progress_module
+from segcode.cli.loading import choose_device
+from segcode.cli.outputs import output_names, refuse_to_overwrite
+from segcode.cli.progress import progress
+from segcode.data.files import read_image
+from segcode.errors import ConfigError, DataError
+from segcode.model.checkpoint import load_model
+from segcode.refinement.refiner import Refiner
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_model_folder(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def test_an_image_gives_labels_overlay_and_uncertainty(model, tmp_path):
+    image = street(tmp_path / "in" / "a.png")
+    ran = segcode("predict", image, "--model", model, "-o", tmp_path / "out", "--device", "cpu")
+    assert ran.code == 0, ran.err
+    assert files_in(tmp_path / "out") == {"a_labels.png", "a_overlay.png", "a_uncertainty.png"}
+    expected = Refiner(load_model(model).model).set_image(read_image(image)).labels
+    assert np.array_equal(read(tmp_path / "out" / "a_labels.png"), expected)
+    assert read(tmp_path / "out" / "a_overlay.png").shape == (HEIGHT, WIDTH, 3)
+
+
+def test_folders_and_patterns_keep_their_folders(model, tmp_path):
+    for name in ("run/left/1.png", "run/right/1.png", "run/right/2.png"):
+        street(tmp_path / name)
+    ran = segcode("predict", tmp_path / "run/left", tmp_path / "run/r*/*.png", "--model", model, "-o", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    labels = {name for name in files_in(tmp_path / "out") if name.endswith("_labels.png")}
+    assert labels == {"left/1_labels.png", "right/1_labels.png", "right/2_labels.png"}
+
+
+def test_a_damaged_image_is_told_and_does_not_stop_the_others(model, tmp_path):
+    street(tmp_path / "in" / "good.png")
+    (tmp_path / "in" / "bad.png").write_bytes(b"no image")
+    ran = segcode("predict", tmp_path / "in", "--model", model, "-o", tmp_path / "out")
+    assert ran.code == 2
+    assert "1 of 2 images" in ran.out
+    assert "bad.png is not an image" in ran.err
+    assert "good_labels.png" in files_in(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("image", "model_name", "message"),
+    [
+        ("missing.png", "tiny", "missing.png is no file, folder or matching pattern"),
+        ("a.png", "nowhere", "no folder and no shipped model is called"),
+        ("a.png", ".", "has no config.json: give the folder"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, monkeypatch, image, model_name, message):
+    monkeypatch.chdir(tmp_path)
+    make_model_folder(Path("tiny"))
+    street(Path("a.png"))
+    ran = segcode("predict", image, "--model", model_name, "-o", "out")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: ")
+    assert message in ran.err
+    assert not Path("out").exists()
+
+
+def test_an_output_that_is_a_file_is_told(model, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    ran = segcode("predict", street(tmp_path / "a.png"), "--model", model, "-o", tmp_path / "out")
+    assert ran.code == 1
+    assert ran.err.startswith(f"error: {tmp_path / 'out'}: ")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_an_input_is_never_overwritten(model, tmp_path):
+    street(tmp_path / "a.png")
+    labels = street(tmp_path / "a_labels.png", seed=1)
+    before = labels.read_bytes()
+    ran = segcode("predict", tmp_path, "--model", model, "-o", tmp_path)
+    assert ran.code == 2
+    assert "a_labels.png is an input and would be overwritten" in ran.err
+    assert labels.read_bytes() == before
+
+
+def test_results_are_named_after_the_images():
+    assert output_names([Path("a.png")]) == [Path("a")]
+    assert output_names([Path("x/a.png"), Path("x/b.jpg")]) == [Path("a"), Path("b")]
+    assert output_names([Path("x/a.png"), Path("x/y/a.png")]) == [Path("a"), Path("y/a")]
+
+
+def test_images_that_differ_in_their_ending_only_are_refused():
+    with pytest.raises(DataError, match=r"x/a\.png and x/a\.jpg would both be written as 'a'"):
+        output_names([Path("x/a.png"), Path("x/a.jpg")])
+
+
+def test_another_spelling_of_an_input_is_seen(tmp_path):
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(DataError, match="would be overwritten"):
+        refuse_to_overwrite([tmp_path / "a.png"], [tmp_path / "sub" / ".." / "a.png"])
+
+
+def test_cuda_without_a_gpu_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert choose_device("auto") == choose_device("cpu") == "cpu"
+    with pytest.raises(ConfigError, match="PyTorch sees no GPU: leave the option out"):
+        choose_device("cuda")
+
+
+def test_auto_takes_a_gpu(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert choose_device("auto") == choose_device("cuda") == "cuda"
+    assert choose_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_progress_gives_every_item(monkeypatch, capsys, watched):
+    monkeypatch.setattr(progress_module, "somebody_watches", lambda: watched)
+    assert list(progress(range(5), 5, "Counting")) == list(range(5))
+
+
+def test_nobody_watches_a_log(monkeypatch):
+    monkeypatch.setattr(Console, "is_terminal", True)
+    monkeypatch.setenv("CI", "true")
+    assert not progress_module.somebody_watches()
+    monkeypatch.delenv("CI")
+    assert progress_module.somebody_watches()

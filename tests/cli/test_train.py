@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+from command_line import segcode
+
+from segcode.training import run
+
+EXPERIMENT = """
+epochs = 7
+[data]
+kind = "camvid"
+[hardware]
+accelerator = "cpu"
+"""
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """The arguments that the training gets, which does not run: its own tests do that."""
+    calls = []
+
+    def train(experiment, out, resume, progress):
+        calls.append((experiment, out, resume))
+        return out / "model"
+
+    monkeypatch.setattr(run, "train", train)
+    monkeypatch.chdir(tmp_path)
+    Path("small.toml").write_text(EXPERIMENT)
+    return calls
+
+
+def test_the_file_alone_decides_unless_told_otherwise(started):
+    ran = segcode("train", "small.toml")
+    assert ran.code == 0, ran.err
+    ((experiment, out, resume),) = started
+    assert (experiment.epochs, experiment.data.root, experiment.hardware.accelerator) == (7, None, "cpu")
+    assert (out, resume) == (Path("runs/small"), False)
+    assert "The model is in runs/small/model" in ran.out
+
+
+def test_options_replace_what_the_file_says(started, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    segcode("train", "small.toml", "--root", "CamVid", "-o", "x", "--resume", "--epochs", 2, "--device", "cuda")
+    ((experiment, out, resume),) = started
+    assert (experiment.epochs, experiment.data.root, experiment.hardware.accelerator) == (2, Path("CamVid"), "gpu")
+    assert (out, resume) == (Path("x"), True)
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (None, [], "bad.toml does not exist: give the path of a TOML file"),
+        ("epoch = 3", [], "unknown key 'epoch': did you mean 'epochs'?"),
+        ("epochs = ", [], "bad.toml is not valid TOML"),
+        ("", ["--device", "cuda"], "PyTorch sees no GPU"),
+        ("", ["--epochs", "0"], "--epochs"),
+    ],
+)
+def test_a_wrong_experiment_is_told_before_anything_starts(started, monkeypatch, content, options, message):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    if content is not None:
+        Path("bad.toml").write_text(content)
+    ran = segcode("train", "bad.toml", *options)
+    assert ran.code == 2
+    assert message in ran.err
+    assert not started
