@@ -61,6 +61,19 @@ def test_an_empty_mask_changes_nothing_and_says_so(model, image, tmp_path):
     assert "0 changed (0.0 %)" in ran.out
 
 
+def test_an_image_of_one_pixel_is_refined(model, tmp_path):
+    image = save(tmp_path / "dot.png", np.zeros((1, 1, 3), np.uint8))
+    ran = segcode("refine", image, "--point", "car=0,0", "--model", model, "-o", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert read(tmp_path / "out" / "dot_labels.png").tolist() == [[FOUR.index("car")]]
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((HEIGHT, WIDTH), np.uint8), np.zeros((HEIGHT, WIDTH, 4), np.uint8)])
+def test_grey_and_transparent_images_are_images(model, tmp_path, pixels):
+    image = save(tmp_path / "street.png", pixels)
+    assert segcode("refine", image, "--point", "car=0,0", "--model", model, "-o", tmp_path / "out").code == 0
+
+
 def test_truth_for_every_pixel_leaves_none_to_change(model, image, tmp_path):
     labels = save(tmp_path / "labels.png", np.zeros(SIZE, np.uint8))
     ran = segcode("refine", image, "--labels", labels, "--model", model, "-o", tmp_path / "out")
@@ -79,6 +92,7 @@ def test_truth_for_every_pixel_leaves_none_to_change(model, image, tmp_path):
         (["--truth", "road=one.png", "--soft"], "one.png has no value above 1, but --soft takes 255 for certain"),
         (["--truth", "road=mask.png", "--complete", "car"], "--complete car: there is no mask of it"),
         (["--labels", "ids.png"], "ids.png has the ids 7, which are neither a class nor void"),
+        (["--point", "raod=1,1"], "no class is called 'raod'"),
         (["--labels", "large.png"], "large.png is 61 x 40 pixels"),
         (["--point", "road=60,0"], "--point: x 60, y 0 is outside the image: x goes from 0 to 59, y from 0 to 39"),
         (["--point", "road=1;2"], "'1;2' is no pixel: write X,Y as in 120,80"),

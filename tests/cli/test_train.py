@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,25 @@ def test_options_replace_what_the_file_says(started, monkeypatch):
     ((experiment, out, resume),) = started
     assert (experiment.epochs, experiment.data.root, experiment.hardware.accelerator) == (2, Path("CamVid"), "gpu")
     assert (out, resume) == (Path("x"), True)
+
+
+def leave_as_lightning_does(*arguments):
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        sys.exit(1)
+
+
+def test_ctrl_c_is_130_and_tells_how_to_go_on(started, monkeypatch):
+    monkeypatch.setattr(run, "train", leave_as_lightning_does)
+    ran = segcode("train", "small.toml")
+    assert ran.code == 130
+    assert "The same command with --resume goes on" in ran.err
+
+
+def test_any_other_exit_is_kept(started, monkeypatch):
+    monkeypatch.setattr(run, "train", lambda *arguments: sys.exit(3))
+    assert segcode("train", "small.toml").code == 3
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from PIL import Image as Pillow
 from segcode.classes import ClassSet
 from segcode.data.sample import Sample
 from segcode.errors import ConfigError, DataError
-from segcode.evaluation.figures import changes
 from segcode.evaluation.protocol import evaluate
 from segcode.evaluation.report import write_report
 from segcode.evaluation.tables import error_removed, table_1
@@ -113,15 +112,6 @@ def test_the_report_has_every_table_and_picture(evaluation, tmp_path):
 def test_error_removed_is_the_papers_for_its_numbers():
     assert error_removed(0.919, 0.924) == pytest.approx(0.062, abs=5e-4)
     assert error_removed(1.0, 1.0) is None
-
-
-def test_changes_are_told_by_colour():
-    labels, before, after = np.array([[0, 0, 0, 0]]), np.array([[1, 0, 1, 0]]), np.array([[0, 1, 1, 0]])
-    mended, spoilt, wrong, right = changes(labels, before, after, np.zeros((1, 4), bool))[0].tolist()
-    assert mended[1] == max(mended)
-    assert spoilt[0] == max(spoilt)
-    assert len(set(wrong)) == 1
-    assert right == [255] * 3
 
 
 def test_a_model_of_other_classes_is_refused(trained):

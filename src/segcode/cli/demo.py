@@ -56,13 +56,18 @@ def demo(
 
     source = open_source("streets", None, "test", _HEIGHT, _WIDTH)
     refiner, classes = load_refiner(model, device)
-    chosen = sorted(Random(seed).sample(range(len(source)), min(number, len(source))))
+    chosen = choose(number, len(source), seed)
     scenes = [
         _refine_and_draw(refiner, classes, source[index], out)
         for index in progress(chosen, len(chosen), "Refining streets")
     ]
     Console(highlight=False).print(_table(scenes))
     typer.echo(f"Look at the pictures in {out}, first {out / source.names[chosen[0]]}_before_after.png")
+
+
+def choose(number: int, total: int, seed: int) -> list[int]:
+    """So many different indices below `total`, or all if there are fewer."""
+    return sorted(Random(seed).sample(range(total), min(number, total)))
 
 
 def _refine_and_draw(refiner: Refiner, classes: ClassSet, sample: Sample, out: Path) -> Scene:

@@ -106,6 +106,8 @@ def _row_column(option: str, text: str, size: tuple[int, int]) -> tuple[float, f
 
 def _read_mask(path: Path, size: tuple[int, int], soft: bool) -> Bool[ndarray, "H W"] | Float[ndarray, "H W"]:
     """True where the picture is not black, or if `soft` its brightness in 0..1."""
+    import numpy as np
+
     from segcode.data.files import read_image
 
     if path.suffix.lower() in (".jpg", ".jpeg") and not soft:
@@ -117,8 +119,7 @@ def _read_mask(path: Path, size: tuple[int, int], soft: bool) -> Bool[ndarray, "
     if soft:
         probability: ndarray = picture.mean(2) / 255
         return probability
-    mask: ndarray = (picture > 0).any(2)
-    return mask
+    return np.any(picture > 0, axis=2)
 
 
 def _read_labels(path: Path, size: tuple[int, int], number: int) -> LabelImage:

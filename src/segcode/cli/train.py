@@ -47,5 +47,13 @@ def train(
     if device != "auto":
         choose_device(device)
         plan = replace(plan, hardware=replace(plan.hardware, accelerator="gpu" if device == "cuda" else "cpu"))
-    model = run(plan, out or Path("runs") / experiment.stem, resume, somebody_watches())
+    out = out or Path("runs") / experiment.stem
+    try:
+        model = run(plan, out, resume, somebody_watches())
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        # Lightning leaves with 1 after Ctrl-C, as after a failure.
+        typer.echo(f"Stopped. The same command with --resume goes on from the last epoch in {out}", err=True)
+        raise KeyboardInterrupt from stop
     typer.echo(f"The model is in {model}: try `segcode predict IMAGE --model {model} -o OUT`")

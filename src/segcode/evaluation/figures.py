@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from segcode.evaluation.protocol import Evaluation
+from segcode.export.comparison import corrections
 from segcode.export.picture import heat
-from segcode.tensors import IGNORE, Image
+from segcode.tensors import Image
 
 
 def iou_matrix(evaluation: Evaluation) -> Figure:
@@ -83,8 +84,7 @@ def predictions(evaluation: Evaluation) -> Figure:
 def refinements(evaluation: Evaluation, truth: str) -> Figure:
     """Fig. 4: image, labels, encoder's code, zero code, optimised on one class, and what that changed.
 
-    In the last row green was wrong and is right, red was right and is wrong, grey was and stays wrong; the pixels
-    that the truth revealed are pale.
+    In the last row green was wrong and is right, red was right and is wrong.
     """
     classes = evaluation.classes
     columns = []
@@ -99,23 +99,11 @@ def refinements(evaluation: Evaluation, truth: str) -> Figure:
                 classes.colourise(example.encoded),
                 classes.colourise(example.zero.labels),
                 classes.colourise(optimised),
-                changes(labels, example.zero.labels, optimised, labels == classes.index(truth)),
+                corrections(example.sample.image, example.zero.labels, optimised, labels),
             ]
         )
     names = ["image", "labels", "encoder's code", "zero code", f"optimised on {truth}", "changes"]
     return _panel(columns, names)
-
-
-def changes(labels: ndarray, before: ndarray, after: ndarray, revealed: ndarray) -> Image:
-    """Green mended, red spoilt, grey still wrong, white right, black void; revealed pixels half as strong."""
-    picture = np.full((*labels.shape, 3), 255, np.uint8)
-    was, now = before == labels, after == labels
-    picture[~was & now] = (0, 150, 60)
-    picture[was & ~now] = (210, 30, 30)
-    picture[~was & ~now] = (150, 150, 150)
-    picture[revealed] = 255 - (255 - picture[revealed]) // 2
-    picture[labels == IGNORE] = 0
-    return picture
 
 
 def _panel(columns: Sequence[Sequence[Image | Float[ndarray, "H W"]]], names: Sequence[str]) -> Figure:

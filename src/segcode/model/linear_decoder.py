@@ -24,12 +24,12 @@ class ConditionedLayer(nn.Module):
         self.of_code = nn.Conv2d(2 * inputs if product else inputs, outputs, kernel, padding=kernel // 2, bias=False)
         self.of_image = nn.Conv2d(features, outputs, kernel, padding=kernel // 2)
 
-    def linear(self, x: Tensor, feature: Tensor) -> Tensor:
-        """The part that is linear in x: (k, R, h, w) with features (1 or k, C, H, W) to (k, outputs, H, W)."""
+    def forward(self, x: Tensor, feature: Tensor, affine: bool = True) -> Tensor:
+        """(k, R, h, w) and features (1 or k, C, H, W) to (k, outputs, H, W); without W f, so linear in x, if asked."""
         x = resize_like(x, feature)
         if self.gate is not None:
             x = torch.cat([x, x * self.gate(feature)], dim=1)
-        return self.of_code(x)
+        return self.of_code(x) + self.of_image(feature) if affine else self.of_code(x)
 
     def matrix_at(self, feature: Tensor) -> Tensor:
         """The linear part of a 1 x 1 layer at single pixels: features (n, C) to matrices (n, outputs, R)."""
@@ -39,10 +39,6 @@ class ConditionedLayer(nn.Module):
         plain, gated = weight.chunk(2, dim=1)
         gate = self.gate(feature[:, :, None, None])[:, None, :, 0, 0]
         return plain + gated * gate
-
-    def forward(self, x: Tensor, feature: Tensor) -> Tensor:
-        """The whole layer, affine in x."""
-        return self.linear(x, feature) + self.of_image(feature)
 
 
 class LinearDecoder(nn.Module):
@@ -61,10 +57,7 @@ class LinearDecoder(nn.Module):
 
     def forward(self, features: Pyramid, code: Code) -> Logits:
         """Logits (B, M, H, W) of one code an image, affine in the code: Eq. 1 before the softmax."""
-        x = self.grid(code).unflatten(1, self.grid_shape)
-        for stride, layer in zip(self.strides, self.layers, strict=True):
-            x = layer(x, features[stride])
-        return self.last(x, features[1])
+        return self.last(self._code_path(features, code, affine=True), features[1])
 
     def base(self, features: Pyramid) -> Logits:
         """S0(I), the logits of zero code (Eq. 6)."""
@@ -73,11 +66,14 @@ class LinearDecoder(nn.Module):
 
     def code_maps(self, features: Pyramid, codes: Code) -> Tensor:
         """What codes (k, N) add before the last layer, (k, R, h, w): linear in the codes, at `code_stride`."""
-        x = self.grid(codes).unflatten(1, self.grid_shape)
-        for stride, layer in zip(self.strides, self.layers, strict=True):
-            x = layer.linear(x, features[stride])
-        return x
+        return self._code_path(features, codes, affine=False)
 
     def linear(self, features: Pyramid, codes: Code) -> Logits:
         """J(I) c, what codes (k, N) add to the logits of one image, or of k images."""
-        return self.last.linear(self.code_maps(features, codes), features[1])
+        return self.last(self.code_maps(features, codes), features[1], affine=False)
+
+    def _code_path(self, features: Pyramid, codes: Code, affine: bool) -> Tensor:
+        x = self.grid(codes).unflatten(1, self.grid_shape)
+        for stride, layer in zip(self.strides, self.layers, strict=True):
+            x = layer(x, features[stride], affine)
+        return x

@@ -42,7 +42,7 @@ def lbfgs(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -
         best = code.clone()
         if stopping.met(costs[-1], float(objective.gradient(best).norm())):
             return Solution(best, tuple(costs), Status.CONVERGED)
-        optimiser.step(evaluate)  # type: ignore[no-untyped-call]
+        optimiser.step(evaluate)
         cost = objective.value(code)
         if cost >= costs[-1]:
             return Solution(best, tuple(costs), Status.STALLED)

@@ -47,7 +47,7 @@ class Linearised:
     def logits(self, codes: Code) -> Float[Tensor, "k M H W"]:
         """Full maps S0 + J c of codes (k, N)."""
         maps = torch.einsum("kn,nrhw->krhw", codes, self.code_maps)
-        return self.base + self.last.linear(maps, self.features)
+        return self.base + self.last(maps, self.features, affine=False)
 
     def base_at(self, pixels: Pixels) -> Float[Tensor, "n M"]:
         """S0 at pixels."""
