@@ -16,7 +16,6 @@ PUBLIC = {
     "Refiner",
     "SegCode",
     "Truth",
-    "find_model",
     "label_truth",
     "load_model",
     "mask_truth",

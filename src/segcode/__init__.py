@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from segcode.model.checkpoint import load_model
     from segcode.model.config import ModelConfig
     from segcode.model.segcode import SegCode
-    from segcode.model.shipped import find_model
     from segcode.refinement.config import RefinementConfig
     from segcode.refinement.refiner import Refiner
     from segcode.truth.mask import label_truth, mask_truth
@@ -29,7 +28,6 @@ __all__ = [
     "Refiner",
     "SegCode",
     "Truth",
-    "find_model",
     "label_truth",
     "load_model",
     "mask_truth",
@@ -46,7 +44,6 @@ _HOMES = {
     "Refiner": "segcode.refinement.refiner",
     "SegCode": "segcode.model.segcode",
     "Truth": "segcode.truth.truth",
-    "find_model": "segcode.model.shipped",
     "label_truth": "segcode.truth.mask",
     "load_model": "segcode.model.checkpoint",
     "mask_truth": "segcode.truth.mask",

@@ -76,8 +76,8 @@ def finished(experiment_file, tmp_path_factory) -> Path:
 def test_training_learns(finished):
     rows = list(csv.DictReader((finished / "logs" / "csv" / "metrics.csv").open()))
     accuracy = [float(row["val/zero_accuracy"]) for row in rows if row["val/zero_accuracy"]]
-    assert len(accuracy) == 4
-    assert accuracy[-1] > 0.8
+    assert len(accuracy) == 5  # four epochs, and the weights of the best of them once more
+    assert accuracy[-1] == max(accuracy) > 0.8
 
 
 def test_logs_have_every_part_of_the_loss(finished):

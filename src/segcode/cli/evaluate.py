@@ -78,12 +78,11 @@ def evaluate(
     from segcode.evaluation.report import write_report
     from segcode.evaluation.tables import markdown, table_1
     from segcode.model.checkpoint import load_model
-    from segcode.model.shipped import find_model
 
     config = RefinementConfig(energy=energy, solver=solver, evidence=evidence, growth=growth)
     source = select(open_source(data, root, split), only, leave_out)
     evaluation = measure(
-        load_model(find_model(model)),
+        load_model(model),
         source,
         truths,
         config,

@@ -40,8 +40,7 @@ def load_refiner(model: str, device: DeviceName, config: RefinementConfig | None
         ConfigError: if there is no such device.
     """
     from segcode.model.checkpoint import load_model
-    from segcode.model.shipped import find_model
     from segcode.refinement.refiner import Refiner
 
-    trained = load_model(find_model(model))
+    trained = load_model(model)
     return Loaded(Refiner(trained.model, config, choose_device(device)), trained.classes)

@@ -20,6 +20,7 @@ from segcode.config import parse
 from segcode.errors import CheckpointError, ConfigError
 from segcode.model.config import ModelConfig
 from segcode.model.segcode import SegCode
+from segcode.model.shipped import find_model
 
 _WEIGHTS, _CONFIG, _CARD = "model.safetensors", "config.json", "README.md"
 
@@ -52,12 +53,13 @@ def save_model(folder: Path, model: SegCode, classes: ClassSet, card: str) -> No
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def load_model(folder: Path) -> Trained:
-    """Read a folder that `save_model` wrote.
+def load_model(name_or_folder: str | Path) -> Trained:
+    """Read a folder that `save_model` wrote, or a model that comes with the package, such as "streets".
 
     Raises:
-        CheckpointError: naming the file that is missing, damaged, or of another architecture.
+        CheckpointError: if there is none, or naming the file that is missing, damaged, or of another architecture.
     """
+    folder = find_model(name_or_folder)
     for name in (_CONFIG, _WEIGHTS):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} has no {name}: give the folder that `segcode train` wrote under `model/`")

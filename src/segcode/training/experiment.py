@@ -44,7 +44,7 @@ class OptimiserConfig:
         learning_rate: its peak, if it changes.
         schedule: "constant" is the paper's; "cosine" warms up over 5 % of the steps, then falls to nothing.
         weight_decay: decoupled (AdamW); 0 is plain Adam.
-        gradient_norm: gradients are clipped to this length; a few steps of early training would else undo many.
+        gradient_norm: gradients are clipped to this length, 0 for never; a few early steps would else undo many.
     """
 
     learning_rate: float = 1e-4

@@ -23,7 +23,7 @@ class Truth:
         size: rows and columns of the image.
         pixels: (n, 2) rows and columns.
         allowed: (n, M), at least one True in each row.
-        weight: (n,), in 0..1: how sure an entry is.
+        weight: (n,), at least 0: how much an entry counts, 1 for one pixel that is known for sure.
 
     Raises:
         TruthError: if shapes differ, a pixel lies outside the image, or an entry allows no class.

@@ -31,7 +31,8 @@ class Streets:
     Args:
         count: number of samples.
         seed: of the whole source; another seed gives other scenes.
-        height, width: of the images in pixels, at least 16.
+        height: of the images in pixels, at least 16.
+        width: likewise.
         views: so many consecutive samples show one scene from a camera that moves on.
 
     Raises:
