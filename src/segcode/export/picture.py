@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 from PIL import Image as Pillow
 
@@ -25,15 +25,6 @@ def heat(values: Float[ndarray, "H W"], highest: float | None = None) -> Image:
 def overlay(image: Image, colours: Image, opacity: float = 0.55) -> Image:
     """Class colours over the image; `opacity` 0..1 is that of the colours."""
     return np.round((1 - opacity) * image + opacity * colours).astype(np.uint8)
-
-
-def outlined(picture: Image, region: Bool[ndarray, "H W"], colour: tuple[int, int, int] = (255, 255, 255)) -> Image:
-    """The picture with the border of a region drawn one pixel wide inside it."""
-    padded = np.pad(region, 1)
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    result = picture.copy()
-    result[region & ~inside] = colour
-    return result
 
 
 def stacked(rows: Sequence[Sequence[Image]], gap: int = 4) -> ndarray:

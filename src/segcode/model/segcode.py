@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import nn
 
 from segcode.model.config import ModelConfig
-from segcode.model.features import Features
+from segcode.model.features import Features, Pyramid
 from segcode.model.label_encoder import CodeDistribution, LabelEncoder
 from segcode.model.linear_decoder import LinearDecoder
 from segcode.model.uncertainty import UncertaintyHead
@@ -22,12 +22,14 @@ class Reconstruction(NamedTuple):
         logits: logits of a code drawn from the encoder's distribution, S'.
         uncertainty: b.
         code: the encoder's distribution of the code.
+        features: of the images.
     """
 
     zero: Logits
     logits: Logits
     uncertainty: Uncertainty
     code: CodeDistribution
+    features: Pyramid
 
 
 class SegCode(nn.Module):
@@ -48,4 +50,6 @@ class SegCode(nn.Module):
         zero = self.decoder.base(features)
         # A drawn code in training; its mean where the network is only looked at.
         drawn = code.sample() if self.training else code.mean
-        return Reconstruction(zero, zero + self.decoder.linear(features, drawn), self.uncertainty(features), code)
+        return Reconstruction(
+            zero, zero + self.decoder.linear(features, drawn), self.uncertainty(features), code, features
+        )

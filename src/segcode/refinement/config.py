@@ -47,5 +47,5 @@ class RefinementConfig:
     solver: Solver = "levenberg_marquardt"
     evidence: float = 2.0
     growth: float = 0.5
-    pixels: int = 4096
+    pixels: int = 1024
     stopping: Stopping = field(default_factory=Stopping)

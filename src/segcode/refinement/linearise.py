@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from segcode.model.features import Pyramid
 from segcode.model.linear_decoder import ConditionedLayer
 from segcode.model.segcode import SegCode
 from segcode.tensors import Code, ImageBatch, Pixels
@@ -73,8 +74,12 @@ def sampled(maps: Float[Tensor, "C h w"], pixels: Pixels, size: tuple[int, int])
 @torch.no_grad()
 def linearise(model: SegCode, image: ImageBatch) -> Linearised:
     """Linearise a model in evaluation mode at one image (1, 3, H, W) in 0..1."""
-    features = model.features(image)
-    codes = torch.eye(model.config.code_size, device=image.device)
+    return linearise_at(model, model.features(image))
+
+
+def linearise_at(model: SegCode, features: Pyramid) -> Linearised:
+    """Linearise a model at the features of one image; gradients pass through."""
+    codes = torch.eye(model.config.code_size, device=features[1].device)
     return Linearised(
         base=model.decoder.base(features)[0],
         code_maps=model.decoder.code_maps(features, codes),

@@ -70,7 +70,11 @@ class Objective:
         return (self.weight[:, None] * slope).flatten() @ self.jacobian.flatten(0, 1) + code
 
     def quadratic(self, code: Float[Tensor, "N"]) -> Quadratic:
-        """E(c), its gradient, and its Gauss-Newton matrix.
+        """E(c), its gradient, and its Gauss-Newton matrix."""
+        return Quadratic(self.value(code), self.gradient(code), self.matrix(code))
+
+    def matrix(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N N"]:
+        """The Gauss-Newton matrix of E.
 
         Cross-entropy: with a = sum of p over A, the second derivative by the logits is H(p) - H(q), where
         H(p) = diag(p) - p p^T. We take H(p) - a H(q), which is never indefinite and is exact for a known class; for
@@ -87,7 +91,7 @@ class Objective:
             right = 2 * left
         matrix = left.flatten(0, 1).T @ (self.weight[:, None, None] * right).flatten(0, 1)
         eye = torch.eye(len(code), dtype=matrix.dtype, device=matrix.device)
-        return Quadratic(self.value(code), self.gradient(code), 0.5 * (matrix + matrix.T) + eye)
+        return 0.5 * (matrix + matrix.T) + eye
 
     def _probabilities(self, logits: Float[Tensor, "n M"]) -> tuple[Tensor, Tensor]:
         """P over all classes, q over the allowed ones."""

@@ -38,4 +38,5 @@ class Solution:
         return len(self.costs) - 1
 
     def __str__(self) -> str:
-        return f"{self.status.value} ({self.steps} steps, cost {self.costs[0]:.4g} to {self.costs[-1]:.4g})"
+        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
+        return f"{self.status.value} ({steps}, cost {self.costs[0]:.4g} to {self.costs[-1]:.4g})"

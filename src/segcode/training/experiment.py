@@ -11,6 +11,7 @@ from segcode.data.augment import AugmentConfig
 from segcode.errors import ConfigError
 from segcode.loss import LossConfig
 from segcode.model.config import ModelConfig
+from segcode.training.episode import EpisodeConfig
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,23 @@ class HardwareConfig:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A whole training. The defaults of the nested tables are the paper's recipe (Sect. 2.2)."""
+    """A whole training. The defaults of the nested tables are the paper's recipe (Sect. 2.2).
+
+    Args:
+        epochs: passes over the training split.
+        batch: images in a step, on each device.
+        seed: of the first weights, the order of the images and all noise.
+        start: a model folder, or a shipped model's name, whose weights the training starts from instead of random ones.
+    """
 
     epochs: int = 80
     batch: int = 8
     seed: int = 0
+    start: str | None = None
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    episodes: EpisodeConfig = field(default_factory=EpisodeConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     hardware: HardwareConfig = field(default_factory=HardwareConfig)

@@ -15,6 +15,7 @@ from segcode.loss import segcode_loss
 from segcode.metrics import confusion_matrix, mean_iou, pixel_accuracy
 from segcode.model.segcode import SegCode
 from segcode.tensors import ImageBatch, Labels
+from segcode.training.episode import episode_loss
 from segcode.training.experiment import Experiment
 
 WARM_UP = 0.05
@@ -39,10 +40,14 @@ class TrainingModule(lightning.LightningModule):
     def training_step(self, batch: Item, batch_idx: int) -> Tensor:
         image, labels = self.augment(batch.image.float() / 255, batch.labels.long())
         progress = self.global_step / self.trainer.estimated_stepping_batches
-        loss = segcode_loss(self.model(image, labels), labels, self.experiment.loss, progress)
-        self.log("loss", loss.total, prog_bar=True)
-        self.log_dict({f"train/{part}": value for part, value in loss._asdict().items()}, on_step=False, on_epoch=True)
-        return loss.total
+        output = self.model(image, labels)
+        loss = segcode_loss(output, labels, self.experiment.loss, progress)
+        refined = episode_loss(self.model, output, labels, self.experiment.episodes)
+        total = loss.total + self.experiment.episodes.weight * refined
+        self.log("loss", total, prog_bar=True)
+        parts = loss._replace(total=total)._asdict() | {"refined": refined}
+        self.log_dict({f"train/{k}": v for k, v in parts.items()}, on_step=False, on_epoch=True, sync_dist=True)
+        return total
 
     def on_validation_epoch_start(self) -> None:
         classes = self.experiment.model.classes
@@ -65,7 +70,7 @@ class TrainingModule(lightning.LightningModule):
             assert isinstance(total, Tensor)
             scores[f"val/{name}_accuracy"] = pixel_accuracy(total)
             scores[f"val/{name}_mean_iou"] = mean_iou(total)
-        self.log_dict(scores, prog_bar=False)
+        self.log_dict(scores, sync_dist=True)  # the same on every process
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.experiment.optimiser

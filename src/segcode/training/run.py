@@ -7,6 +7,7 @@ import logging
 import platform
 import shlex
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,12 +19,11 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 from torch import Tensor
 
-from segcode.classes import ClassSet
 from segcode.data.sample import Source
 from segcode.data.select import select
 from segcode.data.sources import open_source
 from segcode.errors import CheckpointError
-from segcode.model.checkpoint import save_model
+from segcode.model.checkpoint import load_model, save_model
 from segcode.training.callbacks import EpochReport, Panels
 from segcode.training.data import TrainingData
 from segcode.training.experiment import Experiment
@@ -42,7 +42,8 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
         progress: show a progress bar.
 
     Raises:
-        CheckpointError: if `out` has a training already and `resume` is False, or has none and it is True.
+        CheckpointError: if `out` has a training already and `resume` is False, or has none and it is True; if the
+            model to start from does not fit.
         DataError: if a sample cannot be read.
     """
     last = out / "checkpoints" / "last.ckpt"
@@ -52,11 +53,13 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
         raise CheckpointError(f"{out} holds a training already: add --resume to go on with it, or name a new folder")
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips are not our user's news
+    warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning's use of PyTorch, not ours
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
     training, validation = _sources(experiment)
-    classes = training.classes
-    experiment = replace(experiment, model=replace(experiment.model, classes=len(classes)))
+    experiment = replace(experiment, model=replace(experiment.model, classes=len(training.classes)))
     module = TrainingModule(experiment)
+    if experiment.start is not None:
+        _start_from(experiment.start, module)
     best = ModelCheckpoint(
         out / "checkpoints",
         "best",
@@ -65,15 +68,22 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
         save_last=True,
         enable_version_counter=False,
     )
-    trainer = _trainer(experiment, out, classes, best, progress)
+    trainer = _trainer(experiment, out, training, best, progress)
     data = TrainingData(experiment, training, validation)
     trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
     # The figures of the card are those of the weights beside it.
     trainer.validate(module, datamodule=data, ckpt_path=best.best_model_path, verbose=False, weights_only=True)
     if trainer.is_global_zero:
         card = model_card(experiment, trainer.logged_metrics, len(training))
-        save_model(out / "model", module.model, classes, card)
+        save_model(out / "model", module.model, training.classes, card)
     return out / "model"
+
+
+def _start_from(name: str, module: TrainingModule) -> None:
+    started, needed = load_model(name).model, module.model.config
+    if replace(started.config, size=needed.size) != needed:
+        raise CheckpointError(f"'{name}' has another architecture, {started.config}: give [model] the same values")
+    module.model.load_state_dict(started.state_dict())
 
 
 def _sources(experiment: Experiment) -> tuple[Source, Source]:
@@ -83,7 +93,7 @@ def _sources(experiment: Experiment) -> tuple[Source, Source]:
 
 
 def _trainer(
-    experiment: Experiment, out: Path, classes: ClassSet, best: ModelCheckpoint, progress: bool
+    experiment: Experiment, out: Path, training: Source, best: ModelCheckpoint, progress: bool
 ) -> lightning.Trainer:
     hardware = experiment.hardware
     return lightning.Trainer(
@@ -96,7 +106,7 @@ def _trainer(
         use_distributed_sampler=False,  # TrainingData brings its own, whose order is repeatable
         sync_batchnorm=torch.cuda.is_available(),
         num_sanity_val_steps=0,
-        log_every_n_steps=10,
+        log_every_n_steps=max(1, min(10, len(training) // experiment.batch)),
         enable_progress_bar=progress,
         enable_model_summary=False,
         logger=[
@@ -107,7 +117,7 @@ def _trainer(
             best,
             LearningRateMonitor("step"),
             EpochReport(Console(stderr=True)),
-            Panels(out / "panels", classes),
+            Panels(out / "panels", training.classes),
             *([RichProgressBar()] if progress else []),
         ],
     )

@@ -86,6 +86,8 @@ class Truth:
 
     def resized(self, size: tuple[int, int]) -> Truth:
         """The truth on a grid of another size; equal entries of a cell are merged, their weights added up by area."""
+        if size == self.size:
+            return self
         scale = torch.tensor(size) / torch.tensor(self.size)
         cells = ((self.pixels + 0.5) * scale).long()
         key = torch.cat([cells, self.allowed.long()], dim=1)
