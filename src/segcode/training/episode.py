@@ -1,4 +1,4 @@
-"""Refinement inside the training: a part of the labels is revealed, the code is found from it, and the whole map judged.
+"""Refinement inside the training: reveal a part of the labels, find the code from it, and judge the whole map.
 
 Eq. 5 asks for a code that the whole label image gives, never for one that a few pixels give. An episode asks for that:
 its truth goes through the same `Objective` as a user's, two Gauss-Newton steps are taken from zero code, and the
