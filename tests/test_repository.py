@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -14,6 +15,8 @@ import pytest
 import torch
 
 from segcode.classes import CAMVID
+from segcode.cli import main
+from segcode.data.street import Streets
 from segcode.model.checkpoint import save_model
 from segcode.model.config import ModelConfig
 from segcode.model.segcode import SegCode
@@ -102,6 +105,32 @@ def test_the_python_of_a_page_runs(page, model_of_streets):
     if "refined" in names:
         assert names["refined"].labels.shape == names["street"].labels.shape
         assert len(names["others"]) == 8
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_the_commands_of_a_page_that_need_no_data_run_in_their_order(page, model_of_streets, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^    (segcode .*drawn.*)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    commands = [shlex.split(line, comments=True)[1:] for line in lines]
+    assert {command[0] for command in commands} >= {"data", "predict", "refine", "sample"}
+    for command in commands:
+        with pytest.raises(SystemExit) as stop:
+            main(["1" if option == "8" else option for option in command])
+        assert not stop.value.code, command
+
+
+def test_the_strokes_and_points_of_the_pages_lie_on_their_class():
+    labels = Streets(8, 0, 240, 320)[0].labels
+    for page in ("README.md", "docs/tutorial.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        told = re.findall(r"street_000000.*?--stroke (\w+)=([\d,:]+)", text) + re.findall(
+            r"--point (\w+)=([\d,]+)", text
+        )
+        assert len(told) == 3
+        for name, pixels in told:
+            for pixel in pixels.split(":"):
+                x, y = map(int, pixel.split(","))
+                assert labels[y, x] == CAMVID.index(name), (page, name, pixel)
 
 
 @pytest.mark.parametrize("page", sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md"]), ids=lambda page: page.name)

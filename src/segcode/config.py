@@ -5,21 +5,30 @@ from __future__ import annotations
 import tomllib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from segcode.errors import ConfigError, nearest
 
 T = TypeVar("T")
 
+Share = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+"""What `parse` holds a value to; where a dataclass is built in code, they are plain numbers."""
+
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file. Raises ConfigError if it is missing or does not parse."""
+    """The tables of a TOML file. Raises ConfigError if it cannot be read or does not parse."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"{path} does not exist: give the path of a TOML file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder: give the path of a TOML file") from None
+    except PermissionError:
+        raise ConfigError(f"{path} is closed to you: make it readable, or give another TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
 

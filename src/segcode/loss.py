@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from segcode.config import Count, NotNegative, Share
 from segcode.model.label_encoder import CodeDistribution
 from segcode.model.segcode import Reconstruction
 from segcode.tensors import IGNORE, Labels, Logits, Uncertainty
@@ -35,10 +36,10 @@ class LossConfig:
         zero_code: weight of the plain cross-entropy of zero code; the paper has none.
     """
 
-    kl_weight: float = 8.0
-    kl_warmup: float = 0.25
-    samples: int = 4
-    zero_code: float = 0.0
+    kl_weight: NotNegative = 8.0
+    kl_warmup: Share = 0.25
+    samples: Count = 4
+    zero_code: NotNegative = 0.0
 
 
 class LossParts(NamedTuple):

@@ -10,13 +10,30 @@ from typer.testing import CliRunner
 
 from segcode import cli
 from segcode.cli import app, main
-from segcode.cli.options import Kind
+from segcode.cli.options import Kind, refinement_config
 from segcode.data.sources import KINDS
 from segcode.errors import ConfigError
-from segcode.refinement.config import Solver
+from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.refiner import SOLVERS
 
 COMMANDS = ("demo", "train", "predict", "refine", "sample", "evaluate", "export", "data check", "data draw")
+
+
+def test_every_command_is_registered_once():
+    names = [command.callback.__name__ for command in app.registered_commands]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("command", ["refine", "sample", "evaluate"])
+def test_commands_that_refine_share_the_options_of_the_solver(command):
+    text = segcode(command, "--help").out
+    assert all(f"--{option}" in text for option in ("solver", "energy", "evidence", "growth", "steps"))
+
+
+def test_the_options_of_the_solver_reach_their_setting():
+    config = refinement_config("gauss_newton", "euclidean", 3.0, 0.25, 7)
+    expected = RefinementConfig("euclidean", "gauss_newton", 3.0, 0.25, stopping=Stopping(steps=7))
+    assert config == expected
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -64,7 +81,11 @@ def failing(monkeypatch):
     [
         (ConfigError("epochs is 0: give at least 1"), 2, "error: epochs is 0: give at least 1"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "error: the disk: No space left on device: free some"),
-        (PermissionError(errno.EACCES, "Permission denied", "/out"), 1, "error: /out: Permission denied: "),
+        (PermissionError(errno.EACCES, "Permission denied", "/out"), 1, "error: /out: Permission denied: change its"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "/out"), 1, "error: /out: Is a directory: give a file"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/a"), 1, "error: /a: Not a directory: a file is where"),
+        (FileExistsError(errno.EEXIST, "File exists", "/a"), 1, "error: /a: File exists: a file is where a folder"),
+        (OSError(errno.EIO, "Input/output error", "/a"), 1, "error: /a: Input/output error\n"),
     ],
 )
 def test_what_is_no_bug_is_one_line_and_an_exit_code(failing, capsys, error, code, message):

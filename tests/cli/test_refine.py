@@ -128,6 +128,25 @@ def test_a_mask_of_any_value_but_black_is_certain(tmp_path):
     assert (certain.weight == 1).all()
 
 
+def test_the_number_of_steps_reaches_the_solver(model, image, tmp_path):
+    for steps in (1, 50):
+        options = ["--stroke", "car=5,5:50,30", "--solver", "adam", "--steps", steps]
+        ran = segcode("refine", image, *options, "--model", model, "-o", tmp_path / "out")
+        assert ran.code == 0, ran.err
+        assert ("after 1 step" in ran.out) == (steps == 1), ran.out
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_transparent_mask_is_refused_and_an_opaque_one_is_a_mask(tmp_path, soft):
+    pixels = np.full((*SIZE, 4), 255, np.uint8)
+    opaque = save(tmp_path / "opaque.png", pixels)
+    assert len(given(masks=[f"car={opaque}"], soft=soft).read(SIZE, FOUR)) == HEIGHT * WIDTH
+    pixels[:20, :, 3] = 0
+    transparent = save(tmp_path / "mask.png", pixels)
+    with pytest.raises(TruthError, match=r"mask\.png is transparent in places.*save it without an alpha channel"):
+        given(masks=[f"car={transparent}"], soft=soft).read(SIZE, FOUR)
+
+
 def test_a_soft_mask_is_a_probability(tmp_path):
     soft = given(masks=[f"car={mask(tmp_path / 'mask.png', 51)}"], soft=True).read(SIZE, FOUR)
     assert soft.weight.tolist() == pytest.approx([0.2] * 300)

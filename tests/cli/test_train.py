@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from command_line import segcode
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from segcode.training import run
 
@@ -64,6 +65,37 @@ def test_ctrl_c_is_130_and_tells_how_to_go_on(started, monkeypatch):
 def test_any_other_exit_is_kept(started, monkeypatch):
     monkeypatch.setattr(run, "train", lambda *arguments: sys.exit(3))
     assert segcode("train", "small.toml").code == 3
+
+
+@pytest.mark.parametrize(("rank", "said"), [(None, 1), ("0", 1), ("1", 0)])
+def test_of_several_processes_one_tells_where_the_model_is(started, monkeypatch, rank, said):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    assert segcode("train", "small.toml").out.count("The model is in") == said
+
+
+def test_hardware_that_is_not_there_is_one_line(started, monkeypatch):
+    def refuse(*arguments):
+        raise MisconfigurationException("No supported gpu backend found!\n")
+
+    monkeypatch.setattr(run, "train", refuse)
+    ran = segcode("train", "small.toml")
+    assert ran.code == 2
+    assert "small.toml: this machine cannot do what [hardware] asks for: No supported gpu backend found!" in ran.err
+
+
+def test_a_folder_or_a_closed_file_is_no_experiment(started, monkeypatch):
+    Path("folder.toml").mkdir()
+    ran = segcode("train", "folder.toml")
+    assert (ran.code, "folder.toml is a folder: give the path of a TOML file" in ran.err) == (2, True)
+
+    def closed(*arguments, **options):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "read_text", closed)
+    ran = segcode("train", "small.toml")
+    assert (ran.code, "small.toml is closed to you" in ran.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from layouts import make_segnet
 from pictures import InMemory, ids, noise, save, truncate
 
 from segcode.data.camvid import open_camvid
-from segcode.data.check import Size, check, class_frequencies, count_pixels
+from segcode.data.check import Size, check, count_pixels
 from segcode.data.sample import Sample
 from segcode.errors import DataError
 from segcode.tensors import IGNORE
@@ -72,17 +72,6 @@ def test_progress_sees_every_sample() -> None:
 
     check(InMemory([labelled("a", 1), DataError("damaged"), labelled("b", 1)]), watch)
     assert seen == ["a", "damaged_1", "b"]
-
-
-def test_class_frequencies_are_the_shares() -> None:
-    assert class_frequencies(InMemory([labelled("a", 0, 1, 1, IGNORE)]))[:2] == pytest.approx([1 / 3, 2 / 3])
-
-
-def test_class_frequencies_want_a_sound_and_labelled_source() -> None:
-    with pytest.raises(DataError, match="1 samples cannot be used; the first: truncated"):
-        class_frequencies(InMemory([DataError("truncated"), labelled("a", 1)]))
-    with pytest.raises(DataError, match="no pixel has a label"):
-        class_frequencies(InMemory([Sample("a", noise(0))]))
 
 
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2), elements=st.integers(0, 255)), st.integers(2, 255))

@@ -14,20 +14,19 @@ SOURCE = InMemory([Sample(str(seed), noise(seed), ids(seed, [0, 5, 255])) for se
 
 @pytest.mark.parametrize("preload", [False, True])
 def test_an_item_is_the_resized_sample(preload: bool) -> None:
-    image, labels, position = LabelledImages(SOURCE, 4, 10, preload)[3]
+    image, labels = LabelledImages(SOURCE, 4, 10, preload)[3]
     sample = SOURCE[3]
     assert sample.labels is not None
     assert np.array_equal(image.permute(1, 2, 0).numpy(), resize_image(sample.image, 4, 10))
     assert np.array_equal(labels.numpy(), resize_labels(sample.labels, 4, 10))
     assert image.dtype == labels.dtype == torch.uint8
-    assert position == 3
 
 
 def test_preloaded_samples_are_read_once() -> None:
     source = InMemory(list(SOURCE.samples))
     images = LabelledImages(source, 6, 8, preload=True)
     source.samples.clear()
-    assert images[4].position == 4
+    assert np.array_equal(images[4].labels.numpy(), resize_labels(SOURCE[4].labels, 6, 8))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -37,7 +36,6 @@ def test_a_data_loader_makes_items_of_batches(workers: int) -> None:
     assert [len(batch.image) for batch in batches] == [2, 2, 1]
     assert batches[0].image.shape == (2, 3, 6, 8)
     assert batches[0].labels.shape == (2, 6, 8)
-    assert torch.cat([batch.position for batch in batches]).tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("preload", [False, True])
@@ -49,3 +47,14 @@ def test_a_sample_without_labels_is_named(preload: bool) -> None:
 def test_a_damaged_file_stops_the_preloading() -> None:
     with pytest.raises(DataError, match="truncated"):
         LabelledImages(InMemory([*SOURCE.samples, DataError("truncated")]), 6, 8, preload=True)
+
+
+@pytest.mark.parametrize(
+    ("terminal", "progress", "shown"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_a_bar_is_shown_only_on_a_terminal_and_if_wanted(
+    terminal: bool, progress: bool, shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rich.console.Console.is_terminal", terminal)
+    LabelledImages(SOURCE, 4, 10, preload=True, progress=progress)
+    assert ("Reading images" in capsys.readouterr().err) == shown

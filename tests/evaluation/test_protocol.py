@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image as Pillow
 from segcode.classes import ClassSet
 from segcode.data.sample import Sample
 from segcode.errors import ConfigError, DataError
+from segcode.evaluation import report
+from segcode.evaluation.figures import predictions, refinements
 from segcode.evaluation.protocol import evaluate
 from segcode.evaluation.report import write_report
 from segcode.evaluation.tables import error_removed, table_1
@@ -107,6 +110,51 @@ def test_the_report_has_every_table_and_picture(evaluation, tmp_path):
         with Pillow.open(tmp_path / f"{name}.png") as picture:
             assert min(picture.size) > 100
     assert not list(tmp_path.glob(".*"))
+
+
+def test_the_numbers_are_written_before_any_picture(evaluation, tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(report, "iou_matrix", fail)
+    monkeypatch.setattr(report, "table_1", fail)
+    with pytest.raises(MemoryError):
+        write_report(evaluation, tmp_path, "segcode evaluate", {})
+    assert len(json.loads((tmp_path / "results.json").read_text())["rows"]) == len(evaluation.rows)
+
+
+def test_any_class_name_makes_a_file_name_and_a_latex_cell(trained, tmp_path):
+    odd = ClassSet(("road / path", "sky", "50 % car_&_van #1", "tree"), CLASSES.colours)
+    measured = evaluate(Trained(trained.model, odd), Noise(odd), ["road / path", "50 % car_&_van #1"], STRONG)
+    write_report(measured, tmp_path, "segcode evaluate", {})
+    assert (tmp_path / "refined_road_path.png").is_file()
+    assert (tmp_path / "refined_50_car___van_1.png").is_file()
+    assert r"50 \% car\_\&\_van \#1 optimised &" in (tmp_path / "table_1.tex").read_text()
+
+
+def test_every_panel_of_a_refinement_shows_the_uncertainty(evaluation):
+    for figure in (predictions(evaluation), refinements(evaluation, "road")):
+        assert "uncertainty b" in [axes.get_ylabel() for axes in figure.axes]
+
+
+def test_the_commit_is_that_of_this_source_and_of_no_project_around_it(tmp_path, monkeypatch):
+    def git(*arguments):
+        options = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        ran = subprocess.run(["git", "-C", tmp_path, *options, *arguments], capture_output=True, text=True, check=True)
+        return ran.stdout.strip()
+
+    file = tmp_path / "site-packages" / "report.py"
+    file.parent.mkdir()
+    file.touch()
+    monkeypatch.setattr(report, "__file__", str(file))
+    git("init")
+    git("commit", "--allow-empty", "-m", "a project")
+    assert report._commit() is None
+    git("add", ".")
+    git("commit", "-m", "its own source")
+    assert report._commit() == git("rev-parse", "HEAD")
+    file.write_text("changed")
+    assert report._commit() == git("rev-parse", "HEAD") + "+changes"
 
 
 def test_error_removed_is_the_papers_for_its_numbers():

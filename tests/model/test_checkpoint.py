@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,6 +50,35 @@ def test_a_save_that_fails_leaves_what_was_there(folder, tiny_model, monkeypatch
     assert [p.name for p in folder.parent.iterdir()] == ["model"]
 
 
+def test_a_kill_while_saving_again_leaves_a_whole_model(folder, tiny_model, monkeypatch):
+    class Kill(BaseException):
+        pass
+
+    def kill(*arguments, **options):
+        raise Kill
+
+    monkeypatch.setattr("shutil.rmtree", kill)  # the old model is about to be deleted
+    with pytest.raises(Kill):
+        save_model(folder, tiny_model, CLASSES, "# another card")
+    assert (folder / "README.md").read_text() == "# another card"
+    assert load_model(folder).classes == CLASSES
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_what_was_there(folder, tiny_model, monkeypatch):
+    rename = Path.rename
+
+    def refuse(path, target):
+        if path != folder and target == folder and not path.name.endswith(".old"):
+            raise PermissionError("refused")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(PermissionError):
+        save_model(folder, tiny_model, CLASSES, "# lost")
+    assert (folder / "README.md").read_text() == "# card"
+    assert [p.name for p in folder.parent.iterdir()] == ["model"]
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
@@ -67,5 +97,5 @@ def test_weights_of_another_architecture_are_refused(folder):
     config = json.loads((folder / "config.json").read_text())
     config["model"]["width"] = 8
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="does not fit"):
+    with pytest.raises(CheckpointError, match=r"does not fit its config\.json \(size mismatch for "):
         load_model(folder)

@@ -2,6 +2,7 @@ import pytest
 
 from segcode.errors import CheckpointError
 from segcode.model import shipped
+from segcode.model.checkpoint import load_model
 from segcode.model.shipped import find_model, shipped_models
 
 
@@ -20,9 +21,21 @@ def test_a_shipped_model_is_found_by_its_name(weights):
     assert find_model("streets") == weights / "streets"
 
 
-def test_a_folder_wins_over_a_name(tmp_path):
+def test_a_folder_with_a_model_wins_over_a_name(tmp_path):
     (tmp_path / "streets").mkdir()
+    (tmp_path / "streets" / "config.json").touch()
     assert find_model("streets").resolve() == tmp_path / "streets"
+
+
+def test_a_folder_of_another_kind_hides_no_shipped_model(weights, tmp_path):
+    (tmp_path / "streets" / "images").mkdir(parents=True)
+    assert find_model("streets") == weights / "streets"
+
+
+def test_a_folder_that_lacks_its_model_is_told_so(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(CheckpointError, match=r"mine has no config\.json"):
+        load_model("mine")
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(weights):

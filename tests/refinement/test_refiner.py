@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from conftest import TINY
-from segcode.errors import TruthError
+from segcode.errors import DataError, TruthError
 from segcode.refinement.config import RefinementConfig
-from segcode.refinement.refiner import SOLVERS, Refiner
+from segcode.refinement.refiner import SOLVERS, Refiner, check_image
 from segcode.refinement.solution import Status
 from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.truth import Truth
@@ -150,6 +150,12 @@ def test_truth_that_does_not_fit_is_refused(tiny_model, image, act, message):
     refiner.set_image(image)
     with pytest.raises(TruthError, match=message):
         act(refiner)
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((4, 4), "u1"), ((4, 4, 4), "u1"), ((4, 4, 3), "f8"), ((0, 4, 3), "u1")])
+def test_what_is_no_rgb_image_of_bytes_is_refused(shape, dtype):
+    with pytest.raises(DataError, match="give rows x columns x 3"):
+        check_image(np.zeros(shape, dtype))
 
 
 def test_an_image_must_be_set_first(tiny_model):

@@ -34,6 +34,11 @@ def test_the_defaults_are_the_papers_recipe():
         ("[data]\nkind = 'camvit'", "data.kind is 'camvit'"),
         ("[model]\ncode_stride = 3", "model.code_stride is 3"),
         ("epochs = 0", "epochs is 0"),
+        ("[loss]\nsamples = 0", "loss.samples is 0"),
+        ("[loss]\nkl_warmup = 8", "loss.kl_warmup is 8"),
+        ("[augment]\ncrop = 1.5", "augment.crop is 1.5"),
+        ("[optimiser]\nlearning_rate = -1", "optimiser.learning_rate is -1"),
+        ("[data]\nworkers = -2", "data.workers is -2"),
         ("epochs = ", "not valid TOML"),
     ],
 )

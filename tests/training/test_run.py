@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file
 
-from segcode.errors import CheckpointError
+from segcode.errors import CheckpointError, ConfigError
 from segcode.model.checkpoint import load_model
 from segcode.training.experiment import read_experiment
 from segcode.training.run import train
@@ -74,14 +75,14 @@ def finished(experiment_file, tmp_path_factory) -> Path:
 
 
 def test_training_learns(finished):
-    rows = list(csv.DictReader((finished / "logs" / "csv" / "metrics.csv").open()))
+    rows = list(csv.DictReader((finished / "logs" / "csv" / "version_0" / "metrics.csv").open()))
     accuracy = [float(row["val/zero_accuracy"]) for row in rows if row["val/zero_accuracy"]]
     assert len(accuracy) == 5  # four epochs, and the weights of the best of them once more
     assert accuracy[-1] == max(accuracy) > 0.8
 
 
 def test_logs_have_every_part_of_the_loss(finished):
-    header = next(csv.reader((finished / "logs" / "csv" / "metrics.csv").open()))
+    header = next(csv.reader((finished / "logs" / "csv" / "version_0" / "metrics.csv").open()))
     parts = {f"{stage}/{part}" for stage in ("train", "val") for part in ("total", "segmentation", "zero", "kl")}
     scores = {f"val/{code}_{score}" for code in ("zero", "encoded") for score in ("accuracy", "mean_iou")}
     assert parts | scores <= set(header)
@@ -111,23 +112,50 @@ def test_a_killed_training_goes_on_exactly_as_if_it_had_not_been(experiment_file
         f"train(read_experiment(Path({str(experiment_file)!r})), Path({str(tmp_path)!r}), progress=False)"
     )
     last = tmp_path / "checkpoints" / "last.ckpt"
-    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen([sys.executable, "-c", script]) as process:
         while not last.exists() and process.poll() is None:
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
+    assert torch.load(last, weights_only=True)["epoch"] < 3
     assert not (tmp_path / "model").exists()
     train(read_experiment(experiment_file), tmp_path, resume=True, progress=False)
     resumed, whole = (
         torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for out in (tmp_path, finished)
     )
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
-    assert load_file(tmp_path / "model" / "model.safetensors").keys() == {k.removeprefix("model.") for k in whole}
+    models = [load_file(out / "model" / "model.safetensors") for out in (tmp_path, finished)]
+    assert all(torch.equal(models[0][name], value) for name, value in models[1].items())
 
 
 def test_a_finished_training_is_not_overwritten(experiment_file, finished):
     with pytest.raises(CheckpointError, match="add --resume"):
         train(read_experiment(experiment_file), finished, progress=False)
+
+
+def test_the_last_checkpoint_is_that_of_the_last_epoch(finished):
+    assert torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 3
+
+
+def test_another_experiment_is_not_resumed(experiment_file, finished):
+    other = replace(read_experiment(experiment_file), epochs=9)
+    with pytest.raises(ConfigError, match="epochs is 9, but the training to resume has 4"):
+        train(other, finished, resume=True, progress=False)
+
+
+def test_a_training_starts_from_the_weights_of_another(experiment_file, finished, tmp_path):
+    start = replace(read_experiment(experiment_file), epochs=1, start=str(finished / "model"))
+    still = replace(start, optimiser=replace(start.optimiser, learning_rate=0.0))
+    train(still, tmp_path / "still", progress=False)
+    before, after = (load_model(out / "model").model for out in (finished, tmp_path / "still"))
+    assert all(torch.equal(p, q) for p, q in zip(before.parameters(), after.parameters(), strict=True))
+
+
+def test_a_start_of_another_architecture_is_refused(experiment_file, finished, tmp_path):
+    wider = read_experiment(experiment_file)
+    wider = replace(wider, start=str(finished / "model"), model=replace(wider.model, width=8))
+    with pytest.raises(CheckpointError, match="another architecture"):
+        train(wider, tmp_path, progress=False)
 
 
 def test_there_must_be_something_to_resume(experiment_file, tmp_path):

@@ -90,11 +90,41 @@ def test_pasting_obeys_exclusion():
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 60))
-def test_resizing_keeps_the_share_of_the_image_that_is_revealed(rows, columns):
+def test_on_a_coarser_grid_a_cell_weighs_its_area_and_at_least_one_known_pixel(rows, columns):
     truth = mask_truth(square(3, 4, 9), 1, classes=3)
     resized = truth.resized((rows, columns))
-    assert float(resized.weight.sum()) / (rows * columns) == pytest.approx(float(truth.weight.sum()) / 600, rel=1e-4)
+    area = 81 * rows * columns / 600
+    assert area - 1e-3 <= float(resized.weight.sum()) <= area + len(resized)
+    assert (resized.weight >= 1 - 1e-6).all()
     assert len(resized.pixels.unique(dim=0)) == len(resized)
+
+
+@pytest.mark.parametrize("size", [(20, 30), (200, 300), (1000, 1500)])
+def test_a_click_weighs_the_same_at_every_resolution(size):
+    assert point_truth([(size[0] // 2, 5)], 1, 3, size).resized((20, 30)).weight.tolist() == [1.0]
+
+
+def test_entries_of_different_classes_stay_apart_when_resized():
+    mask = square(0, 0, 4)
+    both = mask_truth(mask, 0, 3) + mask_truth(square(4, 0, 4), 2, 3, complete=True)
+    resized = both.resized((4, 6))
+    label = torch.cat([resized.pixels, resized.allowed.long()], 1)
+    assert len(label.unique(dim=0)) == len(resized)
+    assert {tuple(row) for row in resized.allowed.tolist()} == {tuple(row) for row in both.allowed.tolist()}
+
+
+@pytest.mark.parametrize(("probability", "pasted"), [(0.7, 1), (0.3, 2)])
+def test_a_soft_complete_mask_is_pasted_where_it_is_sure(probability, pasted):
+    truth = mask_truth(np.full((2, 2), probability, np.float32), 1, 3, complete=True)
+    logits = torch.tensor([0.0, 2.0, 1.0]).view(3, 1, 1).expand(3, 2, 2)
+    assert (paste(logits, truth) == pasted).all()
+
+
+def test_soft_masks_of_two_classes_combine():
+    road, car = (mask_truth(np.full((1, 1), p, np.float32), k, 3) for p, k in ((0.95, 0), (0.05, 2)))
+    both = road + car
+    assert sorted(both.weight.tolist()) == pytest.approx([0.05, 0.95])
+    assert paste(torch.zeros(3, 1, 1), both).tolist() == [[0]]
 
 
 def test_thinning_keeps_the_weight():
@@ -130,6 +160,8 @@ def test_points_mark_single_pixels():
         (lambda: Truth((2, 2), torch.tensor([[2, 0]]), torch.ones(1, 3, dtype=torch.bool), torch.ones(1)), "row 2"),
         (lambda: Truth((2, 2), torch.tensor([[1, 0]]), torch.zeros(1, 3, dtype=torch.bool), torch.ones(1)), "no class"),
         (lambda: Truth.empty((2, 2), 3) + Truth.empty((2, 3), 3), "does not combine"),
+        (lambda: paste(torch.zeros(3, 4, 4), Truth.empty((2, 2), 3)), "does not fit a map"),
+        (lambda: Truth((2, 2), torch.zeros(1, 2).long(), torch.ones(1, 3).bool(), -torch.ones(1)), "weighs -1"),
     ],
 )
 def test_bad_truth_names_what_is_wrong(make, message):

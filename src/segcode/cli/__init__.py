@@ -5,6 +5,7 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
@@ -46,9 +47,6 @@ app.command(
         "segcode evaluate --data camvid --root CAMVID --split val --model MODEL --truth road --truth sidewalk -o out"
     )
 )(evaluate)
-app.command(epilog=example("segcode evaluate --data camvid --root CamVid --truth road --model MODEL -o results"))(
-    evaluate
-)
 app.command(
     epilog=example(
         "segcode export --data cityscapes --root Cityscapes --model MODEL -o results",
@@ -87,8 +85,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SegcodeError as error:
         _stop(str(error), 2)
     except OSError as error:
-        place = error.filename or "the disk"
-        _stop(f"{place}: {error.strerror or error}: free some space, or choose a place that you may write to", 1)
+        _stop(": ".join([error.filename or "the disk", error.strerror or str(error), *_cure(error)]), 1)
+
+
+def _cure(error: OSError) -> list[str]:
+    """What helps, if it is known."""
+    match error:
+        case IsADirectoryError():
+            return ["give a file, not a folder, or move the folder away"]
+        case NotADirectoryError() | FileExistsError():
+            return ["a file is where a folder should be: move it away, or choose another place"]
+        case PermissionError():
+            return ["change its permissions, or choose a place that is open to you"]
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return ["free some space, or choose another disk"]
+        case _:
+            return []
 
 
 def _stop(message: str, code: int) -> NoReturn:

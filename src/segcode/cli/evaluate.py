@@ -9,9 +9,21 @@ from typing import Annotated
 import typer
 
 from segcode.cli.loading import choose_device
-from segcode.cli.options import Device, Kind, Model, Out, Root
+from segcode.cli.options import (
+    Device,
+    Energy,
+    Evidence,
+    Growth,
+    Kind,
+    Model,
+    Out,
+    Root,
+    Solver,
+    Steps,
+    refinement_config,
+)
 from segcode.cli.progress import progress
-from segcode.refinement.config import Energy, RefinementConfig, Solver
+from segcode.refinement.config import RefinementConfig, Stopping
 
 Truths = Annotated[
     list[str],
@@ -39,8 +51,6 @@ LeaveOut = Annotated[
     ),
 ]  # fmt: skip
 
-DEFAULT = RefinementConfig()
-
 
 def evaluate(
     data: Annotated[Kind, typer.Option(help="Which data set.", show_default=False)],
@@ -51,16 +61,11 @@ def evaluate(
     root: Root = None,
     split: Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")] = "val",
     model: Model = "streets",
-    solver: Annotated[Solver, typer.Option(help="How the code is found.")] = DEFAULT.solver,
-    energy: Annotated[
-        Energy, typer.Option(help="Misfit to the truth; euclidean is the paper's.")
-    ] = RefinementConfig.energy,
-    evidence: Annotated[
-        float, typer.Option(min=0, help="How much one known pixel counts.")
-    ] = RefinementConfig.evidence,
-    growth: Annotated[
-        float, typer.Option(min=0, max=1, help="n known pixels count as n to this power.")
-    ] = RefinementConfig.growth,
+    solver: Solver = RefinementConfig.solver,
+    energy: Energy = RefinementConfig.energy,
+    evidence: Evidence = RefinementConfig.evidence,
+    growth: Growth = RefinementConfig.growth,
+    steps: Steps = Stopping.steps,
     examples: Annotated[int, typer.Option(min=0, help="How many images to show in the panels.")] = 4,
     device: Device = "auto",
 ) -> None:
@@ -79,7 +84,7 @@ def evaluate(
     from segcode.evaluation.tables import markdown, table_1
     from segcode.model.checkpoint import load_model
 
-    config = RefinementConfig(energy=energy, solver=solver, evidence=evidence, growth=growth)
+    config = refinement_config(solver, energy, evidence, growth, steps)
     source = select(open_source(data, root, split), only, leave_out)
     evaluation = measure(
         load_model(model),

@@ -51,28 +51,30 @@ def export(
 
 
 def _export_split(data: Kind, root: Path | None, split: str, out: Path, model: str, device: Device) -> None:
+    from segcode.data.prefetch import ahead
     from segcode.data.sources import open_source
     from segcode.export.label_ids import write_label_ids
 
     source = open_source(data, root, split, 240, 320)
     refiner, classes = load_refiner(model, device)
     _require_same_classes(source, classes)
-    for index in progress(range(len(source)), len(source), "Exporting"):
-        sample = source[index]
+    samples = ahead(source.__getitem__, range(len(source)))
+    for sample in progress(samples, len(source), "Exporting"):
         write_label_ids(out / f"{sample.name}.png", refiner.set_image(sample.image).labels, source.classes)
     typer.echo(f"{len(source)} label files are in {out}")
 
 
 def _export_images(images: list[str], out: Path, model: str, device: Device) -> None:
     from segcode.data.files import find_images, read_image
+    from segcode.data.prefetch import ahead
     from segcode.export.label_ids import write_label_ids
 
     paths = find_images(images)
     files = [out / f"{str(name).removesuffix('_leftImg8bit')}.png" for name in output_names(paths)]
     refuse_to_overwrite(paths, files)
     refiner, classes = load_refiner(model, device)
-    for path, file in progress(zip(paths, files, strict=True), len(paths), "Exporting"):
-        write_label_ids(file, refiner.set_image(read_image(path)).labels, classes)
+    for image, file in progress(zip(ahead(read_image, paths), files, strict=True), len(paths), "Exporting"):
+        write_label_ids(file, refiner.set_image(image).labels, classes)
     typer.echo(f"{len(paths)} label files are in {out}")
 
 

@@ -114,12 +114,23 @@ def _read_mask(path: Path, size: tuple[int, int], soft: bool) -> Bool[ndarray, "
         raise TruthError(f"{path} is a JPEG, which blurs the borders of a mask: save it as PNG, or add --soft")
     picture = read_image(path)
     _check_size(path, picture.shape[:2], size)
+    if _is_transparent(path):
+        raise TruthError(
+            f"{path} is transparent in places, and a mask is black there: save it without an alpha channel"
+        )
     if soft and 0 < picture.max() <= 1:
         raise TruthError(f"{path} has no value above 1, but --soft takes 255 for certain: leave out --soft")
     if soft:
         probability: ndarray = picture.mean(2) / 255
         return probability
     return np.any(picture > 0, axis=2)
+
+
+def _is_transparent(path: Path) -> bool:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return picture.convert("RGBA").getchannel("A").getextrema() != (255, 255)
 
 
 def _read_labels(path: Path, size: tuple[int, int], number: int) -> LabelImage:

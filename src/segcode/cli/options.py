@@ -7,6 +7,9 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
+from segcode.refinement import config
+from segcode.refinement.config import RefinementConfig, Stopping
+
 DeviceName = Literal["auto", "cpu", "cuda"]
 Kind = Literal["camvid", "cityscapes", "folder", "streets"]
 
@@ -87,3 +90,26 @@ Strokes: TypeAlias = Annotated[
 Radius: TypeAlias = Annotated[
     float, typer.Option(min=0, help="Of the strokes' brush, in pixels.", rich_help_panel=_TRUTH)
 ]
+
+_SOLVING = "How the code is found"
+Solver: TypeAlias = Annotated[config.Solver, typer.Option(help="The first is fast and safe.", rich_help_panel=_SOLVING)]
+Energy: TypeAlias = Annotated[
+    config.Energy,
+    typer.Option(
+        help="Misfit to the truth: euclidean is the paper's; cross-entropy is convex.", rich_help_panel=_SOLVING
+    ),
+]
+Evidence: TypeAlias = Annotated[
+    float, typer.Option(min=0, help="How hard each known pixel pulls on the map.", rich_help_panel=_SOLVING)
+]
+Growth: TypeAlias = Annotated[
+    float, typer.Option(min=0, max=1, help="n known pixels count as n to this power.", rich_help_panel=_SOLVING)
+]
+Steps: TypeAlias = Annotated[int, typer.Option(min=1, help="The solver stops after so many.", rich_help_panel=_SOLVING)]
+
+
+def refinement_config(
+    solver: config.Solver, energy: config.Energy, evidence: float, growth: float, steps: int
+) -> RefinementConfig:
+    """The options under "How the code is found" as the library takes them; what has no option keeps its default."""
+    return RefinementConfig(energy, solver, evidence, growth, stopping=Stopping(steps=steps))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from segcode.cli.given_truth import GivenTruth
@@ -11,6 +9,9 @@ from segcode.cli.loading import load_refiner
 from segcode.cli.options import (
     Complete,
     Device,
+    Energy,
+    Evidence,
+    Growth,
     ImagePath,
     Masks,
     Model,
@@ -19,12 +20,13 @@ from segcode.cli.options import (
     Points,
     Radius,
     Soft,
+    Solver,
+    Steps,
     Strokes,
+    refinement_config,
 )
 from segcode.cli.outputs import MAP_FILES, refuse_to_overwrite, write_map
-from segcode.refinement.config import Energy, RefinementConfig, Solver
-
-_SOLVING = "How the code is found"
+from segcode.refinement.config import RefinementConfig, Stopping
 
 
 def refine(
@@ -37,16 +39,11 @@ def refine(
     soft: Soft = False,
     labels: PartialLabels = None,
     radius: Radius = 2.0,
-    solver: Annotated[
-        Solver, typer.Option(help="The first is fast and safe.", rich_help_panel=_SOLVING)
-    ] = RefinementConfig.solver,
-    energy: Annotated[
-        Energy, typer.Option(help="Euclidean is the paper's; cross-entropy is convex.", rich_help_panel=_SOLVING)
-    ] = RefinementConfig.energy,
-    evidence: Annotated[
-        float,
-        typer.Option(min=0, help="How hard each known pixel pulls on the map.", rich_help_panel=_SOLVING),
-    ] = RefinementConfig.evidence,
+    solver: Solver = RefinementConfig.solver,
+    energy: Energy = RefinementConfig.energy,
+    evidence: Evidence = RefinementConfig.evidence,
+    growth: Growth = RefinementConfig.growth,
+    steps: Steps = Stopping.steps,
     model: Model = "streets",
     device: Device = "auto",
 ) -> None:
@@ -67,7 +64,7 @@ def refine(
     maps = [place.with_name(place.name + ending) for ending in MAP_FILES]
     refuse_to_overwrite([image, *given.files], [*maps, sheet])
     picture = read_image(image)
-    refiner, classes = load_refiner(model, device, RefinementConfig(energy, solver, evidence))
+    refiner, classes = load_refiner(model, device, refinement_config(solver, energy, evidence, growth, steps))
     known = given.read((picture.shape[0], picture.shape[1]), classes)
     before = refiner.set_image(picture)
     refined = refiner.refine(known)

@@ -11,6 +11,9 @@ from segcode.cli.loading import load_refiner
 from segcode.cli.options import (
     Complete,
     Device,
+    Energy,
+    Evidence,
+    Growth,
     ImagePath,
     Masks,
     Model,
@@ -19,9 +22,13 @@ from segcode.cli.options import (
     Points,
     Radius,
     Soft,
+    Solver,
+    Steps,
     Strokes,
+    refinement_config,
 )
 from segcode.cli.outputs import refuse_to_overwrite
+from segcode.refinement.config import RefinementConfig, Stopping
 
 
 def sample(
@@ -36,6 +43,11 @@ def sample(
     soft: Soft = False,
     labels: PartialLabels = None,
     radius: Radius = 2.0,
+    solver: Solver = RefinementConfig.solver,
+    energy: Energy = RefinementConfig.energy,
+    evidence: Evidence = RefinementConfig.evidence,
+    growth: Growth = RefinementConfig.growth,
+    steps: Steps = Stopping.steps,
     model: Model = "streets",
     device: Device = "auto",
 ) -> None:
@@ -57,7 +69,7 @@ def sample(
     files = [out / f"{image.stem}_sample_{i:02d}_labels.png" for i in range(1, number + 1)]
     refuse_to_overwrite([image, *given.files], [*files, sheet])
     picture = read_image(image)
-    refiner, classes = load_refiner(model, device)
+    refiner, classes = load_refiner(model, device, refinement_config(solver, energy, evidence, growth, steps))
     size = picture.shape[0], picture.shape[1]
     known = given.read(size, classes) if given else Truth.empty(size, len(classes))
     refiner.set_image(picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 from segcode.cli.loading import choose_device
 from segcode.cli.options import Device, Root
 from segcode.cli.progress import somebody_watches
+from segcode.errors import ConfigError
 
 
 def train(
@@ -36,6 +38,8 @@ def train(
     each epoch. A training that was stopped ends with --resume as if it had not been. Run `segcode data check` first:
     it finds in a minute what would else stop a training after hours.
     """
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     from segcode.training.experiment import read_experiment
     from segcode.training.run import train as run
 
@@ -50,10 +54,19 @@ def train(
     out = out or Path("runs") / experiment.stem
     try:
         model = run(plan, out, resume, somebody_watches())
+    except MisconfigurationException as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{experiment}: this machine cannot do what [hardware] asks for: {reason}") from error
     except SystemExit as stop:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise
         # Lightning leaves with 1 after Ctrl-C, as after a failure.
-        typer.echo(f"Stopped. The same command with --resume goes on from the last epoch in {out}", err=True)
+        _say(f"Stopped. The same command with --resume goes on from the last epoch in {out}", err=True)
         raise KeyboardInterrupt from stop
-    typer.echo(f"The model is in {model}: try `segcode predict IMAGE --model {model} -o OUT`")
+    _say(f"The model is in {model}: try `segcode predict IMAGE --model {model} -o OUT`")
+
+
+def _say(message: str, err: bool = False) -> None:
+    """Print, once: for each further device of a machine Lightning runs the whole command again, with a LOCAL_RANK."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        typer.echo(message, err=err)

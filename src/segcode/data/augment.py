@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from kornia import augmentation
 from kornia.constants import DataKey, Resample
+from pydantic import Field
 from torch import nn
 
+from segcode.config import NotNegative, Share
 from segcode.tensors import IGNORE, ImageBatch, Labels
 
 
@@ -27,14 +29,14 @@ class AugmentConfig:
         hue: up to this share of the colour circle, either way.
     """
 
-    flip: float = 0.5
-    crop: float = 0.75  # sides down to a half: cars and people come in twice the sizes
-    aspect: float = 0.1
-    rotation: float = 0.0  # cameras on cars do not roll, and a warp costs a third more time
-    brightness: float = 0.3
-    contrast: float = 0.3
-    saturation: float = 0.3
-    hue: float = 0.03  # small: sky, vegetation and signs are told apart by it
+    flip: Share = 0.5
+    crop: Share = 0.75  # sides down to a half: cars and people come in twice the sizes
+    aspect: Share = 0.1
+    rotation: NotNegative = 0.0  # cameras on cars do not roll, and a warp costs a third more time
+    brightness: Share = 0.3
+    contrast: Share = 0.3
+    saturation: Share = 0.3
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.03  # small: sky, vegetation and signs are told apart by it
 
 
 class Augmented(NamedTuple):

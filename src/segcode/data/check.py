@@ -111,20 +111,6 @@ def check(source: Source, progress: Progress = iter) -> Report:
     )
 
 
-def class_frequencies(source: Source, progress: Progress = iter) -> Float[ndarray, " M"]:
-    """Each class's share of the labelled pixels of a source.
-
-    Raises:
-        DataError: if a sample cannot be used, or no pixel has a label.
-    """
-    report = check(source, progress)
-    if report.problems:
-        raise DataError(f"{len(report.problems)} samples cannot be used; the first: {report.problems[0].message}")
-    if not report.pixels.any():
-        raise DataError("no pixel has a label: choose a split that is labelled")
-    return report.shares
-
-
 def count_pixels(labels: LabelImage, number: int) -> PixelCounts:
     """Pixels of each of the classes 0..number-1, and of all other ids, which are void."""
     counts = np.bincount(labels.ravel(), minlength=256)

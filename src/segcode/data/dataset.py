@@ -23,12 +23,10 @@ class Item(NamedTuple):
     Attributes:
         image: RGB, 0..255. In bytes, since these cross from process to process; divide by 255 on the device.
         labels: class indices 0..M-1, IGNORE where unknown.
-        position: which sample of the source it is.
     """
 
     image: UInt8[Tensor, "*B 3 H W"]
     labels: UInt8[Tensor, "*B H W"]
-    position: int | Tensor
 
 
 class LabelledImages(Dataset[Item]):
@@ -39,16 +37,17 @@ class LabelledImages(Dataset[Item]):
         height: in pixels.
         width: in pixels.
         preload: read all of it now and keep it: H * W * 4 bytes a sample, and no reading afterwards.
+        progress: show a bar while preloading, if stderr is a terminal.
 
     Raises:
         DataError: when a sample is read that has no labels, or a damaged file.
     """
 
-    def __init__(self, source: Source, height: int, width: int, preload: bool = False) -> None:
+    def __init__(self, source: Source, height: int, width: int, preload: bool = False, progress: bool = True) -> None:
         self.source = source
         self.height = height
         self.width = width
-        self._kept = self._read_all() if preload else None
+        self._kept = self._read_all(progress) if preload else None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -62,9 +61,11 @@ class LabelledImages(Dataset[Item]):
             raise DataError(f"'{sample.name}' has no labels: choose a split that is labelled")
         image = resize_image(sample.image, self.height, self.width)
         labels = resize_labels(sample.labels, self.height, self.width)
-        return Item(torch.from_numpy(image).permute(2, 0, 1).contiguous(), torch.from_numpy(labels), index)
+        return Item(torch.from_numpy(image).permute(2, 0, 1).contiguous(), torch.from_numpy(labels))
 
-    def _read_all(self) -> list[Item]:
+    def _read_all(self, progress: bool) -> list[Item]:
+        console = Console(stderr=True)
+        hidden = not (progress and console.is_terminal)
         with ThreadPoolExecutor() as threads:
             items = threads.map(self._read, range(len(self)))
-            return list(track(items, "Reading images", len(self), console=Console(stderr=True), transient=True))
+            return list(track(items, "Reading images", len(self), console=console, transient=True, disable=hidden))

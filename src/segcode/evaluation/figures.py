@@ -82,9 +82,9 @@ def predictions(evaluation: Evaluation) -> Figure:
 
 
 def refinements(evaluation: Evaluation, truth: str) -> Figure:
-    """Fig. 4: image, labels, encoder's code, zero code, optimised on one class, and what that changed.
+    """Fig. 4: image, labels, encoder's code, zero code, optimised on one class, what that changed, and uncertainty b.
 
-    In the last row green was wrong and is right, red was right and is wrong.
+    Among the changes green was wrong and is right, red was right and is wrong. b is the image's, whatever the code.
     """
     classes = evaluation.classes
     columns = []
@@ -100,9 +100,10 @@ def refinements(evaluation: Evaluation, truth: str) -> Figure:
                 classes.colourise(example.zero.labels),
                 classes.colourise(optimised),
                 corrections(example.sample.image, example.zero.labels, optimised, labels),
+                heat(example.zero.uncertainty),
             ]
         )
-    names = ["image", "labels", "encoder's code", "zero code", f"optimised on {truth}", "changes"]
+    names = ["image", "labels", "encoder's code", "zero code", f"optimised on {truth}", "changes", "uncertainty b"]
     return _panel(columns, names)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from segcode.classes import ClassSet
+from segcode.data.prefetch import ahead
 from segcode.data.sample import Sample, Source
 from segcode.errors import DataError
 from segcode.metrics import ConfusionMatrix, confusion_matrix, iou, mean_iou, pixel_accuracy
@@ -41,7 +42,11 @@ class Key:
 
 @dataclass(frozen=True)
 class Row:
-    """Scores of one method over the data set, from one confusion matrix; all in 0..1, None where undefined."""
+    """Scores of one method over the data set, from one confusion matrix; all in 0..1, None where undefined.
+
+    Of the pixels that the truth did not reveal none is of the revealed class, so its IoU there is 0 as soon as it is
+    predicted once, and `mean_iou` falls with it: on `unrevealed` read `mean_iou_without_truth`.
+    """
 
     method: str
     truth: str | None
@@ -122,8 +127,8 @@ def evaluate(
     seconds: list[float] = []
     shown: list[Example] = []
     spacing = max(1, len(source) // max(1, examples))
-    for i in progress(range(len(source))):
-        sample = source[i]
+    samples = ahead(source.__getitem__, range(len(source)))
+    for i, sample in zip(progress(range(len(source))), samples, strict=True):
         labels = _labels(sample)
         zero = refiner.set_image(sample.image)
         encoded = refiner.encode(labels).labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,10 +21,13 @@ from segcode.evaluation.tables import comma_separated, latex, markdown, table_1
 
 
 def write_report(evaluation: Evaluation, out: Path, command: str, settings: Mapping[str, object]) -> None:
-    """Write `table_1.{md,csv,tex}`, `iou_matrix.png` (Fig. 5), `predictions.png` (Fig. 3), `refined_CLASS.png`
-    (Fig. 4) and `results.json` with command, commit, versions, settings and rows.
+    """Write `results.json` with command, commit, versions, settings and rows, `table_1.{md,csv,tex}`,
+    `iou_matrix.png` (Fig. 5), `predictions.png` (Fig. 3) and `refined_CLASS.png` (Fig. 4).
+
+    `results.json` comes first: hours of measuring must not be lost to a picture.
     """
     out.mkdir(parents=True, exist_ok=True)
+    _write_results(evaluation, out / "results.json", command, settings)
     rows = table_1(evaluation)
     _write_text(out / "table_1.md", markdown(rows))
     _write_text(out / "table_1.csv", comma_separated(rows))
@@ -32,7 +36,11 @@ def write_report(evaluation: Evaluation, out: Path, command: str, settings: Mapp
     if evaluation.examples:
         _write_figure(out / "predictions.png", predictions(evaluation))
         for truth in evaluation.truths:
-            _write_figure(out / f"refined_{truth.replace(' ', '_')}.png", refinements(evaluation, truth))
+            name = re.sub(r"\W+", "_", truth)
+            _write_figure(out / f"refined_{name}.png", refinements(evaluation, truth))
+
+
+def _write_results(evaluation: Evaluation, path: Path, command: str, settings: Mapping[str, object]) -> None:
     results = {
         "command": command,
         "commit": _commit(),
@@ -45,19 +53,23 @@ def write_report(evaluation: Evaluation, out: Path, command: str, settings: Mapp
         "solver_statuses": evaluation.statuses,
         "rows": [asdict(row) for row in evaluation.rows],
     }
-    _write_text(out / "results.json", json.dumps(results, indent=2, default=str) + "\n")
+    _write_text(path, json.dumps(results, indent=2, default=str) + "\n")
 
 
 def _commit() -> str | None:
-    """The commit of the source that runs, with "+changes" if files differ from it; None outside a checkout."""
-    folder = Path(__file__).parent
+    """The commit of the source that runs, with "+changes" if files differ from it; None outside a checkout.
+
+    A package that is installed inside the checkout of another project is not part of its commits: None as well.
+    """
+    file = Path(__file__)
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", folder, *arguments], capture_output=True, text=True, check=True
+            ["git", "-C", file.parent, *arguments], capture_output=True, text=True, check=True
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", file.name)
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 from segcode.evaluation.protocol import Evaluation
@@ -22,8 +23,8 @@ NAMES = {"pasted": "replaced", "optimised": "optimised", "optimised+pasted": "op
 def table_1(evaluation: Evaluation) -> list[tuple[str, ...]]:
     """Rows as the paper has them, in percent: zero code, encoder's code, then three a truth class.
 
-    "Error removed after pasting" is 1 - (100 - optimised) / (100 - replaced); for zero code, "unrevealed accuracy" is
-    given a row for each truth class, since each reveals other pixels.
+    "Error removed after pasting" is 1 - (100 - optimised) / (100 - replaced). "Unrevealed accuracy" counts the pixels
+    that the truth did not reveal. Pasting changes none of these, so the row "replaced" has the zero code's there.
     """
     rows: list[tuple[str, ...]] = []
     for method, name in (("zero", "0-code"), ("encoded", "encoder's code")):
@@ -68,17 +69,22 @@ def comma_separated(rows: Sequence[Sequence[str]], header: Sequence[str] = HEADE
 
 
 def latex(rows: Sequence[Sequence[str]], header: Sequence[str] = HEADER) -> str:
-    """A tabular environment for the booktabs package."""
+    """A tabular environment for the booktabs package; what LaTeX would take for a command is escaped."""
+    names, *lines_of_cells = (" & ".join(map(_escaped, cells)) + r" \\" for cells in (header, *rows))
     lines = [
         rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
         r"\toprule",
-        " & ".join(header) + r" \\",
+        names,
         r"\midrule",
-        *(" & ".join(cells) + r" \\" for cells in rows),
+        *lines_of_cells,
         r"\bottomrule",
         r"\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _escaped(cell: str) -> str:
+    return re.sub(r"([&%$#_{}])", r"\\\1", cell)
 
 
 def _percent(share: float | None) -> str:

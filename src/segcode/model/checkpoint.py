@@ -9,6 +9,7 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -35,7 +36,8 @@ class Trained(NamedTuple):
 def save_model(folder: Path, model: SegCode, classes: ClassSet, card: str) -> None:
     """Write weights (half precision where they are floats), configuration and card.
 
-    The folder appears whole or not at all; one that stood there is replaced.
+    The folder appears whole or not at all. One that stood there is moved aside, to a hidden name beside it, and deleted
+    once the new one is in its place.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
@@ -46,11 +48,23 @@ def save_model(folder: Path, model: SegCode, classes: ClassSet, card: str) -> No
         config = {"model": asdict(model.config), "classes": asdict(classes)}
         (unfinished / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (unfinished / _CARD).write_text(card, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        unfinished.rename(folder)
+        _move(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _move(new: Path, folder: Path) -> None:
+    if not folder.exists():
+        new.rename(folder)
+        return
+    aside = new.with_name(f"{new.name}.old")
+    folder.rename(aside)
+    try:
+        new.rename(folder)
+    except BaseException:
+        aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def load_model(name_or_folder: str | Path) -> Trained:
@@ -74,6 +88,8 @@ def load_model(name_or_folder: str | Path) -> Trained:
         weights = load_file(folder / _WEIGHTS)
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     except (SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        # PyTorch's first line only says that something is wrong.
+        lines = (line.strip() for line in str(error).splitlines() if not line.startswith("Error(s) in loading"))
+        reason = shorten(next(lines, type(error).__name__), 200)
         raise CheckpointError(f"{folder / _WEIGHTS} does not fit its config.json ({reason}): export it again") from None
     return Trained(model.eval(), classes)

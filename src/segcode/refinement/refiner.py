@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from segcode.data.resize import resize_image, resize_labels
-from segcode.errors import TruthError
+from segcode.errors import DataError, TruthError
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.first_order import adam, lbfgs
@@ -66,10 +66,11 @@ class SegmentationMap:
 class Refiner:
     """Predict, refine and sample maps of one image at a time."""
 
-    def __init__(self, model: SegCode, config: RefinementConfig | None = None, device: str = "cpu") -> None:
-        self.model = model.to(device).eval()
+    def __init__(self, model: SegCode, config: RefinementConfig | None = None, device: str | None = None) -> None:
+        """Take a model, and compute on a device ("cpu", "cuda:1"), or else where the model is."""
+        self.device = torch.device(device) if device else next(model.parameters()).device
+        self.model = model.to(self.device).eval()
         self.config = config or RefinementConfig()
-        self.device = torch.device(device)
         self._size = (0, 0)
         self._tensor = torch.empty(0)
         self._linearised: Linearised | None = None
@@ -80,7 +81,11 @@ class Refiner:
         """Linearise the model at an RGB image (H, W, 3) of any size; returns the zero-code prediction (Eq. 6).
 
         The network sees the image scaled to as many pixels as its training images had, with its own aspect ratio.
+
+        Raises:
+            DataError: if that is no RGB image of bytes, or an empty one.
         """
+        check_image(image)
         self._size = (image.shape[0], image.shape[1])
         rows, columns = _network_size(self._size, self.model.config.size)
         pixels = torch.from_numpy(resize_image(image, rows, columns))
@@ -157,6 +162,14 @@ class Refiner:
             )
         if truth.allowed.shape[1] != classes:
             raise TruthError(f"the truth is for {truth.allowed.shape[1]} classes, the model has {classes}")
+
+
+def check_image(image: ndarray) -> None:
+    """Raises DataError if an array is not (H, W, 3) of bytes."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise DataError(
+            f"the image is {_times(image.shape)} of {image.dtype}: give rows x columns x 3 (RGB) of uint8, 0..255"
+        )
 
 
 def objective_of(linearised: Linearised, truth: Truth, config: RefinementConfig) -> Objective:

@@ -29,9 +29,11 @@ class EpochReport(Callback):
     def __init__(self, console: Console) -> None:
         self.console = console
 
-    @rank_zero_only
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        # Every process reads the metrics, for that is when they are averaged over all; one tells them.
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if not trainer.is_global_zero:
+            return
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 1
         self.console.print(epoch_line(metrics, epoch, epochs), soft_wrap=True)
         if warning := collapse(metrics, epoch, epochs):

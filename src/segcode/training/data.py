@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lightning
+from lightning.pytorch.accelerators import CUDAAccelerator
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
@@ -29,22 +30,20 @@ class TrainingData(lightning.LightningDataModule):
 
     def _loader(self, images: LabelledImages, shuffle: bool) -> DataLoader[Item]:
         assert self.trainer is not None
-        # Used with one process too: its order follows from the seed and the epoch, so a resumed run sees the same.
-        sampler: DistributedSampler[Item] = DistributedSampler(
-            images,
-            self.trainer.world_size,
-            self.trainer.global_rank,
-            shuffle=shuffle,
-            seed=self.experiment.seed,
-            drop_last=shuffle,
-        )
+        processes, rank = self.trainer.world_size, self.trainer.global_rank
+        sampler: DistributedSampler[Item] | range
+        if shuffle:
+            # Used with one process too: its order follows from the seed and the epoch, so a resumed run sees the same.
+            sampler = DistributedSampler(images, processes, rank, seed=self.experiment.seed, drop_last=True)
+        else:
+            sampler = range(rank, len(images), processes)  # each image once, which DistributedSampler does not promise
         workers = 0 if self.experiment.data.preload else self.experiment.data.workers
         return DataLoader(
             images,
-            min(self.experiment.batch, len(sampler)),
+            max(1, min(self.experiment.batch // processes, len(sampler))),
             sampler=sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
-            pin_memory=self.trainer.accelerator.__class__.__name__ == "CUDAAccelerator",
+            pin_memory=isinstance(self.trainer.accelerator, CUDAAccelerator),
             drop_last=shuffle,
         )

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Integer
 from torch import Tensor
 
+from segcode.config import Count, NotNegative, Share
 from segcode.loss import cross_entropy
 from segcode.model.segcode import Reconstruction, SegCode
 from segcode.refinement.config import RefinementConfig
@@ -36,12 +37,12 @@ class EpisodeConfig:
         complete: probability that the mask of a whole region is complete, so that the rest is not of the class.
     """
 
-    weight: float = 0.0
-    images: int = 4
-    pixels: int = 128
-    steps: int = 2
-    part: float = 0.6
-    complete: float = 0.25
+    weight: NotNegative = 0.0
+    images: Count = 4
+    pixels: Count = 128
+    steps: Count = 2
+    part: Share = 0.6
+    complete: Share = 0.25
 
 
 def episode_loss(model: SegCode, output: Reconstruction, labels: Labels, config: EpisodeConfig) -> Tensor:

@@ -68,8 +68,8 @@ class TrainingModule(lightning.LightningModule):
         for name, matrix in self.confusion.items():
             total = self.trainer.strategy.reduce(matrix, reduce_op="sum")
             assert isinstance(total, Tensor)
-            scores[f"val/{name}_accuracy"] = pixel_accuracy(total)
-            scores[f"val/{name}_mean_iou"] = mean_iou(total)
+            scores[f"val/{name}_accuracy"] = pixel_accuracy(total.cpu())
+            scores[f"val/{name}_mean_iou"] = mean_iou(total.cpu())
         self.log_dict(scores, sync_dist=True)  # the same on every process
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

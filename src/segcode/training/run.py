@@ -22,7 +22,7 @@ from torch import Tensor
 from segcode.data.sample import Source
 from segcode.data.select import select
 from segcode.data.sources import open_source
-from segcode.errors import CheckpointError
+from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.model.checkpoint import load_model, save_model
 from segcode.training.callbacks import EpochReport, Panels
 from segcode.training.data import TrainingData
@@ -44,6 +44,7 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     Raises:
         CheckpointError: if `out` has a training already and `resume` is False, or has none and it is True; if the
             model to start from does not fit.
+        ConfigError: if the experiment is not the one to resume.
         DataError: if a sample cannot be read.
     """
     last = out / "checkpoints" / "last.ckpt"
@@ -52,6 +53,7 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     if not resume and last.exists():
         raise CheckpointError(f"{out} holds a training already: add --resume to go on with it, or name a new folder")
 
+    _remember(experiment, out / "experiment.json", resume)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips are not our user's news
     warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning's use of PyTorch, not ours
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
@@ -65,18 +67,38 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
         "best",
         monitor="val/zero_accuracy",
         mode="max",
-        save_last=True,
         enable_version_counter=False,
     )
     trainer = _trainer(experiment, out, training, best, progress)
     data = TrainingData(experiment, training, validation)
-    trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
+    except DataError as error:
+        # From a reading process it comes with that process's traceback in its text.
+        raise DataError(str(error).strip().splitlines()[-1].removeprefix("segcode.errors.DataError: ")) from None
     # The figures of the card are those of the weights beside it.
     trainer.validate(module, datamodule=data, ckpt_path=best.best_model_path, verbose=False, weights_only=True)
     if trainer.is_global_zero:
         card = model_card(experiment, trainer.logged_metrics, len(training))
         save_model(out / "model", module.model, training.classes, card)
     return out / "model"
+
+
+def _remember(experiment: Experiment, path: Path, resume: bool) -> None:
+    """Keep the experiment beside its results, and refuse to resume with another one."""
+    tables = json.loads(json.dumps(asdict(experiment), default=str))
+    if not resume:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
+        return
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    changed = [key for key in tables if key != "hardware" and tables[key] != kept.get(key)]
+    if changed:
+        key = changed[0]
+        raise ConfigError(
+            f"{key} is {tables[key]}, but the training to resume has {kept.get(key)}: give its experiment, "
+            "or name a new folder"
+        )
 
 
 def _start_from(name: str, module: TrainingModule) -> None:
@@ -110,11 +132,13 @@ def _trainer(
         enable_progress_bar=progress,
         enable_model_summary=False,
         logger=[
-            CSVLogger(out / "logs", name=None, version="csv"),
+            CSVLogger(out / "logs", name="csv"),
             TensorBoardLogger(out / "logs", name=None, version=""),
         ],
         callbacks=[
             best,
+            # A callback of its own: `save_last` writes only when the best is beaten.
+            ModelCheckpoint(out / "checkpoints", "last", enable_version_counter=False),
             LearningRateMonitor("step"),
             EpochReport(Console(stderr=True)),
             Panels(out / "panels", training.classes),

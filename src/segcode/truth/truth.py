@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -23,10 +23,10 @@ class Truth:
         size: rows and columns of the image.
         pixels: (n, 2) rows and columns.
         allowed: (n, M), at least one True in each row.
-        weight: (n,), at least 0: how much an entry counts, 1 for one pixel that is known for sure.
+        weight: (n,), at least 0: how sure an entry is, 1 for certain; on a coarser grid, times the area that it covers.
 
     Raises:
-        TruthError: if shapes differ, a pixel lies outside the image, or an entry allows no class.
+        TruthError: if shapes differ, a pixel lies outside the image, a weight is negative, or no class is allowed.
     """
 
     size: tuple[int, int]
@@ -44,6 +44,8 @@ class Truth:
             raise TruthError(
                 f"pixel (row {row}, column {column}) is outside the image of {self.size[0]} x {self.size[1]}"
             )
+        if not (self.weight >= 0).all():
+            raise TruthError(f"an entry of the truth weighs {float(self.weight.min()):g}: give weights of at least 0")
         if not self.allowed.any(1).all():
             raise TruthError("an entry of the truth allows no class at all: drop it")
 
@@ -58,13 +60,13 @@ class Truth:
         )
 
     def __add__(self, later: Truth) -> Truth:
-        """Both truths; entries of this one that the later one contradicts or makes superfluous are dropped."""
+        """Both truths, without those entries of this one that sure ones of the later contradict or make superfluous."""
         if self.size != later.size or self.allowed.shape[1] != later.allowed.shape[1]:
             raise TruthError(
                 f"truth of {self.size} pixels and {self.allowed.shape[1]} classes does not combine with truth of "
                 f"{later.size} pixels and {later.allowed.shape[1]} classes: make both for one image and model"
             )
-        left = later._allowed_at(self._flat())
+        left = later.sure()._allowed_at(self._flat())
         adds = (self.allowed & left).any(1) & (left & ~self.allowed).any(1)
         return Truth(
             self.size,
@@ -72,6 +74,13 @@ class Truth:
             torch.cat([self.allowed[adds], later.allowed]),
             torch.cat([self.weight[adds], later.weight]),
         )
+
+    def sure(self) -> Truth:
+        """The entries that are more likely right than wrong."""
+        return self._only(self.weight > 0.5)
+
+    def _only(self, entries: Tensor) -> Truth:
+        return Truth(self.size, self.pixels[entries], self.allowed[entries], self.weight[entries])
 
     def _flat(self) -> Integer[Tensor, "n"]:
         return self.pixels[:, 0] * self.size[1] + self.pixels[:, 1]
@@ -85,15 +94,26 @@ class Truth:
         return left[entry[: len(flat)]].bool()
 
     def resized(self, size: tuple[int, int]) -> Truth:
-        """The truth on a grid of another size; equal entries of a cell are merged, their weights added up by area."""
+        """The truth on a grid of another size, equal entries of a cell merged.
+
+        They weigh the area that they cover, but at least as much as the surest of them: a click counts as one known
+        pixel whatever the resolution of the photograph.
+        """
         if size == self.size:
             return self
         scale = torch.tensor(size) / torch.tensor(self.size)
         cells = ((self.pixels + 0.5) * scale).long()
-        key = torch.cat([cells, self.allowed.long()], dim=1)
-        merged, entry = key.unique(dim=0, return_inverse=True)
-        weight = torch.zeros(len(merged)).index_add_(0, entry, self.weight * float(scale.prod()))
-        return Truth(size, merged[:, :2], merged[:, 2:].bool(), weight)
+        key = (self._sets() * size[0] + cells[:, 0]) * size[1] + cells[:, 1]
+        merged, entry = key.unique(return_inverse=True)
+        first = torch.empty_like(merged).scatter_(0, entry, torch.arange(len(self)))
+        area = torch.zeros(len(merged)).index_add_(0, entry, self.weight * float(scale.prod()))
+        surest = torch.zeros(len(merged)).scatter_reduce_(0, entry, self.weight, "amax")
+        return Truth(size, cells[first], self.allowed[first], torch.maximum(area, surest))
+
+    def _sets(self) -> Integer[Tensor, "n"]:
+        """A number for each entry, the same for the same set of classes."""
+        mark = torch.randint(2**62, (self.allowed.shape[1],), generator=torch.Generator().manual_seed(0))
+        return (self.allowed * mark).sum(1).unique(return_inverse=True)[1]
 
     def thinned(self, limit: int) -> Truth:
         """At most `limit` entries, drawn evenly and repeatably, that weigh as much as all of them.
@@ -103,26 +123,32 @@ class Truth:
         if len(self) <= limit:
             return self
         chosen = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:limit].sort().values
-        weight = self.weight[chosen]
-        return Truth(self.size, self.pixels[chosen], self.allowed[chosen], weight * (self.weight.sum() / weight.sum()))
+        thin = self._only(chosen)
+        return replace(thin, weight=thin.weight * (self.weight.sum() / thin.weight.sum()))
 
     def revealed(self) -> Bool[Tensor, "H W"]:
         """Where the class itself is known, by an entry that is more likely right than wrong."""
-        known = (self.allowed.sum(1) == 1) & (self.weight >= 0.5)
+        sure = self.sure()
+        known = sure.pixels[sure.allowed.sum(1) == 1]
         mask = torch.zeros(self.size, dtype=torch.bool)
-        mask[self.pixels[known, 0], self.pixels[known, 1]] = True
+        mask[known[:, 0], known[:, 1]] = True
         return mask
 
 
 def paste(logits: Float[Tensor, "M H W"], truth: Truth) -> Integer[Tensor, "H W"]:
     """The most likely classes, with the truth standing as given; of zero code, this is the paper's "replaced".
 
-    A pixel gets the best of the classes that the truth allows it; entries of weight below 0.5 are not pasted.
+    A pixel gets the best of the classes that the sure entries of the truth allow it.
+
+    Raises:
+        TruthError: if the truth is for a map of another size.
     """
+    if truth.size != tuple(logits.shape[1:]):
+        raise TruthError(f"truth of {truth.size} pixels does not fit a map of {tuple(logits.shape[1:])}")
     labels = logits.argmax(0)
-    sure = truth.weight >= 0.5
-    rows, columns = truth.pixels[sure].to(logits.device).unbind(1)
-    allowed = truth._allowed_at(truth._flat()[sure]) if len(truth) else truth.allowed
+    sure = truth.sure()
+    rows, columns = sure.pixels.to(logits.device).unbind(1)
+    allowed = sure._allowed_at(sure._flat())
     scores = logits[:, rows, columns].T.masked_fill(~allowed.to(logits.device), -torch.inf)
     labels[rows, columns] = scores.argmax(1)
     return labels
