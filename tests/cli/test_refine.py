@@ -133,7 +133,7 @@ def test_the_number_of_steps_reaches_the_solver(model, image, tmp_path):
         options = ["--stroke", "car=5,5:50,30", "--solver", "adam", "--steps", steps]
         ran = segcode("refine", image, *options, "--model", model, "-o", tmp_path / "out")
         assert ran.code == 0, ran.err
-        assert ("after 1 step" in ran.out) == (steps == 1), ran.out
+        assert ("(1 step, cost" in ran.out) == (steps == 1), ran.out
 
 
 @pytest.mark.parametrize("soft", [False, True])

@@ -95,9 +95,10 @@ def test_images_without_the_class_are_the_zero_code_prediction(trained):
 
 
 def test_the_report_has_every_table_and_picture(evaluation, tmp_path):
-    write_report(evaluation, tmp_path, "segcode evaluate", {"seed": 0})
+    write_report(evaluation, tmp_path, "segcode evaluate", {})
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["command"] == "segcode evaluate"
+    assert {"commit", "versions", "seed", "settings"} <= set(results)
     assert len(results["rows"]) == len(evaluation.rows)
     assert set(results["rows"][0]) == {
         "method", "truth", "pixels", "pixel_accuracy", "mean_iou", "mean_iou_without_truth", "iou",

@@ -95,7 +95,7 @@ def evaluate(
         examples,
         lambda indices: progress(indices, len(source), "Evaluating"),
     )
-    settings = {"data": data, "root": root, "split": split, "model": model, "refinement": asdict(config), "seed": 0}
+    settings = {"data": data, "root": root, "split": split, "model": model, "refinement": asdict(config)}
     write_report(evaluation, out, shlex.join(["segcode", *sys.argv[1:]]), settings)
     typer.echo(markdown(table_1(evaluation)))
     typer.echo(f"{evaluation.images} images; tables, pictures and results.json are in {out}")

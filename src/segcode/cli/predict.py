@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,9 @@ from segcode.cli.options import Device, Model, Out
 from segcode.cli.outputs import MAP_FILES, output_names, refuse_to_overwrite, write_map
 from segcode.cli.progress import progress
 from segcode.errors import DataError
+
+if TYPE_CHECKING:
+    from segcode.tensors import Image
 
 Images = Annotated[
     list[str],
@@ -27,21 +31,30 @@ def predict(images: Images, out: Out, model: Model = "streets", device: Device =
     image, and NAME_uncertainty.png, bright where the model expects to err. Images of several folders keep these
     folders below OUT. An image that cannot be read does not stop the others.
     """
-    from segcode.data.files import find_images, read_image
+    from segcode.data.files import find_images
+    from segcode.data.prefetch import ahead
 
     paths = find_images(images)
     places = [out / name for name in output_names(paths)]
     refuse_to_overwrite(paths, [place.with_name(place.name + ending) for place in places for ending in MAP_FILES])
     refiner, classes = load_refiner(model, device)
     problems = []
-    for path, place in progress(zip(paths, places, strict=True), len(paths), "Predicting"):
-        try:
-            image = read_image(path)
-        except DataError as error:
-            problems.append(str(error))
+    images_or_problems = ahead(_image_or_problem, paths)
+    for image, place in progress(zip(images_or_problems, places, strict=True), len(paths), "Predicting"):
+        if isinstance(image, DataError):
+            problems.append(str(image))
             continue
         prediction = refiner.set_image(image)
         write_map(place, image, prediction.labels, prediction.uncertainty, classes)
     typer.echo(f"{len(paths) - len(problems)} of {len(paths)} images are labelled, in {out}")
     if problems:
         raise DataError("\n".join(problems))
+
+
+def _image_or_problem(path: Path) -> Image | DataError:
+    from segcode.data.files import read_image
+
+    try:
+        return read_image(path)
+    except DataError as error:
+        return error

@@ -47,6 +47,7 @@ def _write_results(evaluation: Evaluation, path: Path, command: str, settings: M
         "versions": {name: version(name) for name in ("segcode", "torch", "numpy")}
         | {"python": sys.version.split()[0]},
         "machine": f"{platform.system()} {platform.machine()}",
+        "seed": 0,  # of the draw that thins large truths; nothing else is random
         "settings": dict(settings),
         "images": evaluation.images,
         "seconds_a_refinement": evaluation.seconds,

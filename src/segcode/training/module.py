@@ -70,7 +70,7 @@ class TrainingModule(lightning.LightningModule):
             assert isinstance(total, Tensor)
             scores[f"val/{name}_accuracy"] = pixel_accuracy(total.cpu())
             scores[f"val/{name}_mean_iou"] = mean_iou(total.cpu())
-        self.log_dict(scores, sync_dist=True)  # the same on every process
+        self.log_dict(scores, prog_bar=True, sync_dist=True)  # the same on every process
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.experiment.optimiser
