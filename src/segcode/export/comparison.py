@@ -58,7 +58,7 @@ def sample_sheet(image: Image, samples: Sequence[LabelImage], classes: ClassSet)
     panels = [Panel("image", image)]
     panels += [Panel(f"sample {i}", overlay(image, classes.colourise(s), _OPACITY)) for i, s in enumerate(samples, 1)]
     panels.append(Panel("where they differ", heat(disagreement(samples, len(classes)), 1.0)))
-    return sheet(panels, 4, classes, _present(*samples))
+    return sheet(panels, 3, classes, _present(*samples))
 
 
 def with_truth(image: Image, labels: LabelImage, revealed: Bool[ndarray, "H W"], classes: ClassSet) -> Image:
