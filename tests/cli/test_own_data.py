@@ -29,16 +29,7 @@ def test_from_labelled_images_to_a_refined_map(tmp_path):
         ("data", "draw", "-n", 4, "--height", 48, "--width", 64, "-o", data),
         ("data", "check", *folder),
         ("train", tmp_path / "mine.toml", "--root", data, "-o", run),
-        (
-            "refine",
-            data / "images" / "street_000000.png",
-            "--point",
-            "road=32,46",
-            "--model",
-            model,
-            "-o",
-            tmp_path / "o",
-        ),
+        ("refine", street, "--point", "road=32,46", "--model", model, "-o", tmp_path / "o"),
         ("evaluate", *folder, "--model", model, "--truth", "road", "-o", tmp_path / "measured"),
     ]
     for command in commands:
