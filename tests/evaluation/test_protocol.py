@@ -88,6 +88,15 @@ def test_every_method_truth_and_set_of_pixels_has_one_row(evaluation):
     assert evaluation.truths == ("road", "tree")
 
 
+def test_a_complete_mask_tells_pasting_where_the_class_is_not(trained, evaluation):
+    complete = evaluate(trained, Noise(), ["road"], STRONG, complete=True)
+    for method in ("pasted", "optimised+pasted"):
+        row = complete.row(method, "road")
+        assert row.iou["road"] == 1
+        assert row.pixel_accuracy >= evaluation.row("pasted", "road").pixel_accuracy
+    assert complete.row("zero").pixel_accuracy == evaluation.row("zero").pixel_accuracy
+
+
 def test_images_without_the_class_are_the_zero_code_prediction(trained):
     first = evaluate(trained, Noise(names=("a",)), ["tree"], STRONG)
     assert first.row("optimised", "tree").pixel_accuracy == first.row("zero").pixel_accuracy

@@ -66,6 +66,10 @@ def evaluate(
     evidence: Evidence = RefinementConfig.evidence,
     growth: Growth = RefinementConfig.growth,
     steps: Steps = Stopping.steps,
+    complete: Annotated[
+        bool,
+        typer.Option("--complete", help="The masks are complete: other pixels are not of the class, for pasting too."),
+    ] = False,
     examples: Annotated[int, typer.Option(min=0, help="How many images to show in the panels.")] = 4,
     device: Device = "auto",
 ) -> None:
@@ -92,10 +96,11 @@ def evaluate(
         truths,
         config,
         choose_device(device),
+        complete,
         examples,
         lambda indices: progress(indices, len(source), "Evaluating"),
     )
-    settings = {"data": data, "root": root, "split": split, "model": model, "refinement": asdict(config)}
-    write_report(evaluation, out, shlex.join(["segcode", *sys.argv[1:]]), settings)
+    settings = {"data": data, "root": root, "split": split, "model": model, "complete": complete}
+    write_report(evaluation, out, shlex.join(["segcode", *sys.argv[1:]]), settings | {"refinement": asdict(config)})
     typer.echo(markdown(table_1(evaluation)))
     typer.echo(f"{evaluation.images} images; tables, pictures and results.json are in {out}")

@@ -102,13 +102,15 @@ def evaluate(
     truths: Sequence[str],
     config: RefinementConfig,
     device: str = "cpu",
+    complete: bool = False,
     examples: int = 4,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Evaluation:
     """Measure every method on every image, at the size of its labels.
 
     Each image is refined once for each class in `truths`, given all pixels of that class and nothing else, from zero
-    code. Where an image has no pixel of the class, all methods are the zero-code prediction there.
+    code. Where an image has no pixel of the class, all methods are the zero-code prediction there. If the masks are
+    `complete`, all other pixels are known not to be of the class, to pasting as to optimising.
 
     Raises:
         ConfigError: if a truth is no class of the model.
@@ -136,7 +138,7 @@ def evaluate(
         counts.add(Key("encoded", None, "all"), encoded, labels)
         optimised = {}
         for name, index in indices.items():
-            truth = mask_truth(labels == index, index, len(classes))
+            truth = mask_truth(labels == index, index, len(classes), complete)
             refiner.reset()
             start = time.perf_counter()
             refined = refiner.refine(truth)
