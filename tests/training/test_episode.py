@@ -52,6 +52,14 @@ def test_the_solve_can_be_trained_through(tiny_model, labels):
         assert gradient.abs().max() > 0
 
 
+def test_episodes_run_in_half_precision(tiny_model, labels):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = tiny_model(torch.rand(2, 3, *TINY.size), labels)
+        loss = episode_loss(tiny_model, output, labels, CONFIG)
+    assert loss.dtype == torch.float32
+    assert loss.isfinite()
+
+
 def test_a_step_of_training_lowers_the_loss_of_episodes(tiny_model, labels):
     image = torch.rand(2, 3, *TINY.size)
     optimiser = torch.optim.Adam(tiny_model.decoder.parameters(), lr=1e-3)

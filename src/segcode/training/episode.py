@@ -57,12 +57,14 @@ def refined_loss(model: SegCode, output: Reconstruction, labels: Labels, index: 
     """Cross-entropy of one image's map after an episode."""
     own = slice(index, index + 1)
     truth = reveal(labels[index].cpu(), model.config.classes, config)
-    linearised = linearise_at(model, {stride: feature[own] for stride, feature in output.features.items()})
-    objective = objective_of(linearised, truth, replace(RefinementConfig(), pixels=config.pixels))
-    code = linearised.base.new_zeros(model.config.code_size)
-    for _ in range(config.steps):
-        code = code - torch.linalg.solve(objective.matrix(code), objective.gradient(code))
-    return cross_entropy(linearised.logits(code[None]), labels[own])
+    with torch.autocast(labels.device.type, enabled=False):  # the solve needs 32 bits
+        features = {stride: feature[own].float() for stride, feature in output.features.items()}
+        linearised = linearise_at(model, features)
+        objective = objective_of(linearised, truth, replace(RefinementConfig(), pixels=config.pixels))
+        code = linearised.base.new_zeros(model.config.code_size)
+        for _ in range(config.steps):
+            code = code - torch.linalg.solve(objective.matrix(code), objective.gradient(code))
+        return cross_entropy(linearised.logits(code[None]), labels[own])
 
 
 def reveal(labels: Integer[Tensor, "H W"], classes: int, config: EpisodeConfig) -> Truth:
