@@ -136,8 +136,7 @@ def test_the_strokes_and_points_of_the_pages_lie_on_their_class():
 @pytest.mark.parametrize("page", sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md"]), ids=lambda page: page.name)
 def test_links_between_the_documents_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
-        if target != "docs/images/demo.png":
-            assert (page.parent / target).exists(), target
+        assert (page.parent / target).exists(), target
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
