@@ -14,6 +14,7 @@ import pytest  # noqa: E402 - the hook comes before whatever it checks
 import torch  # noqa: E402
 
 from segcode.model.config import ModelConfig  # noqa: E402
+from segcode.model.label_encoder import known_labels  # noqa: E402
 from segcode.model.segcode import SegCode  # noqa: E402
 
 TINY = ModelConfig(classes=4, size=(32, 48), width=4, code_size=6, code_channels=5, code_grid=(2, 3))
@@ -29,7 +30,8 @@ def make_model(config: ModelConfig) -> SegCode:
     """Random weights whose code matters, and batch-norm statistics that are not those of a new network."""
     torch.manual_seed(3)
     model = SegCode(config).train()
-    model(torch.rand(4, 3, *config.size), torch.randint(0, config.classes, (4, *config.size)))
+    labels = torch.randint(0, config.classes, (4, *config.size))
+    model(torch.rand(4, 3, *config.size), known_labels(labels, config.classes))
     with torch.no_grad():
-        model.decoder.grid.weight *= 30
+        model.decoder.grid.weight.normal_()
     return model.eval()

@@ -30,12 +30,14 @@ class LossConfig:
     """Weights of the loss.
 
     Args:
+        reconstruction: weight of Eq. 4; the paper's is 1. Without it and the KL term the net is a discriminative one.
         kl_weight: W_k of Eq. 5, for sums over `PAPER_PIXELS` pixels.
         kl_warmup: share of the training, 0..1, over which W_k grows from 0, so that the code does not collapse.
         samples: T of Eq. 4.
         zero_code: weight of the plain cross-entropy of zero code; the paper has none.
     """
 
+    reconstruction: NotNegative = 1.0
     kl_weight: NotNegative = 8.0
     kl_warmup: Share = 0.25
     samples: Count = 4
@@ -43,7 +45,7 @@ class LossConfig:
 
 
 class LossParts(NamedTuple):
-    """The loss and its terms, for the log: total = segmentation + zero_code * zero + weight * kl."""
+    """The loss and its terms, for the log: total = reconstruction * segmentation + zero_code * zero + weight * kl."""
 
     total: Tensor
     segmentation: Tensor
@@ -93,6 +95,7 @@ def segcode_loss(output: Reconstruction, labels: Labels, config: LossConfig, pro
     """Eq. 5 at a point of the training, `progress` in 0..1."""
     segmentation = attenuated_cross_entropy(output.logits, output.uncertainty, labels, config.samples)
     zero = cross_entropy(output.zero, labels)
-    kl = kl_divergence(output.code)
+    kl = kl_divergence(output.encoding.code)
     weight = config.kl_weight / PAPER_PIXELS * min(1.0, progress / max(config.kl_warmup, 1e-9))
-    return LossParts(segmentation + config.zero_code * zero + weight * kl, segmentation, zero, kl)
+    total = config.reconstruction * segmentation + config.zero_code * zero + weight * kl
+    return LossParts(total, segmentation, zero, kl)

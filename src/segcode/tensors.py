@@ -30,6 +30,9 @@ ImageBatch: TypeAlias = Float[Tensor, "B 3 H W"]
 Labels: TypeAlias = Integer[Tensor, "B H W"]
 """Class indices 0..M-1, IGNORE where unknown."""
 
+Known: TypeAlias = Float[Tensor, "B planes H W"]
+"""2 M planes, 1 where a pixel is known to be of a class (the first M), or not to be of it (the others); else 0."""
+
 Logits: TypeAlias = Float[Tensor, "B M H W"]
 """Scores before the softmax, S' in the paper."""
 

@@ -25,7 +25,7 @@ from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE
 
 CLASSES = ClassSet(("road", "sky", "car", "tree"), ((9, 9, 9), (0, 0, 255), (255, 0, 0), (0, 255, 0)))
-STRONG = RefinementConfig(evidence=20.0)
+STRONG = RefinementConfig(evidence=200.0)
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,16 @@ def test_images_without_the_class_are_the_zero_code_prediction(trained):
     assert first.statuses == {"no_truth": 1}
 
 
+def test_gains_are_those_of_the_rows(evaluation):
+    for gain in evaluation.gains:
+        pasted, optimised = (evaluation.row(m, gain.truth).pixel_accuracy for m in ("pasted", "optimised+pasted"))
+        assert gain.accuracy.value == pytest.approx(optimised - pasted)
+        assert gain.removed.value == pytest.approx(error_removed(pasted, optimised))
+        zero, refined = (evaluation.row(m, gain.truth, "unrevealed").pixel_accuracy for m in ("zero", "optimised"))
+        assert gain.unrevealed.value == pytest.approx(refined - zero)
+        assert gain.accuracy.low <= gain.accuracy.value <= gain.accuracy.high
+
+
 def test_the_report_has_every_table_and_picture(evaluation, tmp_path):
     write_report(evaluation, tmp_path, "segcode evaluate", {})
     results = json.loads((tmp_path / "results.json").read_text())
@@ -119,6 +129,8 @@ def test_the_report_has_every_table_and_picture(evaluation, tmp_path):
     for name in ("iou_matrix", "predictions", "refined_road", "refined_tree"):
         with Pillow.open(tmp_path / f"{name}.png") as picture:
             assert min(picture.size) > 100
+    assert [gain["truth"] for gain in results["gains"]] == ["road", "tree"]
+    assert (tmp_path / "gains.md").read_text().count("\n") == 2 + 2
     assert not list(tmp_path.glob(".*"))
 
 

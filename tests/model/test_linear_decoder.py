@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from conftest import TINY, make_model
+from segcode.model.linear_decoder import cosines
+from segcode.model.segcode import SegCode
 
 CONFIGS = [
     pytest.param(replace(TINY, code_stride=stride, conditioning=conditioning), id=f"{conditioning}-{stride}")
@@ -55,3 +57,24 @@ def test_features_are_used_at_training_as_at_evaluation():
     assert torch.allclose(
         model.decoder(features, code), model.decoder.base(features) + model.decoder.linear(features, code), atol=1e-5
     )
+
+
+def test_before_training_the_code_adds_waves_to_the_logits():
+    config = replace(TINY, code_size=20)
+    decoder = SegCode(config).eval().decoder
+    features = SegCode(config).eval().features(torch.rand(1, 3, *config.size))
+    effect = decoder.linear(features, torch.eye(20))
+    for number in range(4):
+        offset = torch.zeros(4, *config.size)
+        offset[number] = 1
+        assert torch.allclose(effect[number], offset, atol=1e-5)
+    other = effect[4:8].flatten(2)
+    assert torch.allclose(other.mean(2), torch.zeros(4, 4), atol=1e-5)
+    assert (other.std(2).diag() > 0.1).all()
+
+
+def test_cosines_are_orthogonal_and_start_with_the_constant():
+    waves = cosines(3, 4).flatten(1)
+    gram = waves @ waves.T
+    assert torch.allclose(gram, gram.diag().diag(), atol=1e-5)
+    assert torch.equal(waves[0], torch.ones(12))

@@ -6,7 +6,7 @@ import torch
 from conftest import TINY
 from segcode.errors import ConfigError
 from segcode.model.config import ModelConfig
-from segcode.model.label_encoder import one_hot
+from segcode.model.label_encoder import known_labels, one_hot
 from segcode.tensors import IGNORE
 
 
@@ -19,12 +19,12 @@ def test_pyramid_halves_resolution_and_doubles_channels(tiny_model):
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 31), (50, 33), (90, 120)])
 def test_images_of_any_size_give_maps_of_that_size(tiny_model, size):
-    output = tiny_model(torch.rand(1, 3, *size), torch.randint(0, 4, (1, *size)))
+    output = tiny_model(torch.rand(1, 3, *size), known_labels(torch.randint(0, 4, (1, *size)), 4))
     assert output.zero.shape == output.logits.shape == (1, 4, *size)
 
 
 def test_uncertainty_is_positive(tiny_model):
-    output = tiny_model(torch.rand(2, 3, 32, 48), torch.zeros(2, 32, 48, dtype=torch.long))
+    output = tiny_model(torch.rand(2, 3, 32, 48), torch.zeros(2, 8, 32, 48))
     assert (output.uncertainty > 0).all()
 
 
@@ -34,18 +34,32 @@ def test_void_is_zero_in_one_hot():
 
 
 def test_void_pixels_tell_the_encoder_nothing(tiny_model):
-    """The first layer sees of a void image what it sees of no labels at all: its image channels alone."""
+    """The first layer sees of a void image what it sees of no labels at all: zero code and its image channels."""
     features = tiny_model.features(torch.rand(1, 3, 32, 48))
     first = tiny_model.label_encoder.down[0]
     seen = []
     first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    tiny_model.label_encoder(torch.full((1, 32, 48), IGNORE), features)
-    assert not seen[0][:, :4].any()
-    assert torch.equal(seen[0][:, 4:], features[1])
+    zero = tiny_model.decoder.base(features)
+    tiny_model.label_encoder(known_labels(torch.full((1, 32, 48), IGNORE), 4), zero, features)
+    assert not seen[0][:, :8].any()
+    assert torch.equal(seen[0][:, 8:12], zero.softmax(1))
+    assert torch.equal(seen[0][:, 12:], features[1])
+
+
+def test_the_more_of_a_class_is_told_the_more_it_seems_whole(tiny_model):
+    features = tiny_model.features(torch.rand(1, 3, 32, 48))
+    zero = torch.zeros(1, 4, 32, 48)
+    known = torch.zeros(3, 1, 8, 32, 48)
+    known[1, :, 2, :16] = 1
+    known[2, :, 2] = 1
+    with torch.no_grad():
+        tiny_model.label_encoder.whole.weight.zero_()
+        beliefs = [float(tiny_model.label_encoder(k, zero, features).whole[0, 2]) for k in known]
+    assert beliefs[0] < beliefs[1] < beliefs[2]
 
 
 def test_code_is_drawn_in_training_and_its_mean_at_evaluation(tiny_model):
-    image, labels = torch.rand(1, 3, 32, 48), torch.randint(0, 4, (1, 32, 48))
+    image, labels = torch.rand(1, 3, 32, 48), known_labels(torch.randint(0, 4, (1, 32, 48)), 4)
     assert torch.equal(tiny_model(image, labels).logits, tiny_model(image, labels).logits)
     tiny_model.train()
     assert not torch.equal(tiny_model(image, labels).logits, tiny_model(image, labels).logits)

@@ -13,7 +13,7 @@ from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.truth import Truth
 
 SIZE = (40, 60)
-STRONG = RefinementConfig(evidence=50.0, growth=1.0)
+STRONG = RefinementConfig(evidence=500.0, infer_whole=False)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_images_of_the_training_size_are_not_resampled(tiny_model):
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("energy", ["cross_entropy", "euclidean"])
 def test_truth_lowers_the_cost_and_makes_its_class_more_likely(tiny_model, image, stroke, solver, energy):
-    refiner = Refiner(tiny_model, RefinementConfig(energy=energy, solver=solver, evidence=50.0, growth=1.0))
+    refiner = Refiner(tiny_model, RefinementConfig(energy=energy, solver=solver, evidence=500.0))
     first = refiner.set_image(image)
     wrong = int((np.bincount(first.labels[stroke], minlength=4)).argmin())
     refined = refiner.refine(mask_truth(stroke, wrong, 4))
@@ -142,7 +142,7 @@ def test_thinning_a_large_region_hardly_moves_the_map(tiny_model, image):
     [
         (lambda r: r.refine(Truth.empty((10, 10), 4)), "10 x 10 pixels, the image has 40 x 60"),
         (lambda r: r.refine(Truth.empty(SIZE, 9)), "9 classes, the model has 4"),
-        (lambda r: r.encode(np.zeros((3, 3), np.uint8)), "labels are 3 x 3"),
+        (lambda r: r.encode(np.zeros((3, 3), np.uint8)), "3 x 3 pixels, the image has 40 x 60"),
     ],
 )
 def test_truth_that_does_not_fit_is_refused(tiny_model, image, act, message):
@@ -161,3 +161,46 @@ def test_what_is_no_rgb_image_of_bytes_is_refused(shape, dtype):
 def test_an_image_must_be_set_first(tiny_model):
     with pytest.raises(TruthError, match="set_image"):
         Refiner(tiny_model).sample(1)
+
+
+def test_the_covariance_is_that_of_the_samples(tiny_model, image, stroke):
+    refiner = Refiner(tiny_model, STRONG)
+    refiner.set_image(image)
+    assert torch.equal(refiner.covariance, torch.eye(TINY.code_size))
+    refiner.refine(mask_truth(stroke, 2, 4))
+    codes = refiner._codes(20_000, seed=0)
+    assert torch.allclose(codes.T.cov(), refiner.covariance, atol=0.05)
+    refiner.reset()
+    assert torch.equal(refiner.covariance, torch.eye(TINY.code_size))
+
+
+def test_truth_narrows_what_the_code_leaves_open(tiny_model, image):
+    refiner = Refiner(tiny_model, STRONG)
+    refiner.set_image(image)
+    before = refiner.predictive()
+    refiner.refine(label_truth(refiner.sample(1, seed=4)[0].labels, 4))
+    after = refiner.predictive()
+    assert np.allclose(before.probabilities.sum(0), 1, atol=1e-5)
+    assert before.probabilities.shape == (4, *SIZE)
+    assert (before.spread >= 0).all()
+    assert after.spread.mean() < before.spread.mean()
+
+
+def test_a_proposal_is_the_encoders_and_needs_no_solve(tiny_model, image, stroke):
+    refiner = Refiner(tiny_model)
+    first = refiner.set_image(image)
+    proposed = refiner.propose(mask_truth(stroke, 2, 4))
+    assert proposed.solution is None
+    assert not torch.equal(proposed.logits, first.logits)
+    assert torch.equal(
+        refiner.encode(np.full(SIZE, 1, np.uint8)).logits,
+        refiner.propose(label_truth(np.full(SIZE, 1, np.uint8), 4)).logits,
+    )
+
+
+def test_the_encoders_prior_pulls_towards_its_proposal(tiny_model, image, stroke):
+    weak = RefinementConfig(prior="encoder", evidence=0.0)
+    refiner = Refiner(tiny_model, weak)
+    refiner.set_image(image)
+    truth = mask_truth(stroke, 2, 4)
+    assert torch.allclose(refiner.refine(truth).logits, refiner.propose(truth).logits, atol=1e-2)

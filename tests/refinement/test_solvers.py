@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from segcode.refinement.config import Stopping
-from segcode.refinement.objective import Objective
+from segcode.refinement.objective import Objective, Prior
 from segcode.refinement.refiner import SOLVERS
 from segcode.refinement.solution import Status
 
@@ -30,8 +30,16 @@ def random_objective(seed: int, energy: str = "cross_entropy", known: bool = Tru
         torch.randn(pixels, classes, code, generator=draw, dtype=torch.float64),
         allowed,
         torch.rand(pixels, generator=draw, dtype=torch.float64),
+        Prior(
+            0.2 * torch.randn(code, generator=draw, dtype=torch.float64),
+            0.5 + torch.rand(code, generator=draw, dtype=torch.float64),
+        ),
         energy,
     )
+
+
+def cost_of_prior(objective: Objective, code: torch.Tensor) -> torch.Tensor:
+    return 0.5 * (objective.prior.precision * (code - objective.prior.mean).square()).sum()
 
 
 def scipy_minimum(objective: Objective) -> float:
@@ -111,7 +119,7 @@ def test_gradient_is_that_of_autograd(seed, energy, known):
     else:
         q = (p * objective.allowed) / (p * objective.allowed).sum(1, keepdim=True)
         misfit = (p - q).square().sum(1)
-    cost = objective.weight @ misfit + 0.5 * code.square().sum()
+    cost = objective.weight @ misfit + cost_of_prior(objective, code)
     (expected,) = torch.autograd.grad(cost, code)
     assert objective.value(code.detach()) == pytest.approx(float(cost.detach()), rel=1e-9)
     assert torch.allclose(objective.gradient(code.detach()), expected, atol=1e-9)
@@ -123,7 +131,7 @@ def test_matrix_is_the_hessian_of_the_cross_entropy_of_known_classes():
 
     def cost(code):
         logits = objective.base + objective.jacobian @ code
-        return objective.weight @ -(logits.log_softmax(1)[objective.allowed]) + 0.5 * code.square().sum()
+        return objective.weight @ -(logits.log_softmax(1)[objective.allowed]) + cost_of_prior(objective, code)
 
     assert torch.allclose(objective.quadratic(code).matrix, torch.autograd.functional.hessian(cost, code), atol=1e-9)
 
@@ -132,5 +140,13 @@ def test_matrix_is_the_hessian_of_the_cross_entropy_of_known_classes():
 @given(st.integers(0, 10_000), st.sampled_from(ENERGIES), st.booleans())
 def test_matrix_is_at_least_the_prior(seed, energy, known):
     """So the posterior's covariance always exists."""
-    matrix = random_objective(seed, energy, known).quadratic(torch.randn(6, dtype=torch.float64)).matrix
-    assert torch.linalg.eigvalsh(matrix).min() >= 1 - 1e-9
+    objective = random_objective(seed, energy, known)
+    matrix = objective.matrix(torch.randn(6, dtype=torch.float64))
+    assert torch.linalg.eigvalsh(matrix).min() >= float(objective.prior.precision.min()) - 1e-9
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_gap_bounds_the_distance_to_the_minimum(seed):
+    objective = random_objective(seed)
+    code = torch.randn(6, dtype=torch.float64)
+    assert objective.value(code) - scipy_minimum(objective) <= objective.gap(objective.gradient(code))

@@ -15,10 +15,13 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file
 
+from segcode.classes import CAMVID
 from segcode.errors import CheckpointError, ConfigError
-from segcode.model.checkpoint import load_model
+from segcode.model.checkpoint import Trained, load_model
+from segcode.training import run
 from segcode.training.experiment import read_experiment
-from segcode.training.run import train
+from segcode.training.module import TrainingModule
+from segcode.training.run import _start_from, train
 
 TOML = """
 epochs = 4
@@ -151,11 +154,20 @@ def test_a_training_starts_from_the_weights_of_another(experiment_file, finished
     assert all(torch.equal(p, q) for p, q in zip(before.parameters(), after.parameters(), strict=True))
 
 
-def test_a_start_of_another_architecture_is_refused(experiment_file, finished, tmp_path):
-    wider = read_experiment(experiment_file)
-    wider = replace(wider, start=str(finished / "model"), model=replace(wider.model, width=8))
-    with pytest.raises(CheckpointError, match="another architecture"):
-        train(wider, tmp_path, progress=False)
+def test_a_start_gives_what_fits_and_the_rest_begins_anew(experiment_file, finished, tmp_path):
+    other = read_experiment(experiment_file)
+    module = TrainingModule(replace(other, model=replace(other.model, classes=11, code_size=16)))
+    grid = module.model.decoder.grid.weight.clone()
+    _start_from(str(finished / "model"), module)
+    started = load_model(finished / "model").model
+    assert torch.equal(module.model.features.stem[0].weight, started.features.stem[0].weight)
+    assert torch.equal(module.model.decoder.grid.weight, grid)
+
+
+def test_a_start_of_which_nothing_fits_is_refused(experiment_file, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "load_model", lambda _: Trained(torch.nn.Linear(3, 3), CAMVID))
+    with pytest.raises(CheckpointError, match="no tensor of 'other' fits"):
+        _start_from("other", TrainingModule(read_experiment(experiment_file)))
 
 
 def test_there_must_be_something_to_resume(experiment_file, tmp_path):

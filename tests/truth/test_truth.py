@@ -127,15 +127,6 @@ def test_soft_masks_of_two_classes_combine():
     assert paste(torch.zeros(3, 1, 1), both).tolist() == [[0]]
 
 
-def test_thinning_keeps_the_weight():
-    truth = mask_truth(square(0, 0, 18), 1, classes=3)
-    thin = truth.thinned(50)
-    assert len(thin) == 50
-    assert float(thin.weight.sum()) == pytest.approx(float(truth.weight.sum()))
-    assert thin.pixels.tolist() == truth.thinned(50).pixels.tolist()
-    assert truth.thinned(1000) is truth
-
-
 def test_a_stroke_marks_its_line_and_is_cut_at_the_border():
     truth = scribble_truth([(10, 0), (10, 29)], 2, classes=3, size=(20, 30), radius=1.5)
     revealed = truth.revealed()
@@ -167,3 +158,35 @@ def test_points_mark_single_pixels():
 def test_bad_truth_names_what_is_wrong(make, message):
     with pytest.raises(TruthError, match=message):
         make()
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_planes_are_what_is_known_of_each_pixel(seed):
+    draw = np.random.default_rng(seed)
+    labels = np.where(draw.random((6, 8)) < 0.5, draw.integers(0, 3, (6, 8)), IGNORE).astype(np.uint8)
+    empty = draw.random((6, 8)) < 0.3
+    excluded = mask_truth(empty & False, 1, 3, complete=True)
+    where = torch.from_numpy(empty)[excluded.pixels[:, 0], excluded.pixels[:, 1]]
+    not_one = Truth((6, 8), excluded.pixels[where], excluded.allowed[where], excluded.weight[where])
+    planes = (not_one + label_truth(labels, 3)).planes().numpy()
+    for index in range(3):
+        assert np.array_equal(planes[index], labels == index)
+    unknown = labels == IGNORE
+    assert np.array_equal(planes[4].astype(bool), empty & unknown)
+    assert not planes[[3, 5]].any()
+
+
+def test_planes_know_a_class_that_is_left_over():
+    """Neither 0 nor 1 of three classes is 2."""
+    not_0 = mask_truth(np.zeros((2, 2), bool), 0, 3, complete=True)
+    not_1 = mask_truth(np.zeros((2, 2), bool), 1, 3, complete=True)
+    assert (not_0 + not_1).planes()[2].all()
+
+
+def test_sets_part_the_entries_by_what_they_say():
+    truth = mask_truth(square(0, 0, 4), 1, 3) + mask_truth(square(8, 8, 2), 2, 3, complete=True)
+    sizes = sorted((len(entries), truth.allowed[entries].float().std(0).sum().item()) for entries in truth.sets())
+    assert [size for size, _ in sizes] == [4, 16, 20 * 30 - 4]
+    assert all(spread == 0 for _, spread in sizes)
+    assert Truth.empty((4, 4), 3).sets() == []

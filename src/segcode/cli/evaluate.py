@@ -13,10 +13,11 @@ from segcode.cli.options import (
     Device,
     Energy,
     Evidence,
-    Growth,
+    InferWhole,
     Kind,
     Model,
     Out,
+    Prior,
     Root,
     Solver,
     Steps,
@@ -64,7 +65,8 @@ def evaluate(
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,
     evidence: Evidence = RefinementConfig.evidence,
-    growth: Growth = RefinementConfig.growth,
+    infer_whole: InferWhole = RefinementConfig.infer_whole,
+    prior: Prior = RefinementConfig.prior,
     steps: Steps = Stopping.steps,
     complete: Annotated[
         bool,
@@ -75,9 +77,9 @@ def evaluate(
 ) -> None:
     """Measure first predictions, pasted truth and refinement on a whole split.
 
-    OUT gets table_1 (Markdown, CSV, LaTeX), iou_matrix.png (Fig. 5 of the paper), predictions.png (Fig. 3), a
-    refined_CLASS.png for each truth (Fig. 4), and results.json for programs. All scores come from one confusion matrix
-    over the data set, at the size of its labels; void pixels count nowhere.
+    OUT gets table_1 (Markdown, CSV, LaTeX), gains.md (with 95 % intervals over the images), iou_matrix.png (Fig. 5 of
+    the paper), predictions.png (Fig. 3), a refined_CLASS.png for each truth (Fig. 4), and results.json for programs.
+    All scores come from one confusion matrix over the data set, at the size of its labels; void pixels count nowhere.
     """
     from dataclasses import asdict
 
@@ -85,10 +87,10 @@ def evaluate(
     from segcode.data.sources import open_source
     from segcode.evaluation.protocol import evaluate as measure
     from segcode.evaluation.report import write_report
-    from segcode.evaluation.tables import markdown, table_1
+    from segcode.evaluation.tables import GAINS, gains, markdown, table_1
     from segcode.model.checkpoint import load_model
 
-    config = refinement_config(solver, energy, evidence, growth, steps)
+    config = refinement_config(solver, energy, evidence, infer_whole, prior, steps)
     source = select(open_source(data, root, split), only, leave_out)
     evaluation = measure(
         load_model(model),
@@ -103,4 +105,6 @@ def evaluate(
     settings = {"data": data, "root": root, "split": split, "model": model, "complete": complete}
     write_report(evaluation, out, shlex.join(["segcode", *sys.argv[1:]]), settings | {"refinement": asdict(config)})
     typer.echo(markdown(table_1(evaluation)))
+    if truths:
+        typer.echo(markdown(gains(evaluation), GAINS))
     typer.echo(f"{evaluation.images} images; tables, pictures and results.json are in {out}")

@@ -100,16 +100,30 @@ Energy: TypeAlias = Annotated[
     ),
 ]
 Evidence: TypeAlias = Annotated[
-    float, typer.Option(min=0, help="How hard each known pixel pulls on the map.", rich_help_panel=_SOLVING)
+    float,
+    typer.Option(min=0, help="Times what the model has learnt to trust known pixels.", rich_help_panel=_SOLVING),
 ]
-Growth: TypeAlias = Annotated[
-    float, typer.Option(min=0, max=1, help="n known pixels count as n to this power.", rich_help_panel=_SOLVING)
+InferWhole: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        help="Where a class seems to be known as a whole, take it that there is none elsewhere.",
+        rich_help_panel=_SOLVING,
+    ),
+]
+Prior: TypeAlias = Annotated[
+    config.PriorKind,
+    typer.Option(help="Of the code: N(0, I), or what the label encoder proposes.", rich_help_panel=_SOLVING),
 ]
 Steps: TypeAlias = Annotated[int, typer.Option(min=1, help="The solver stops after so many.", rich_help_panel=_SOLVING)]
 
 
 def refinement_config(
-    solver: config.Solver, energy: config.Energy, evidence: float, growth: float, steps: int
+    solver: config.Solver,
+    energy: config.Energy,
+    evidence: float,
+    infer_whole: bool,
+    prior: config.PriorKind,
+    steps: int,
 ) -> RefinementConfig:
     """The options under "How the code is found" as the library takes them; what has no option keeps its default."""
-    return RefinementConfig(energy, solver, evidence, growth, stopping=Stopping(steps=steps))
+    return RefinementConfig(energy, solver, evidence, infer_whole, prior, stopping=Stopping(steps=steps))

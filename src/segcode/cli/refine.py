@@ -11,13 +11,14 @@ from segcode.cli.options import (
     Device,
     Energy,
     Evidence,
-    Growth,
     ImagePath,
+    InferWhole,
     Masks,
     Model,
     Out,
     PartialLabels,
     Points,
+    Prior,
     Radius,
     Soft,
     Solver,
@@ -42,7 +43,8 @@ def refine(
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,
     evidence: Evidence = RefinementConfig.evidence,
-    growth: Growth = RefinementConfig.growth,
+    infer_whole: InferWhole = RefinementConfig.infer_whole,
+    prior: Prior = RefinementConfig.prior,
     steps: Steps = Stopping.steps,
     model: Model = "streets",
     device: Device = "auto",
@@ -64,7 +66,9 @@ def refine(
     maps = [place.with_name(place.name + ending) for ending in MAP_FILES]
     refuse_to_overwrite([image, *given.files], [*maps, sheet])
     picture = read_image(image)
-    refiner, classes = load_refiner(model, device, refinement_config(solver, energy, evidence, growth, steps))
+    refiner, classes = load_refiner(
+        model, device, refinement_config(solver, energy, evidence, infer_whole, prior, steps)
+    )
     known = given.read((picture.shape[0], picture.shape[1]), classes)
     before = refiner.set_image(picture)
     refined = refiner.refine(known)

@@ -13,13 +13,14 @@ from segcode.cli.options import (
     Device,
     Energy,
     Evidence,
-    Growth,
     ImagePath,
+    InferWhole,
     Masks,
     Model,
     Out,
     PartialLabels,
     Points,
+    Prior,
     Radius,
     Soft,
     Solver,
@@ -46,7 +47,8 @@ def sample(
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,
     evidence: Evidence = RefinementConfig.evidence,
-    growth: Growth = RefinementConfig.growth,
+    infer_whole: InferWhole = RefinementConfig.infer_whole,
+    prior: Prior = RefinementConfig.prior,
     steps: Steps = Stopping.steps,
     model: Model = "streets",
     device: Device = "auto",
@@ -69,7 +71,9 @@ def sample(
     files = [out / f"{image.stem}_sample_{i:02d}_labels.png" for i in range(1, number + 1)]
     refuse_to_overwrite([image, *given.files], [*files, sheet])
     picture = read_image(image)
-    refiner, classes = load_refiner(model, device, refinement_config(solver, energy, evidence, growth, steps))
+    refiner, classes = load_refiner(
+        model, device, refinement_config(solver, energy, evidence, infer_whole, prior, steps)
+    )
     size = picture.shape[0], picture.shape[1]
     known = given.read(size, classes) if given else Truth.empty(size, len(classes))
     refiner.set_image(picture)

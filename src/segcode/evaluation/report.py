@@ -10,18 +10,20 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
+from math import isnan
 from pathlib import Path
 from uuid import uuid4
 
 from matplotlib.figure import Figure
 
+from segcode.evaluation.bootstrap import Interval
 from segcode.evaluation.figures import iou_matrix, predictions, refinements
-from segcode.evaluation.protocol import Evaluation
-from segcode.evaluation.tables import comma_separated, latex, markdown, table_1
+from segcode.evaluation.protocol import Evaluation, Gain
+from segcode.evaluation.tables import GAINS, comma_separated, gains, latex, markdown, table_1
 
 
 def write_report(evaluation: Evaluation, out: Path, command: str, settings: Mapping[str, object]) -> None:
-    """Write `results.json` with command, commit, versions, settings and rows, `table_1.{md,csv,tex}`,
+    """Write `results.json` with command, commit, versions, settings and rows, `table_1.{md,csv,tex}`, `gains.md`,
     `iou_matrix.png` (Fig. 5), `predictions.png` (Fig. 3) and `refined_CLASS.png` (Fig. 4).
 
     `results.json` comes first: hours of measuring must not be lost to a picture.
@@ -29,32 +31,49 @@ def write_report(evaluation: Evaluation, out: Path, command: str, settings: Mapp
     out.mkdir(parents=True, exist_ok=True)
     _write_results(evaluation, out / "results.json", command, settings)
     rows = table_1(evaluation)
-    _write_text(out / "table_1.md", markdown(rows))
-    _write_text(out / "table_1.csv", comma_separated(rows))
-    _write_text(out / "table_1.tex", latex(rows))
-    _write_figure(out / "iou_matrix.png", iou_matrix(evaluation))
+    write_text(out / "table_1.md", markdown(rows))
+    write_text(out / "table_1.csv", comma_separated(rows))
+    write_text(out / "table_1.tex", latex(rows))
+    write_text(out / "gains.md", markdown(gains(evaluation), GAINS))
+    write_figure(out / "iou_matrix.png", iou_matrix(evaluation))
     if evaluation.examples:
-        _write_figure(out / "predictions.png", predictions(evaluation))
+        write_figure(out / "predictions.png", predictions(evaluation))
         for truth in evaluation.truths:
             name = re.sub(r"\W+", "_", truth)
-            _write_figure(out / f"refined_{name}.png", refinements(evaluation, truth))
+            write_figure(out / f"refined_{name}.png", refinements(evaluation, truth))
 
 
 def _write_results(evaluation: Evaluation, path: Path, command: str, settings: Mapping[str, object]) -> None:
-    results = {
+    results = provenance(command, settings) | {
+        "images": evaluation.images,
+        "seconds_a_refinement": evaluation.seconds,
+        "solver_statuses": evaluation.statuses,
+        "rows": [asdict(row) for row in evaluation.rows],
+        "gains": [_gain(gain) for gain in evaluation.gains],
+    }
+    write_text(path, json.dumps(results, indent=2, default=str) + "\n")
+
+
+def _gain(gain: Gain) -> dict[str, object]:
+    """Intervals by name, None where undefined: JSON has no NaN."""
+    figures: dict[str, Interval] = {"accuracy": gain.accuracy, "removed": gain.removed, "unrevealed": gain.unrevealed}
+    return {"truth": gain.truth} | {
+        name: {part: None if isnan(value) else value for part, value in interval._asdict().items()}
+        for name, interval in figures.items()
+    }
+
+
+def provenance(command: str, settings: Mapping[str, object]) -> dict[str, object]:
+    """What a file of results begins with: how it can be made again."""
+    return {
         "command": command,
         "commit": _commit(),
         "versions": {name: version(name) for name in ("segcode", "torch", "numpy")}
         | {"python": sys.version.split()[0]},
         "machine": f"{platform.system()} {platform.machine()}",
-        "seed": 0,  # of the draw that thins large truths; nothing else is random
+        "seed": 0,  # of the draw that thins large truths
         "settings": dict(settings),
-        "images": evaluation.images,
-        "seconds_a_refinement": evaluation.seconds,
-        "solver_statuses": evaluation.statuses,
-        "rows": [asdict(row) for row in evaluation.rows],
     }
-    _write_text(path, json.dumps(results, indent=2, default=str) + "\n")
 
 
 def _commit() -> str | None:
@@ -76,13 +95,15 @@ def _commit() -> str | None:
         return None
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Under a temporary name, then renamed: a file is whole or not there."""
     unfinished = _unfinished(path)
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(path)
 
 
-def _write_figure(path: Path, figure: Figure) -> None:
+def write_figure(path: Path, figure: Figure) -> None:
+    """As PNG; likewise."""
     unfinished = _unfinished(path)
     figure.savefig(unfinished, dpi=110, format="png")
     unfinished.replace(path)

@@ -1,16 +1,21 @@
-"""q(c | labels, image): the mean and the log-variance of the code (Fig. 2, bottom left)."""
+"""q(c | known labels, image): the mean and the log-variance of the code (Fig. 2, bottom left).
+
+The paper's encoder sees the whole label image. Ours may see any part of it, so that it proposes a code for a truth of
+a few pixels, too, and tells whether a class is known as a whole.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from segcode.model.config import STRIDES, ModelConfig
 from segcode.model.features import Pyramid, convolution
-from segcode.tensors import IGNORE, Code, Labels
+from segcode.tensors import IGNORE, Code, Known, Labels, Logits
 
 
 class CodeDistribution(NamedTuple):
@@ -24,6 +29,18 @@ class CodeDistribution(NamedTuple):
         return self.mean + (0.5 * self.log_variance).exp() * torch.randn_like(self.mean)
 
 
+class Encoding(NamedTuple):
+    """What the label encoder makes of all labels, or of those that are known.
+
+    Attributes:
+        code: the distribution of the code.
+        whole: logit of the belief that what is known of a class is all of it, so that the rest is of other classes.
+    """
+
+    code: CodeDistribution
+    whole: Float[Tensor, "B M"]
+
+
 def one_hot(labels: Labels, classes: int) -> Tensor:
     """Labels (B, H, W) as (B, M, H, W) in 0 and 1; void pixels are all zero."""
     void = labels == IGNORE
@@ -31,10 +48,17 @@ def one_hot(labels: Labels, classes: int) -> Tensor:
     return hot.float() * ~void[:, None]
 
 
-class LabelEncoder(nn.Module):
-    """Stride-2 convolutions over one-hot labels, image features of the same resolution concatenated at every level.
+def known_labels(labels: Labels, classes: int) -> Known:
+    """A whole label image as the encoder's input; void is unknown."""
+    hot = one_hot(labels, classes)
+    return torch.cat([hot, torch.zeros_like(hot)], dim=1)
 
-    The last level is pooled to a fixed grid, so that the two fully connected layers fit images of any size.
+
+class LabelEncoder(nn.Module):
+    """Stride-2 convolutions over what is known, image features of the same resolution concatenated at every level.
+
+    It also sees what zero code says, for the code is to tell what that got wrong. The last level is pooled to a fixed
+    grid, so that the fully connected layers fit images of any size.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -42,7 +66,7 @@ class LabelEncoder(nn.Module):
         width = config.channels
         self.classes = config.classes
         self.down = nn.ModuleList(
-            convolution((config.classes if s == 1 else width(s)) + width(s), width(2 * s), stride=2)
+            convolution((3 * config.classes if s == 1 else width(s)) + width(s), width(2 * s), stride=2)
             for s in reversed(STRIDES[1:])
         )
         self.last = convolution(2 * width(16), config.code_channels)
@@ -50,12 +74,20 @@ class LabelEncoder(nn.Module):
         flat = config.code_channels * config.code_grid[0] * config.code_grid[1]
         self.mean = nn.Linear(flat, config.code_size)
         self.log_variance = nn.Linear(flat, config.code_size)
+        self.whole = nn.Linear(flat, config.classes)
+        self.coverage = nn.Parameter(torch.tensor([10.0, -6.0]))
 
-    def forward(self, labels: Labels, features: Pyramid) -> CodeDistribution:
-        """The distribution of the code given labels 0..M-1 (void = IGNORE) and the image's features."""
-        x = one_hot(labels, self.classes)
+    def forward(self, known: Known, zero: Logits, features: Pyramid) -> Encoding:
+        """Encode what is known of images, given their logits of zero code and their features."""
+        probability = zero.detach().float().softmax(1)
+        x = torch.cat([known, probability], dim=1)
         for stride, down in zip(reversed(STRIDES[1:]), self.down, strict=True):
             x = down(torch.cat([x, features[stride]], dim=1))
         x = self.pool(self.last(torch.cat([x, features[16]], dim=1))).flatten(1)
         # Beyond e^-10 and e^10 the variance says nothing more, and its exponent leaves half precision.
-        return CodeDistribution(self.mean(x), self.log_variance(x).clamp(-10.0, 10.0))
+        code = CodeDistribution(self.mean(x), self.log_variance(x).clamp(-10.0, 10.0))
+        # The share of what zero code calls a class that is known to be of it: of a whole mask, nearly all.
+        called = probability.sum((2, 3))
+        covered = (probability * known[:, : self.classes]).sum((2, 3)) / called.clamp(min=1e-6)
+        slope, offset = self.coverage
+        return Encoding(code, self.whole(x) + slope * covered + offset)

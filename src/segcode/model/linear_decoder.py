@@ -2,12 +2,14 @@
 
 "Identity activations" with concatenation alone would give W [x, f] = Wx x + Wf f, whose derivative by the code is the
 same for every image. As in SceneCode (Zhi et al. 2019) each layer also gets the product of the code path with image
-features, W [x, f, x * g(f)]: still linear in x, but with a matrix that the image sets pixel by pixel.
+features, W [x, f, x * g(f)]: still linear in x, but with a matrix that the image sets pixel by pixel. The layers are
+1 x 1: the features have the context already, and what N unit codes do is then cheap to know.
 """
 
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from segcode.model.config import STRIDES, ModelConfig
@@ -18,11 +20,18 @@ from segcode.tensors import Code, Logits
 class ConditionedLayer(nn.Module):
     """W [x, f, x * g(f)], the product left out for plain concatenation; no normalisation, so affine in x always."""
 
-    def __init__(self, inputs: int, features: int, outputs: int, kernel: int, product: bool) -> None:
+    def __init__(self, inputs: int, features: int, outputs: int, product: bool) -> None:
         super().__init__()
         self.gate = nn.Conv2d(features, inputs, 1) if product else None
-        self.of_code = nn.Conv2d(2 * inputs if product else inputs, outputs, kernel, padding=kernel // 2, bias=False)
-        self.of_image = nn.Conv2d(features, outputs, kernel, padding=kernel // 2)
+        self.of_code = nn.Conv2d(2 * inputs if product else inputs, outputs, 1, bias=False)
+        self.of_image = nn.Conv2d(features, outputs, 1)
+
+    @torch.no_grad()
+    def pass_on(self, count: int) -> None:
+        """Let the first `count` channels of the code path through as they are."""
+        self.of_code.weight[:count] = 0
+        for channel in range(count):
+            self.of_code.weight[channel, channel] = 1
 
     def forward(self, x: Tensor, feature: Tensor, affine: bool = True) -> Tensor:
         """(k, R, h, w) and features (1 or k, C, H, W) to (k, outputs, H, W); without W f, so linear in x, if asked."""
@@ -32,7 +41,7 @@ class ConditionedLayer(nn.Module):
         return self.of_code(x) + self.of_image(feature) if affine else self.of_code(x)
 
     def matrix_at(self, feature: Tensor) -> Tensor:
-        """The linear part of a 1 x 1 layer at single pixels: features (n, C) to matrices (n, outputs, R)."""
+        """The linear part at single pixels: features (n, C) to matrices (n, outputs, R)."""
         weight = self.of_code.weight[:, :, 0, 0]
         if self.gate is None:
             return weight.expand(len(feature), -1, -1)
@@ -42,7 +51,12 @@ class ConditionedLayer(nn.Module):
 
 
 class LinearDecoder(nn.Module):
-    """The code laid out on a grid, conditioned layers up to `code_stride`, and one at full resolution to the logits."""
+    """The code laid out on a grid, conditioned layers up to `code_stride`, and one at full resolution to the logits.
+
+    Before any training the first half of the code adds smooth waves to the logits, class by class, the longest first:
+    "less road", "more sky on top". From there the training bends them to the image. Without this start a code finds no
+    way to say that a class ends where it was told to end (docs/results.md).
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -51,9 +65,21 @@ class LinearDecoder(nn.Module):
         self.grid = nn.Linear(config.code_size, channels * config.code_grid[0] * config.code_grid[1], bias=False)
         self.strides = [s for s in STRIDES if s >= config.code_stride]
         self.layers = nn.ModuleList(
-            ConditionedLayer(channels, config.channels(s), channels, 3, product) for s in self.strides
+            ConditionedLayer(channels, config.channels(s), channels, product) for s in self.strides
         )
-        self.last = ConditionedLayer(channels, config.channels(1), config.classes, 1, product)
+        self.last = ConditionedLayer(channels, config.channels(1), config.classes, product)
+        self._start_with_waves(min(config.classes, channels))
+
+    @torch.no_grad()
+    def _start_with_waves(self, classes: int) -> None:
+        on_grid = self.grid.weight.view(*self.grid_shape, -1)
+        on_grid[:classes] = 0
+        waves = cosines(self.grid_shape[1], self.grid_shape[2])
+        for number in range(min(on_grid.shape[-1] // 2, classes * len(waves))):
+            on_grid[number % classes, :, :, number] = waves[number // classes]
+        for layer in (*self.layers, self.last):
+            assert isinstance(layer, ConditionedLayer)
+            layer.pass_on(classes)
 
     def forward(self, features: Pyramid, code: Code) -> Logits:
         """Logits (B, M, H, W) of one code an image, affine in the code: Eq. 1 before the softmax."""
@@ -77,3 +103,15 @@ class LinearDecoder(nn.Module):
         for stride, layer in zip(self.strides, self.layers, strict=True):
             x = layer(x, features[stride], affine)
         return x
+
+
+def cosines(rows: int, columns: int) -> Float[Tensor, "waves rows columns"]:
+    """The discrete cosine basis of a grid (Ahmed et al. 1974), the constant first, by growing frequency."""
+
+    def waves(count: int) -> Tensor:
+        places = (torch.arange(count) + 0.5) * torch.pi / count
+        return torch.cos(torch.arange(count)[:, None] * places)
+
+    products = waves(rows)[:, None, :, None] * waves(columns)[None, :, None, :]
+    frequency = (torch.arange(rows)[:, None] ** 2 + torch.arange(columns) ** 2).flatten()
+    return products.flatten(0, 1)[frequency.argsort(stable=True)]

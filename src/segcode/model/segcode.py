@@ -7,11 +7,12 @@ from typing import NamedTuple
 from torch import nn
 
 from segcode.model.config import ModelConfig
+from segcode.model.evidence import Evidence
 from segcode.model.features import Features, Pyramid
-from segcode.model.label_encoder import CodeDistribution, LabelEncoder
+from segcode.model.label_encoder import Encoding, LabelEncoder
 from segcode.model.linear_decoder import LinearDecoder
 from segcode.model.uncertainty import UncertaintyHead
-from segcode.tensors import ImageBatch, Labels, Logits, Uncertainty
+from segcode.tensors import ImageBatch, Known, Logits, Uncertainty
 
 
 class Reconstruction(NamedTuple):
@@ -21,14 +22,14 @@ class Reconstruction(NamedTuple):
         zero: logits of zero code, S0(I).
         logits: logits of a code drawn from the encoder's distribution, S'.
         uncertainty: b.
-        code: the encoder's distribution of the code.
+        encoding: the encoder's distribution of the code, and what it takes to be known as a whole.
         features: of the images.
     """
 
     zero: Logits
     logits: Logits
     uncertainty: Uncertainty
-    code: CodeDistribution
+    encoding: Encoding
     features: Pyramid
 
 
@@ -42,14 +43,15 @@ class SegCode(nn.Module):
         self.label_encoder = LabelEncoder(config)
         self.decoder = LinearDecoder(config)
         self.uncertainty = UncertaintyHead(config)
+        self.evidence = Evidence()
 
-    def forward(self, image: ImageBatch, labels: Labels) -> Reconstruction:
-        """Encode the labels, draw a code, decode it; images in 0..1, labels 0..M-1 or IGNORE."""
+    def forward(self, image: ImageBatch, known: Known) -> Reconstruction:
+        """Encode what is known of the labels, draw a code, decode it; images in 0..1."""
         features = self.features(image)
-        code = self.label_encoder(labels, features)
         zero = self.decoder.base(features)
+        encoding = self.label_encoder(known, zero, features)
         # A drawn code in training; its mean where the network is only looked at.
-        drawn = code.sample() if self.training else code.mean
+        drawn = encoding.code.sample() if self.training else encoding.code.mean
         return Reconstruction(
-            zero, zero + self.decoder.linear(features, drawn), self.uncertainty(features), code, features
+            zero, zero + self.decoder.linear(features, drawn), self.uncertainty(features), encoding, features
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Energy = Literal["cross_entropy", "euclidean"]
+PriorKind = Literal["standard", "encoder"]
 Solver = Literal["levenberg_marquardt", "gauss_newton", "adam", "lbfgs"]
 
 
@@ -21,13 +22,9 @@ class Stopping:
     steps: int = 50
     tolerance: float = 1e-4
 
-    def met(self, cost: float, gradient_norm: float) -> bool:
-        """Whether the cost is near enough to its minimum, as the gradient tells.
-
-        The prior 1/2 |c|^2 makes a convex E strongly convex, hence E(c) - min E <= 1/2 |g|^2: a bound for
-        cross-entropy on known classes, a good guess for the other energies.
-        """
-        return 0.5 * gradient_norm**2 <= self.tolerance * cost
+    def met(self, cost: float, gap: float) -> bool:
+        """Whether a cost is near enough to its minimum, given a bound of the distance to it."""
+        return gap <= self.tolerance * cost
 
 
 @dataclass(frozen=True)
@@ -37,15 +34,19 @@ class RefinementConfig:
     Args:
         energy: "cross_entropy", convex in the code, or "euclidean", the paper's.
         solver: Levenberg-Marquardt is fast and safe; the first-order solvers are baselines.
-        evidence: a single known pixel counts as much as so many independent ones.
-        growth: n known pixels count as evidence * n ** growth independent ones, for neighbours err together.
-        pixels: the most that enter a solve; of more, an even draw is taken.
+        evidence: factor on what the model has learnt that so many known pixels are worth.
+        infer_whole: where a class seems to be known as a whole, take it as known not to be anywhere else, as far as
+            the label encoder believes so.
+        prior: of the code: "standard" is N(0, I); "encoder" the Gaussian that the label encoder proposes from the
+            image and the truth.
+        pixels: the most that enter a solve, of those told and of those inferred; of more, an even draw is taken.
         stopping: when the solver stops.
     """
 
     energy: Energy = "cross_entropy"
     solver: Solver = "levenberg_marquardt"
-    evidence: float = 2.0
-    growth: float = 0.5
+    evidence: float = 1.0
+    infer_whole: bool = True
+    prior: PriorKind = "standard"
     pixels: int = 1024
     stopping: Stopping = field(default_factory=Stopping)

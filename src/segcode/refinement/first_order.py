@@ -18,7 +18,7 @@ def adam(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) ->
     costs = [objective.value(start)]
     for _ in range(stopping.steps):
         code.grad = objective.gradient(code)
-        if stopping.met(costs[-1], float(code.grad.norm())):
+        if stopping.met(costs[-1], objective.gap(code.grad)):
             return Solution(best, tuple(costs), Status.CONVERGED)
         optimiser.step()
         cost = objective.value(code)
@@ -40,7 +40,7 @@ def lbfgs(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -
 
     for _ in range(stopping.steps):
         best = code.clone()
-        if stopping.met(costs[-1], float(objective.gradient(best).norm())):
+        if stopping.met(costs[-1], objective.gap(objective.gradient(best))):
             return Solution(best, tuple(costs), Status.CONVERGED)
         optimiser.step(evaluate)
         cost = objective.value(code)

@@ -22,7 +22,7 @@ def gauss_newton(objective: Objective, start: Float[Tensor, "N"], stopping: Stop
     code, at = start, objective.quadratic(start)
     costs = [at.value]
     for _ in range(stopping.steps):
-        if stopping.met(at.value, float(at.gradient.norm())):
+        if stopping.met(at.value, at.gap):
             return Solution(code, tuple(costs), Status.CONVERGED)
         step = -solve(at.matrix, at.gradient)
         for halving in range(HALVINGS):

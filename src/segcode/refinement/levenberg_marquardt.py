@@ -27,7 +27,7 @@ def levenberg_marquardt(objective: Objective, start: Float[Tensor, "N"], stoppin
     damping, growth = FIRST_DAMPING, 2.0
     eye = torch.eye(len(code), dtype=code.dtype, device=code.device)
     for _ in range(stopping.steps):
-        if stopping.met(at.value, float(at.gradient.norm())):
+        if stopping.met(at.value, at.gap):
             return Solution(code, tuple(costs), Status.CONVERGED)
         step = -solve(at.matrix + damping * eye, at.gradient)
         fallen = at.value - objective.value(code + step)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor
-from torch.nn import functional
 
 from segcode.model.features import Pyramid
 from segcode.model.linear_decoder import ConditionedLayer
@@ -65,10 +64,21 @@ class Linearised:
 
 def sampled(maps: Float[Tensor, "C h w"], pixels: Pixels, size: tuple[int, int]) -> Float[Tensor, "n C"]:
     """Values that bilinear resampling of the maps to rows x columns would give at some of its pixels."""
-    extent = torch.tensor(size, device=maps.device)
-    place = ((2 * pixels.to(maps.device) + 1) / extent - 1).flip(1).to(maps.dtype)  # grid_sample wants x before y
-    values = functional.grid_sample(maps[None], place[None, :, None], padding_mode="border", align_corners=False)
-    return values[0, :, :, 0].T
+    # Rows of a matrix, gathered and mixed: many times faster than grid_sample for thousands of channels.
+    height, width = maps.shape[1:]
+    cells = maps.flatten(1).T.contiguous()
+    top, bottom, down = _neighbours(pixels[:, 0].to(maps.device), size[0], height)
+    left, right, across = _neighbours(pixels[:, 1].to(maps.device), size[1], width)
+    above = torch.lerp(cells[top * width + left], cells[top * width + right], across)
+    below = torch.lerp(cells[bottom * width + left], cells[bottom * width + right], across)
+    return torch.lerp(above, below, down)
+
+
+def _neighbours(places: Integer[Tensor, "n"], size: int, cells: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The cells before and after pixels along one side, and how far, 0..1, the way to the second is gone."""
+    exact = ((places + 0.5) * cells / size - 0.5).clamp(0, cells - 1)
+    before = exact.long()
+    return before, (before + 1).clamp(max=cells - 1), (exact - before)[:, None]
 
 
 @torch.no_grad()

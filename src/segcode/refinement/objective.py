@@ -1,6 +1,6 @@
 """What a refinement minimises: the truth's misfit and the prior of the code.
 
-    E(c) = s / (sum_i w_i) * sum_i w_i e_i(c) + 1/2 |c|^2
+    E(c) = sum_i w_i e_i(c) + 1/2 (c - m)^T D (c - m)
 
 Pixel i has logits z_i = S0_i + J_i c, p = softmax(z_i), and a set A of allowed classes (one class where it is known);
 q is p restricted to A and normalised, the one-hot T_i of Eq. 7 where A has one member. Then
@@ -8,8 +8,9 @@ q is p restricted to A and normalised, the one-hot T_i of Eq. 7 where A has one 
     cross-entropy   e = -log sum_{k in A} p_k     gradient  p - q
     Euclidean       e = |p - q|^2                 residual  p - q   (Sect. 3, Eq. 7 and 8)
 
-so both energies are made of one vector, p - q. The prior is the model's own, c ~ N(0, I). `s` is the number of
-independent pixels that the truth is worth: neighbours err together, so s grows more slowly than their number.
+so both energies are made of one vector, p - q. The prior has the mean m and the diagonal precision D; the model's own,
+c ~ N(0, I), has 0 and I. The weights add up to the number of independent pixels that the truth is worth, not to the
+number of its pixels: neighbours err together.
 """
 
 from __future__ import annotations
@@ -25,10 +26,26 @@ from segcode.refinement.config import Energy
 from segcode.tensors import AllowedClasses
 
 
+class Prior(NamedTuple):
+    """A Gaussian over codes: what is known of the code before any truth."""
+
+    mean: Float[Tensor, "N"]
+    precision: Float[Tensor, "N"]
+
+    @staticmethod
+    def standard(code_size: int, device: torch.device | None = None) -> Prior:
+        """N(0, I)."""
+        return Prior(torch.zeros(code_size, device=device), torch.ones(code_size, device=device))
+
+
 class Quadratic(NamedTuple):
-    """The energy near a code: value, gradient and Gauss-Newton matrix (positive definite, for the prior adds I)."""
+    """The energy near a code: value, bound of the gap to its minimum, gradient, and Gauss-Newton matrix.
+
+    The matrix is positive definite, for the prior adds D.
+    """
 
     value: float
+    gap: float
     gradient: Float[Tensor, "N"]
     matrix: Float[Tensor, "N N"]
 
@@ -41,7 +58,8 @@ class Objective:
         base: S0 at the pixels.
         jacobian: J at the pixels.
         allowed: A, the classes that each pixel may be of.
-        weight: w, of sum s.
+        weight: w.
+        prior: m and D.
         energy: which misfit e.
     """
 
@@ -49,6 +67,7 @@ class Objective:
     jacobian: Float[Tensor, "n M N"]
     allowed: AllowedClasses
     weight: Float[Tensor, "n"]
+    prior: Prior
     energy: Energy = "cross_entropy"
 
     def value(self, code: Float[Tensor, "N"]) -> float:
@@ -59,7 +78,8 @@ class Objective:
         else:
             p, q = self._probabilities(logits)
             misfit = (p - q).square().sum(1)
-        return float(self.weight.double() @ misfit.double() + 0.5 * code.double().square().sum())
+        away = code.double() - self.prior.mean
+        return float(self.weight.double() @ misfit.double() + 0.5 * (self.prior.precision * away.square()).sum())
 
     def gradient(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
         """dE/dc."""
@@ -67,11 +87,21 @@ class Objective:
         slope = p - q
         if self.energy == "euclidean":  # 2 D^T (p - q), and D is symmetric in the classes
             slope = 2 * (_product(p, slope) - _product(q, slope))
-        return (self.weight[:, None] * slope).flatten() @ self.jacobian.flatten(0, 1) + code
+        pull = self.prior.precision * (code - self.prior.mean)
+        return (self.weight[:, None] * slope).flatten() @ self.jacobian.flatten(0, 1) + pull
 
     def quadratic(self, code: Float[Tensor, "N"]) -> Quadratic:
         """E(c), its gradient, and its Gauss-Newton matrix."""
-        return Quadratic(self.value(code), self.gradient(code), self.matrix(code))
+        gradient = self.gradient(code)
+        return Quadratic(self.value(code), self.gap(gradient), gradient, self.matrix(code))
+
+    def gap(self, gradient: Float[Tensor, "N"]) -> float:
+        """A bound of E(c) - min E, by the gradient at c.
+
+        A convex E is as curved as its prior at least, hence E(c) - min E <= 1/2 g^T D^-1 g: strict for cross-entropy
+        on known classes, a good guess for the other energies.
+        """
+        return 0.5 * float((gradient.square() / self.prior.precision).sum())
 
     def matrix(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N N"]:
         """The Gauss-Newton matrix of E.
@@ -90,8 +120,7 @@ class Objective:
             left = _covariance(p, self.jacobian) - _covariance(q, self.jacobian)
             right = 2 * left
         matrix = left.flatten(0, 1).T @ (self.weight[:, None, None] * right).flatten(0, 1)
-        eye = torch.eye(len(code), dtype=matrix.dtype, device=matrix.device)
-        return 0.5 * (matrix + matrix.T) + eye
+        return 0.5 * (matrix + matrix.T) + self.prior.precision.diag()
 
     def _probabilities(self, logits: Float[Tensor, "n M"]) -> tuple[Tensor, Tensor]:
         """P over all classes, q over the allowed ones."""

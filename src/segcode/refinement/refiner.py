@@ -14,17 +14,21 @@ from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
-from segcode.data.resize import resize_image, resize_labels
+from segcode.data.resize import resize_image
 from segcode.errors import DataError, TruthError
+from segcode.model.features import Pyramid
+from segcode.model.label_encoder import Encoding
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.first_order import adam, lbfgs
 from segcode.refinement.gauss_newton import gauss_newton
 from segcode.refinement.levenberg_marquardt import levenberg_marquardt
-from segcode.refinement.linearise import Linearised, linearise
-from segcode.refinement.objective import Objective
+from segcode.refinement.linearise import Linearised, linearise_at
+from segcode.refinement.objective import Objective, Prior
+from segcode.refinement.problem import pose
 from segcode.refinement.solution import Solution, Status
-from segcode.tensors import Image, LabelImage
+from segcode.tensors import Image, ImageBatch, LabelImage
+from segcode.truth.mask import label_truth
 from segcode.truth.truth import Truth, paste
 
 SOLVERS: Final[dict[Solver, Callable[[Objective, Float[Tensor, "N"], Stopping], Solution]]] = {
@@ -58,9 +62,21 @@ class SegmentationMap:
 
     def entropy(self) -> Float[ndarray, "H W"]:
         """Entropy of the class probabilities in nats, at the image's size; unlike b it follows the code."""
-        log_p = self.logits.log_softmax(0)
-        entropy = -(log_p.exp() * log_p).sum(0)
-        return _resized(entropy[None, None], self.uncertainty.shape)[0, 0].cpu().numpy()
+        return _resized(entropy(self.logits.softmax(0))[None, None], self.uncertainty.shape)[0, 0].cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Predictive:
+    """What is known of an image once the code's own uncertainty is averaged over, at the image's size.
+
+    Attributes:
+        probabilities: of each class, (M, H, W).
+        spread: how much the codes that explain the truth differ on a pixel: the mutual information of its class and
+            the code, in nats. 0 where they agree, however unsure each of them is.
+    """
+
+    probabilities: Float[ndarray, "M H W"]
+    spread: Float[ndarray, "H W"]
 
 
 class Refiner:
@@ -72,11 +88,13 @@ class Refiner:
         self.model = model.to(self.device).eval()
         self.config = config or RefinementConfig()
         self._size = (0, 0)
-        self._tensor = torch.empty(0)
+        self._image: ImageBatch = torch.empty(1, 3, 0, 0)
+        self._features: Pyramid = {}
         self._linearised: Linearised | None = None
         self._code = torch.zeros(model.config.code_size, device=self.device)
-        self._truth: Truth | None = None
+        self._objective: Objective | None = None
 
+    @torch.no_grad()
     def set_image(self, image: Image) -> SegmentationMap:
         """Linearise the model at an RGB image (H, W, 3) of any size; returns the zero-code prediction (Eq. 6).
 
@@ -89,15 +107,26 @@ class Refiner:
         self._size = (image.shape[0], image.shape[1])
         rows, columns = _network_size(self._size, self.model.config.size)
         pixels = torch.from_numpy(resize_image(image, rows, columns))
-        self._tensor = pixels.to(self.device).permute(2, 0, 1)[None].float() / 255
-        self._linearised = linearise(self.model, self._tensor)
+        self._image = pixels.to(self.device).permute(2, 0, 1)[None].float() / 255
+        self._features = self.model.features(self._image)
+        self._linearised = linearise_at(self.model, self._features)
         self.reset()
         return self._map(self._code)
 
     def reset(self) -> None:
         """Forget the truth: back to zero code."""
         self._code = torch.zeros_like(self._code)
-        self._truth = None
+        self._objective = None
+
+    @torch.no_grad()
+    def propose(self, truth: Truth) -> SegmentationMap:
+        """The map of the code that the label encoder proposes for the truth, in one forward pass and without a solve.
+
+        Raises:
+            TruthError: if the truth is for an image of another size, or for other classes.
+        """
+        self._check(truth)
+        return self._map(self._encode(truth.resized(self.linearised.size)).code.mean[0])
 
     @torch.no_grad()
     def refine(self, truth: Truth) -> SegmentationMap:
@@ -107,8 +136,12 @@ class Refiner:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
         self._check(truth)
-        solution = solve(self._objective(truth), self._code, self.config)
-        self._code, self._truth = solution.code, truth
+        small = truth.resized(self.linearised.size)
+        encoding = self._encode(small)
+        prior = self._prior(encoding)
+        objective = pose(self.linearised, small, prior, encoding.whole[0].sigmoid(), self.model.evidence, self.config)
+        solution = solve(objective, self._code, self.config)
+        self._code, self._objective = solution.code, objective
         return self._map(solution.code, solution)
 
     @torch.no_grad()
@@ -118,23 +151,51 @@ class Refiner:
         Its covariance is the inverse of the Gauss-Newton matrix there (Laplace's approximation), so what the truth
         has settled stays, and what it left open varies.
         """
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(count, len(self._code), generator=generator).to(self.device)
-        if self._truth is not None:
-            lower = torch.linalg.cholesky(self._objective(self._truth).quadratic(self._code).matrix)
-            noise = torch.linalg.solve_triangular(lower.T, noise.T, upper=True).T
-        return [self._map(self._code + offset) for offset in noise]
+        return [self._map(code) for code in self._codes(count, seed)]
 
     @torch.no_grad()
+    def predictive(self, count: int = 16, seed: int = 0) -> Predictive:
+        """Class probabilities with what is unknown of the code averaged over: the mean over `sample`'s codes."""
+        drawn = [self.linearised.logits(code[None])[0].softmax(0) for code in self._codes(count, seed)]
+        mean = torch.stack(drawn).mean(0)
+        spread = entropy(mean) - torch.stack([entropy(p) for p in drawn]).mean(0)
+        return Predictive(
+            _resized(mean[None], self._size)[0].cpu().numpy(),
+            _resized(spread[None, None], self._size)[0, 0].clamp(min=0).cpu().numpy(),
+        )
+
+    def _codes(self, count: int, seed: int) -> Float[Tensor, "count N"]:
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(count, len(self._code), generator=generator).to(self.device)
+        if self._objective is not None:
+            lower = torch.linalg.cholesky(self._objective.matrix(self._code))
+            noise = torch.linalg.solve_triangular(lower.T, noise.T, upper=True).T
+        return self._code + noise
+
+    @property
+    def covariance(self) -> Float[Tensor, "N N"]:
+        """Of the code given the truth: the inverse of the Gauss-Newton matrix (Laplace); without truth the identity."""
+        if self._objective is None:
+            return torch.eye(len(self._code), device=self.device)
+        return torch.cholesky_inverse(torch.linalg.cholesky(self._objective.matrix(self._code)))
+
     def encode(self, labels: LabelImage) -> SegmentationMap:
-        """The map of the label encoder's code: the best that this model's code can say of known labels (H, W)."""
-        if labels.shape != self._size:
-            raise TruthError(
-                f"labels are {_times(labels.shape)}, the image is {_times(self._size)}: give labels of its size"
-            )
-        small = torch.from_numpy(resize_labels(labels, *self.linearised.size))
-        code = self.model.label_encoder(small[None].to(self.device), self.model.features(self._tensor)).mean[0]
-        return self._map(code)
+        """The map of the label encoder's code for a whole label image (H, W), IGNORE where unknown.
+
+        Raises:
+            TruthError: if the labels are of another size than the image, or of other classes.
+        """
+        return self.propose(label_truth(labels, self.model.config.classes))
+
+    @property
+    def image(self) -> ImageBatch:
+        """The image as the network sees it, (1, 3, h, w) in 0..1."""
+        return self._image
+
+    @property
+    def features(self) -> Pyramid:
+        """The network's features of the image, by stride."""
+        return self._features
 
     @property
     def linearised(self) -> Linearised:
@@ -143,8 +204,14 @@ class Refiner:
             raise TruthError("no image is set: call set_image(image) first")
         return self._linearised
 
-    def _objective(self, truth: Truth) -> Objective:
-        return objective_of(self.linearised, truth, self.config)
+    def _encode(self, truth: Truth) -> Encoding:
+        known = truth.planes()[None].to(self.device)
+        return self.model.label_encoder(known, self.linearised.base[None], self._features)
+
+    def _prior(self, encoding: Encoding) -> Prior:
+        if self.config.prior == "encoder":
+            return Prior(encoding.code.mean[0], (-encoding.code.log_variance[0]).exp())
+        return Prior.standard(len(self._code), self.device)
 
     @torch.no_grad()
     def _map(self, code: Float[Tensor, "N"], solution: Solution | None = None) -> SegmentationMap:
@@ -164,6 +231,11 @@ class Refiner:
             raise TruthError(f"the truth is for {truth.allowed.shape[1]} classes, the model has {classes}")
 
 
+def entropy(probability: Float[Tensor, "M h w"]) -> Float[Tensor, "h w"]:
+    """Of class probabilities, in nats."""
+    return -torch.xlogy(probability, probability).sum(0)
+
+
 def check_image(image: ndarray) -> None:
     """Raises DataError if an array is not (H, W, 3) of bytes."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
@@ -172,25 +244,10 @@ def check_image(image: ndarray) -> None:
         )
 
 
-def objective_of(linearised: Linearised, truth: Truth, config: RefinementConfig) -> Objective:
-    """The energy of truth given at the image's size, on the network's grid, weighted as independent evidence."""
-    truth = truth.resized(linearised.size).thinned(config.pixels)
-    known = truth.weight.sum()
-    scale = config.evidence * known.clamp(min=1e-9) ** (config.growth - 1)
-    device = linearised.base.device
-    return Objective(
-        linearised.base_at(truth.pixels),
-        linearised.jacobian(truth.pixels),
-        truth.allowed.to(device),
-        (scale * truth.weight).to(device),
-        config.energy,
-    )
-
-
 def solve(objective: Objective, start: Float[Tensor, "N"], config: RefinementConfig) -> Solution:
-    """The code of least energy; zero for empty truth."""
+    """The code of least energy; the prior's mean for empty truth."""
     if len(objective.base) == 0:
-        return Solution(torch.zeros_like(start), (0.0,), Status.NO_TRUTH)
+        return Solution(objective.prior.mean, (0.0,), Status.NO_TRUTH)
     return SOLVERS[config.solver](objective, start, config.stopping)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from segcode.classes import ClassSet
 from segcode.export.picture import heat, stacked, write_picture
+from segcode.model.label_encoder import known_labels
 from segcode.training.data import TrainingData
 from segcode.training.module import TrainingModule
 
@@ -41,12 +42,16 @@ class EpochReport(Callback):
 
 
 def epoch_line(metrics: Mapping[str, float], epoch: int, epochs: int) -> str:
-    """Loss, zero code, encoder's code and KL of an epoch."""
+    """Loss, zero code, encoder's code and KL of an epoch; with episodes, what they did to unrevealed pixels."""
+    refined = ""
+    if "val/refined_accuracy" in metrics:
+        before, after = metrics["val/unrevealed_accuracy"], metrics["val/refined_accuracy"]
+        refined = f"   unrevealed {100 * before:.2f} to {100 * after:.2f} %"
     return (
         f"epoch {epoch:3d} of {epochs}   loss {metrics['train/total']:.3f}   "
         f"val: zero code {100 * metrics['val/zero_accuracy']:.2f} %   "
         f"encoder's code {100 * metrics['val/encoded_accuracy']:.2f} %   "
-        f"mean IoU {100 * metrics['val/zero_mean_iou']:.1f} %   KL {metrics['val/kl']:.1f}"
+        f"mean IoU {100 * metrics['val/zero_mean_iou']:.1f} %   KL {metrics['val/kl']:.1f}" + refined
     )
 
 
@@ -81,7 +86,7 @@ class Panels(Callback):
         items = [data.validation[i] for i in range(0, len(data.validation), step)][: self.count]
         image = torch.stack([item.image for item in items]).to(pl_module.device)
         labels = torch.stack([item.labels for item in items]).to(pl_module.device)
-        output = pl_module.model(image.float() / 255, labels)
+        output = pl_module.model(image.float() / 255, known_labels(labels, len(self.classes)))
         rows = [
             [
                 image[i].permute(1, 2, 0).cpu().numpy(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import lightning
 import torch
@@ -13,13 +14,18 @@ from segcode.data.augment import Augment
 from segcode.data.dataset import Item
 from segcode.loss import segcode_loss
 from segcode.metrics import confusion_matrix, mean_iou, pixel_accuracy
-from segcode.model.segcode import SegCode
-from segcode.tensors import ImageBatch, Labels
-from segcode.training.episode import episode_loss
+from segcode.model.label_encoder import known_labels
+from segcode.model.segcode import Reconstruction, SegCode
+from segcode.tensors import IGNORE, ImageBatch, Labels
+from segcode.training.episode import episode_loss, known_of, play, refined, whole_of
 from segcode.training.experiment import Experiment
 
 WARM_UP = 0.05
 """Share of the steps over which the cosine schedule rises from zero."""
+
+
+SCALES = 20
+"""The few numbers that everything else is weighed with take so much longer steps."""
 
 
 class TrainingModule(lightning.LightningModule):
@@ -40,32 +46,50 @@ class TrainingModule(lightning.LightningModule):
     def training_step(self, batch: Item, batch_idx: int) -> Tensor:
         image, labels = self.augment(batch.image.float() / 255, batch.labels.long())
         progress = self.global_step / self.trainer.estimated_stepping_batches
-        output = self.model(image, labels)
+        episodes, classes = self.experiment.episodes, self.experiment.model.classes
+        played = play(labels, classes, episodes)
+        output = self.model(image, known_of(labels, played, classes))
         loss = segcode_loss(output, labels, self.experiment.loss, progress)
-        refined = episode_loss(self.model, output, labels, self.experiment.episodes)
-        total = loss.total + self.experiment.episodes.weight * refined
+        of_episodes = episode_loss(self.model, output, labels, played, episodes)
+        total = loss.total + of_episodes
         self.log("loss", total, prog_bar=True)
-        parts = loss._replace(total=total)._asdict() | {"refined": refined}
+        parts = loss._replace(total=total)._asdict() | {"episodes": of_episodes}
         self.log_dict({f"train/{k}": v for k, v in parts.items()}, on_step=False, on_epoch=True, sync_dist=True)
         return total
 
     def on_validation_epoch_start(self) -> None:
         classes = self.experiment.model.classes
         empty = torch.zeros(classes, classes, dtype=torch.long, device=self.device)
-        self.confusion = {"zero": empty, "encoded": empty.clone()}
+        self.confusion = {name: empty.clone() for name in ("zero", "encoded", "unrevealed", "refined")}
 
     def validation_step(self, batch: Item, batch_idx: int) -> None:
         image: ImageBatch = batch.image.float() / 255
         labels: Labels = batch.labels.long()
-        output = self.model(image, labels)
+        output = self.model(image, known_labels(labels, self.experiment.model.classes))
         for name, logits in (("zero", output.zero), ("encoded", output.logits)):
             self.confusion[name] += confusion_matrix(logits.argmax(1), labels, logits.shape[1])
+        if self.experiment.episodes.weight > 0:
+            self._validate_refinement(output, labels, batch_idx)
         loss = segcode_loss(output, labels, self.experiment.loss, progress=1.0)
         self.log_dict({f"val/{part}": value for part, value in loss._asdict().items()}, sync_dist=True)
+
+    def _validate_refinement(self, output: Reconstruction, labels: Labels, turn: int) -> None:
+        """One class of each image is told as a whole; its other pixels are judged, before and after."""
+        classes = self.experiment.model.classes
+        played = [whole_of(own, turn, classes) for own in labels.cpu()]
+        known = known_of(labels, played, classes)
+        output = output._replace(encoding=self.model.label_encoder(known, output.zero, output.features))
+        for i, episode in enumerate(played):
+            hidden = labels[i].masked_fill(episode.truth.revealed().to(labels.device), IGNORE)
+            logits = refined(self.model, output, i, episode.truth, self.experiment.episodes)
+            for name, map_ in (("unrevealed", output.zero[i]), ("refined", logits[0])):
+                self.confusion[name] += confusion_matrix(map_.argmax(0), hidden, classes)
 
     def on_validation_epoch_end(self) -> None:
         scores = {}
         for name, matrix in self.confusion.items():
+            if not matrix.any():
+                continue
             total = self.trainer.strategy.reduce(matrix, reduce_op="sum")
             assert isinstance(total, Tensor)
             scores[f"val/{name}_accuracy"] = pixel_accuracy(total.cpu())
@@ -74,7 +98,13 @@ class TrainingModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.experiment.optimiser
-        optimiser = torch.optim.AdamW(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        scales = [*self.model.evidence.parameters(), self.model.label_encoder.coverage]
+        others = [p for p in self.parameters() if all(p is not scale for scale in scales)]
+        groups: list[dict[str, Any]] = [
+            {"params": others},
+            {"params": scales, "lr": SCALES * config.learning_rate, "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
         if config.schedule == "constant":
             return optimiser
         steps = int(self.trainer.estimated_stepping_batches)

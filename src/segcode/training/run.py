@@ -16,6 +16,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
 from torch import Tensor
 
@@ -31,7 +32,10 @@ from segcode.training.module import TrainingModule
 
 
 def train(experiment: Experiment, out: Path, resume: bool = False, progress: bool = True) -> Path:
-    """Train, and return the folder of the model with the best zero-code accuracy, `out/model`.
+    """Train, and return the folder of the best model, `out/model`.
+
+    The best epoch has the highest accuracy of zero code on the validation split; with episodes, of the refined maps on
+    the pixels that were not revealed.
 
     `out` also gets `checkpoints/` (best and last), `logs/` (CSV and TensorBoard) and `panels/`.
 
@@ -65,7 +69,7 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     best = ModelCheckpoint(
         out / "checkpoints",
         "best",
-        monitor="val/zero_accuracy",
+        monitor="val/refined_accuracy" if experiment.episodes.weight > 0 else "val/zero_accuracy",
         mode="max",
         enable_version_counter=False,
     )
@@ -102,10 +106,14 @@ def _remember(experiment: Experiment, path: Path, resume: bool) -> None:
 
 
 def _start_from(name: str, module: TrainingModule) -> None:
-    started, needed = load_model(name).model, module.model.config
-    if replace(started.config, size=needed.size) != needed:
-        raise CheckpointError(f"'{name}' has another architecture, {started.config}: give [model] the same values")
-    module.model.load_state_dict(started.state_dict())
+    """Take over every tensor that has the same name and shape; what is new begins at random, and is told."""
+    theirs, own = load_model(name).model.state_dict(), module.model.state_dict()
+    fitting = {key: value for key, value in theirs.items() if key in own and value.shape == own[key].shape}
+    if not fitting:
+        raise CheckpointError(f"no tensor of '{name}' fits this [model]: start from one of the same width")
+    module.model.load_state_dict(fitting, strict=False)
+    if anew := [key for key in own if key not in fitting]:
+        rank_zero_info(f"{len(fitting)} tensors come from {name}; {len(anew)} start anew, such as {anew[0]}")
 
 
 def _sources(experiment: Experiment) -> tuple[Source, Source]:
@@ -168,7 +176,7 @@ S = f(I, c): a segmentation map as a function of the image and of a code of {exp
 - Machine: {platform.machine()}, {torch.get_num_threads()} threads; torch {torch.__version__}, \
 Python {platform.python_version()}.
 
-These weights are those of the epoch with the best zero-code accuracy. They give on split `{data.validation}`,
+These weights are those of the best epoch. They give on split `{data.validation}`,
 at the training size:
 
 | figure | value |

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -110,21 +111,24 @@ class Truth:
         surest = torch.zeros(len(merged)).scatter_reduce_(0, entry, self.weight, "amax")
         return Truth(size, cells[first], self.allowed[first], torch.maximum(area, surest))
 
+    def planes(self) -> Float[Tensor, "planes H W"]:
+        """What the label encoder sees, (2 M, H, W): 1 where a pixel is of a class for sure, or is not."""
+        sure, pixels = self.sure(), math.prod(self.size)
+        left = torch.ones(pixels, self.allowed.shape[1], dtype=torch.uint8)
+        left.scatter_reduce_(0, sure._flat()[:, None].expand_as(sure.allowed), sure.allowed.to(torch.uint8), "amin")
+        count = left.sum(1, keepdim=True)
+        known, not_of = left * (count == 1), (1 - left) * (count > 1)
+        return torch.cat([known, not_of], dim=1).T.reshape(-1, *self.size).float()
+
+    def sets(self) -> list[Integer[Tensor, "m"]]:
+        """The entries of each set of classes."""
+        number = self._sets()
+        return [(number == i).nonzero()[:, 0] for i in range(int(number.max()) + 1)] if len(self) else []
+
     def _sets(self) -> Integer[Tensor, "n"]:
         """A number for each entry, the same for the same set of classes."""
         mark = torch.randint(2**62, (self.allowed.shape[1],), generator=torch.Generator().manual_seed(0))
         return (self.allowed * mark).sum(1).unique(return_inverse=True)[1]
-
-    def thinned(self, limit: int) -> Truth:
-        """At most `limit` entries, drawn evenly and repeatably, that weigh as much as all of them.
-
-        Neighbouring pixels say nearly the same: a tenth of a large region moves the code like all of it.
-        """
-        if len(self) <= limit:
-            return self
-        chosen = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:limit].sort().values
-        thin = self._only(chosen)
-        return replace(thin, weight=thin.weight * (self.weight.sum() / thin.weight.sum()))
 
     def revealed(self) -> Bool[Tensor, "H W"]:
         """Where the class itself is known, by an entry that is more likely right than wrong."""

@@ -1,0 +1,62 @@
+"""What is compared: every method sees the same network's features and the same truth, and gives logits."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from segcode.refinement.refiner import Refiner
+from segcode.truth.truth import Truth
+
+
+class Method(Protocol):
+    """A way to use partial truth. The truth is pasted into the maps of all methods afterwards."""
+
+    @property
+    def name(self) -> str:
+        """As the tables call it."""
+
+    def begin(self, refiner: Refiner) -> None:
+        """Turn to the image that is set in `refiner`, whose features, zero code and Jacobian are at hand."""
+
+    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+        """Logits on the network's grid, for truth at the image's size; each call starts anew."""
+
+
+class Pasted:
+    """Zero code: what is known helps nowhere else."""
+
+    name = "pasted"
+
+    def begin(self, refiner: Refiner) -> None:
+        self._logits = refiner.linearised.base
+
+    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+        return self._logits
+
+
+class Optimised:
+    """The code is optimised."""
+
+    name = "segcode"
+
+    def begin(self, refiner: Refiner) -> None:
+        self._refiner = refiner
+
+    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+        self._refiner.reset()
+        return self._refiner.refine(truth).logits
+
+
+class Proposed:
+    """The label encoder's proposal: one forward pass, no solve."""
+
+    name = "segcode, proposal alone"
+
+    def begin(self, refiner: Refiner) -> None:
+        self._refiner = refiner
+
+    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+        return self._refiner.propose(truth).logits

@@ -1,0 +1,124 @@
+"""From truth about an image to the objective of its code: which pixels enter, and what each of them counts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Integer
+from torch import Tensor
+
+from segcode.model.evidence import Evidence
+from segcode.refinement.config import RefinementConfig
+from segcode.refinement.linearise import Linearised
+from segcode.refinement.objective import Objective, Prior
+from segcode.tensors import AllowedClasses, Pixels
+from segcode.truth.truth import Truth
+
+NEGLIGIBLE = 0.01
+"""Beliefs below this are not worth their pixels."""
+
+RARE = 1e-3
+"""Added to probabilities, so that no pixel has no chance to be drawn."""
+
+
+class Entries(NamedTuple):
+    """Pixels, the classes that each may be of, and what each counts."""
+
+    pixels: Pixels
+    allowed: AllowedClasses
+    weight: Float[Tensor, "n"]
+
+
+def pose(
+    linearised: Linearised,
+    truth: Truth,
+    prior: Prior,
+    whole: Float[Tensor, "M"],
+    evidence: Evidence,
+    config: RefinementConfig,
+) -> Objective:
+    """The energy of truth on the image's own grid; gradients pass through all that was learnt.
+
+    Args:
+        linearised: the image.
+        truth: what is known, on the grid of `linearised`.
+        prior: of the code.
+        whole: belief, 0..1, that the truth shows a class as a whole, so that the other pixels are not of it.
+        evidence: what so many pixels are worth together.
+        config: how many pixels enter, and how far to trust them.
+    """
+    parts = told(linearised, truth, evidence, config.pixels)
+    if config.infer_whole:
+        parts += inferred(linearised, truth, whole, evidence, config.pixels)
+    parts.append(Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0]))
+    pixels, allowed, weight = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Objective(
+        linearised.base_at(pixels),
+        linearised.jacobian(pixels),
+        allowed.to(linearised.base.device),
+        config.evidence * weight.to(linearised.base.device),
+        prior,
+        config.energy,
+    )
+
+
+def told(linearised: Linearised, truth: Truth, evidence: Evidence, limit: int) -> list[Entries]:
+    """What the truth says: for each set of classes so many of its pixels that all sets have `limit` together.
+
+    "Not road" matters where zero code sees road, so there such entries are taken more often, and count less each.
+    """
+    sets = truth.sets()
+    parts = []
+    for entries in sets:
+        allowed, weight = truth.allowed[entries], truth.weight[entries]
+        known = bool(allowed[0].sum() == 1)
+        pixels = truth.pixels[entries]
+        chance = weight if known else weight * (excluded_mass(linearised, pixels, allowed[0]) + RARE)
+        if weight.sum() == 0:
+            continue
+        drawn, share = draw(chance, limit // len(sets))
+        worth = evidence(weight.sum(), known).to(weight.device)
+        parts.append(Entries(pixels[drawn], allowed[drawn], worth * share * weight[drawn] / weight.sum()))
+    return parts
+
+
+def inferred(
+    linearised: Linearised, truth: Truth, whole: Float[Tensor, "M"], evidence: Evidence, limit: int
+) -> list[Entries]:
+    """For each class that is known, as far as it seems to be known as a whole: elsewhere there is none of it."""
+    classes = truth.allowed.shape[1]
+    known, not_of = truth.planes().split(classes)
+    silent = ~known.any(0)
+    told_of = known.flatten(1).any(1).nonzero()[:, 0].tolist()
+    parts = []
+    for index in told_of:
+        pixels = (silent & ~not_of[index].bool()).nonzero()
+        if float(whole[index].detach()) < NEGLIGIBLE or len(pixels) == 0:
+            continue
+        allowed = torch.arange(classes) != index
+        drawn, share = draw(excluded_mass(linearised, pixels, allowed) + RARE, limit // len(told_of))
+        worth = (whole[index] * evidence(torch.tensor(float(len(pixels))), known=False)).to(share.device)
+        parts.append(Entries(pixels[drawn], allowed.expand(len(drawn), -1), worth * share / len(pixels)))
+    return parts
+
+
+def excluded_mass(linearised: Linearised, pixels: Pixels, allowed: Bool[Tensor, "M"]) -> Float[Tensor, "n"]:
+    """The probability that zero code gives to classes that a pixel is not of."""
+    probability = linearised.base_at(pixels).detach().softmax(1).cpu()
+    return probability[:, ~allowed].sum(1)
+
+
+def draw(chance: Float[Tensor, "n"], limit: int) -> tuple[Integer[Tensor, "m"], Float[Tensor, "m"]]:
+    """At most `limit` of n entries by their chance, repeatably, and what each then stands for.
+
+    Systematic sampling of a shuffled list (Madow 1949): sums over the drawn, weighed so, are unbiased for sums over
+    all. An entry may be drawn more than once.
+    """
+    if len(chance) <= limit:
+        return torch.arange(len(chance)), torch.ones(len(chance))
+    order = torch.randperm(len(chance), generator=torch.Generator().manual_seed(0))
+    sums = chance[order].double().cumsum(0)
+    places = (torch.arange(limit, dtype=torch.double) + 0.5) * sums[-1] / limit
+    drawn = order[torch.searchsorted(sums, places).clamp(max=len(order) - 1)]
+    return drawn, (sums[-1] / (limit * chance[drawn])).float()

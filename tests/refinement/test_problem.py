@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import TINY
+from segcode.refinement.config import RefinementConfig
+from segcode.refinement.linearise import linearise
+from segcode.refinement.objective import Objective, Prior
+from segcode.refinement.problem import draw, pose
+from segcode.truth.mask import mask_truth
+from segcode.truth.truth import Truth
+
+PRIOR = Prior.standard(TINY.code_size)
+
+
+@pytest.fixture
+def scene(tiny_model):
+    torch.manual_seed(0)
+    return tiny_model, linearise(tiny_model, torch.rand(1, 3, *TINY.size))
+
+
+def posed(scene, truth: Truth, whole=(0.0, 0.0, 0.0, 0.0), **settings) -> Objective:
+    model, linearised = scene
+    config = replace(RefinementConfig(), **settings)
+    return pose(linearised, truth, PRIOR, torch.tensor(whole), model.evidence, config)
+
+
+def square(rows: slice, columns: slice) -> np.ndarray:
+    mask = np.zeros(TINY.size, bool)
+    mask[rows, columns] = True
+    return mask
+
+
+BLOCK = square(slice(4, 20), slice(8, 30))
+
+
+def test_the_worth_of_a_region_is_what_was_learnt_however_many_of_its_pixels_enter(scene):
+    worth = float(scene[0].evidence(torch.tensor(float(BLOCK.sum())), known=True).detach())
+    for pixels in (7, 100, 10_000):
+        objective = posed(scene, mask_truth(BLOCK, 1, 4), pixels=pixels)
+        assert len(objective.weight) == min(pixels, BLOCK.sum())
+        assert float(objective.weight.sum().detach()) == pytest.approx(worth, rel=1e-4)
+
+
+def test_more_pixels_are_worth_more_but_not_in_proportion(scene):
+    few, many = (
+        float(posed(scene, mask_truth(mask, 1, 4)).weight.sum().detach())
+        for mask in (square(slice(4, 8), slice(8, 12)), BLOCK)
+    )
+    assert few < many < few * BLOCK.sum() / 16
+
+
+def test_a_stroke_is_not_drowned_by_a_large_region(scene):
+    stroke = square(slice(25, 26), slice(0, 3))
+    objective = posed(scene, mask_truth(BLOCK, 1, 4) + mask_truth(stroke, 2, 4), pixels=20)
+    assert objective.allowed[:, 2].sum() == 3
+
+
+def test_evidence_is_a_factor(scene):
+    once, thrice = (posed(scene, mask_truth(BLOCK, 1, 4), evidence=e).weight.sum() for e in (1.0, 3.0))
+    assert float((thrice / once).detach()) == pytest.approx(3)
+
+
+def test_a_class_that_seems_whole_is_excluded_elsewhere_and_nowhere_else(scene):
+    truth = mask_truth(BLOCK, 1, 4)
+    believed = posed(scene, truth, (0.9, 0.9, 0.9, 0.9))
+    excluded = believed.allowed.sum(1) == 3
+    assert excluded.any()
+    assert not believed.allowed[excluded][:, 1].any()
+    for settings_, whole in (({}, (0.9, 0.0, 0.9, 0.9)), ({"infer_whole": False}, (0.9, 0.9, 0.9, 0.9))):
+        assert (posed(scene, truth, whole, **settings_).allowed.sum(1) == 1).all()
+
+
+def test_half_a_belief_counts_half(scene):
+    def total(belief: float) -> float:
+        objective = posed(scene, mask_truth(BLOCK, 1, 4), (0.0, belief, 0.0, 0.0))
+        return float(objective.weight[objective.allowed.sum(1) == 3].sum().detach())
+
+    assert total(0.5) == pytest.approx(0.5 * total(1.0), rel=1e-4)
+
+
+def test_what_is_told_to_be_complete_is_not_inferred_again(scene):
+    truth = mask_truth(BLOCK, 1, 4, complete=True)
+    assert len(posed(scene, truth, (1.0, 1.0, 1.0, 1.0)).weight) == len(posed(scene, truth).weight)
+
+
+def test_no_truth_has_no_entries(scene):
+    assert len(posed(scene, Truth.empty(TINY.size, 4), (1.0, 1.0, 1.0, 1.0)).weight) == 0
+
+
+def test_what_was_learnt_gets_a_gradient(scene):
+    model, linearised = scene
+    belief = torch.tensor([0.0, 0.7, 0.0, 0.0], requires_grad=True)
+    objective = pose(linearised, mask_truth(BLOCK, 1, 4), PRIOR, belief, model.evidence, RefinementConfig())
+    objective.gradient(torch.zeros(TINY.code_size)).square().sum().backward()
+    for parameter in (model.evidence.known, model.evidence.excluded, belief):
+        assert parameter.grad.abs().max() > 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 300), st.integers(1, 120))
+def test_sums_over_the_drawn_stand_for_sums_over_all(seed, count, limit):
+    """Exact for the chance itself; and never more than asked for."""
+    chance = torch.rand(count, generator=torch.Generator().manual_seed(seed)) + 0.01
+    drawn, share = draw(chance, limit)
+    assert len(drawn) == min(count, limit)
+    assert float((share * chance[drawn]).sum()) == pytest.approx(float(chance.sum()), rel=1e-4)
