@@ -34,4 +34,6 @@ def make_model(config: ModelConfig) -> SegCode:
     model(torch.rand(4, 3, *config.size), known_labels(labels, config.classes))
     with torch.no_grad():
         model.decoder.grid.weight.normal_()
+        for layer in (*model.decoder.layers, model.decoder.last):
+            layer.of_code.weight.add_(torch.randn_like(layer.of_code.weight), alpha=0.3)
     return model.eval()

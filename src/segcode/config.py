@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -31,6 +32,30 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is closed to you: make it readable, or give another TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def changed(tables: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """Tables with some values replaced, each by "table.key=value" with the value as in TOML.
+
+    Raises:
+        ConfigError: if a change is not of that form.
+    """
+    for change in changes:
+        key, equals, value = change.partition("=")
+        *path, name = key.strip().split(".")
+        try:
+            parsed = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            equals = ""
+        if not equals:
+            raise ConfigError(f"'{change}' is no KEY=VALUE: give for instance model.width=32 or 'start=\"streets\"'")
+        tables = dict(tables)
+        inner = tables
+        for table in path:
+            inner[table] = dict(inner.get(table, {}))
+            inner = inner[table]
+        inner[name] = parsed
+    return tables
 
 
 def parse(kind: type[T], tables: dict[str, Any], where: str) -> T:

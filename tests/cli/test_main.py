@@ -16,7 +16,10 @@ from segcode.errors import ConfigError
 from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.refiner import SOLVERS
 
-COMMANDS = ("demo", "train", "predict", "refine", "sample", "evaluate", "export", "data check", "data draw")
+COMMANDS = (
+    "demo", "train", "train-rivals", "predict", "refine", "sample", "evaluate", "effort", "calibration", "export",
+    "data check", "data draw",
+)  # fmt: skip
 
 
 def test_every_command_is_registered_once():
@@ -24,15 +27,15 @@ def test_every_command_is_registered_once():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("command", ["refine", "sample", "evaluate"])
+@pytest.mark.parametrize("command", ["refine", "sample", "evaluate", "effort", "calibration"])
 def test_commands_that_refine_share_the_options_of_the_solver(command):
     text = segcode(command, "--help").out
-    assert all(f"--{option}" in text for option in ("solver", "energy", "evidence", "growth", "steps"))
+    assert all(f"--{option}" in text for option in ("solver", "energy", "evidence", "infer-whole", "prior", "steps"))
 
 
 def test_the_options_of_the_solver_reach_their_setting():
-    config = refinement_config("gauss_newton", "euclidean", 3.0, 0.25, 7)
-    expected = RefinementConfig("euclidean", "gauss_newton", 3.0, 0.25, stopping=Stopping(steps=7))
+    config = refinement_config("gauss_newton", "euclidean", 3.0, False, "encoder", 7)
+    expected = RefinementConfig("euclidean", "gauss_newton", 3.0, False, "encoder", stopping=Stopping(steps=7))
     assert config == expected
 
 

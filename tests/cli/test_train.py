@@ -42,9 +42,24 @@ def test_the_file_alone_decides_unless_told_otherwise(started):
 
 def test_options_replace_what_the_file_says(started, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    segcode("train", "small.toml", "--root", "CamVid", "-o", "x", "--resume", "--epochs", 2, "--device", "cuda")
+    segcode(
+        "train",
+        "small.toml",
+        "--root",
+        "CamVid",
+        "-o",
+        "x",
+        "--resume",
+        "--set",
+        "epochs=2",
+        "--set",
+        "model.width=4",
+        "--device",
+        "cuda",
+    )
     ((experiment, out, resume),) = started
     assert (experiment.epochs, experiment.data.root, experiment.hardware.accelerator) == (2, Path("CamVid"), "gpu")
+    assert (experiment.model.width, experiment.data.kind) == (4, "camvid")
     assert (out, resume) == (Path("x"), True)
 
 
@@ -105,7 +120,9 @@ def test_a_folder_or_a_closed_file_is_no_experiment(started, monkeypatch):
         ("epoch = 3", [], "unknown key 'epoch': did you mean 'epochs'?"),
         ("epochs = ", [], "bad.toml is not valid TOML"),
         ("", ["--device", "cuda"], "PyTorch sees no GPU"),
-        ("", ["--epochs", "0"], "--epochs"),
+        ("", ["--set", "epochs=0"], "epochs is 0"),
+        ("", ["--set", "epochs"], "'epochs' is no KEY=VALUE"),
+        ("", ["--set", "model.wide=3"], "unknown key 'wide'"),
     ],
 )
 def test_a_wrong_experiment_is_told_before_anything_starts(started, monkeypatch, content, options, message):

@@ -73,6 +73,13 @@ def test_before_training_the_code_adds_waves_to_the_logits():
     assert (other.std(2).diag() > 0.1).all()
 
 
+def test_a_random_start_has_no_waves():
+    config = replace(TINY, code_start="random")
+    model = SegCode(config).eval()
+    effect = model.decoder.linear(model.features(torch.rand(1, 3, *config.size)), torch.eye(config.code_size))
+    assert effect[0].std((1, 2)).max() > 1e-4
+
+
 def test_cosines_are_orthogonal_and_start_with_the_constant():
     waves = cosines(3, 4).flatten(1)
     gram = waves @ waves.T

@@ -47,6 +47,21 @@ def test_mistakes_are_named_with_their_cure(tmp_path, text, message):
         read_experiment(write(tmp_path, text))
 
 
+def test_changes_replace_what_the_file_says(tmp_path):
+    path = write(tmp_path, "epochs = 3\n[model]\nwidth = 8")
+    changes = ["epochs=5", "model.code_size = 32", 'data.leave_out=["a", "b"]', 'start="streets"']
+    changed = read_experiment(path, changes)
+    assert (changed.epochs, changed.model.width, changed.model.code_size) == (5, 8, 32)
+    assert (changed.data.leave_out, changed.start) == (("a", "b"), "streets")
+    assert read_experiment(path).epochs == 3
+
+
+@pytest.mark.parametrize("change", ["epochs", "start=streets", "model.width="])
+def test_what_is_no_change_is_named(tmp_path, change):
+    with pytest.raises(ConfigError, match=rf"'{change}' is no KEY=VALUE"):
+        read_experiment(write(tmp_path, ""), [change])
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.toml does not exist"):
         read_experiment(tmp_path / "nowhere.toml")

@@ -11,14 +11,17 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from segcode.cli.calibration import calibration
 from segcode.cli.data import app as data
 from segcode.cli.demo import demo
+from segcode.cli.effort import effort
 from segcode.cli.evaluate import evaluate
 from segcode.cli.export import export
 from segcode.cli.predict import predict
 from segcode.cli.refine import refine
 from segcode.cli.sample import sample
 from segcode.cli.train import train
+from segcode.cli.train_rivals import train_rivals
 from segcode.errors import SegcodeError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
@@ -32,6 +35,9 @@ def example(*commands: str) -> str:
 app.command(epilog=example("segcode demo"))(demo)
 app.add_typer(data, name="data", help="Look at a data set before training on it, or draw one.")
 app.command(epilog=example("segcode train experiments/streets.toml -o runs/streets"))(train)
+app.command(
+    epilog=example("segcode train-rivals MODEL --data camvid --root CAMVID --leave-out 0006R0 -o rivals"),
+)(train_rivals)
 app.command(epilog=example("segcode predict street.png -o out", "segcode predict 'run/**/*.png' --model MODEL -o out"))(
     predict
 )
@@ -47,6 +53,13 @@ app.command(
         "segcode evaluate --data camvid --root CAMVID --split val --model MODEL --truth road --truth sidewalk -o out"
     )
 )(evaluate)
+app.command(
+    epilog=example(
+        "segcode effort --data camvid --root CAMVID --split val --model MODEL --truth road --truth car -o out",
+        "segcode effort --data streets --clicks 5 --only street_00000 -o out",
+    )
+)(effort)
+app.command(epilog=example("segcode calibration --data streets --truth road -o out"))(calibration)
 app.command(
     epilog=example(
         "segcode export --data cityscapes --root Cityscapes --model MODEL -o results",

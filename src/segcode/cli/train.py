@@ -14,11 +14,24 @@ from segcode.cli.options import Device, Root
 from segcode.cli.progress import somebody_watches
 from segcode.errors import ConfigError
 
+Changes = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Instead of what the experiment says, as in TOML: epochs=3, model.code_size=32, "
+        "'data.leave_out=[\"0001TP\"]'. May be repeated.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
+
 
 def train(
     experiment: Annotated[
         Path, typer.Argument(metavar="EXPERIMENT.toml", help="What differs from the defaults.", show_default=False)
     ],
+    changes: Changes,
     root: Root = None,
     out: Annotated[
         Path | None,
@@ -27,9 +40,6 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a training in OUT that was stopped.", show_default=False)
     ] = False,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Instead of the experiment's number.", show_default=False)
-    ] = None,
     device: Device = "auto",
 ) -> None:
     """Train a model as an experiment file says.
@@ -43,11 +53,9 @@ def train(
     from segcode.training.experiment import read_experiment
     from segcode.training.run import train as run
 
-    plan = read_experiment(experiment)
+    plan = read_experiment(experiment, changes)
     if root is not None:
         plan = replace(plan, data=replace(plan.data, root=root))
-    if epochs is not None:
-        plan = replace(plan, epochs=epochs)
     if device != "auto":
         choose_device(device)
         plan = replace(plan, hardware=replace(plan.hardware, accelerator="gpu" if device == "cuda" else "cpu"))

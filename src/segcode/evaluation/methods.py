@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,6 +11,7 @@ from segcode.refinement.refiner import Refiner
 from segcode.truth.truth import Truth
 
 
+@runtime_checkable
 class Method(Protocol):
     """A way to use partial truth. The truth is pasted into the maps of all methods afterwards."""
 

@@ -14,8 +14,8 @@ import torch
 from segcode.classes import ClassSet
 from segcode.data.prefetch import ahead
 from segcode.data.sample import Sample, Source
-from segcode.errors import DataError
 from segcode.evaluation.bootstrap import Interval, accuracy_gained, error_removed, paired
+from segcode.evaluation.inputs import check_classes, labels_of
 from segcode.metrics import ConfusionMatrix, confusion_matrix, iou, mean_iou, pixel_accuracy
 from segcode.model.checkpoint import Trained
 from segcode.refinement.config import RefinementConfig
@@ -137,11 +137,7 @@ def evaluate(
         DataError: if the source has other classes than the model, or a sample without labels.
     """
     classes = trained.classes
-    if source.classes.names != classes.names:
-        raise DataError(
-            f"the data has the classes {', '.join(source.classes.names)}, the model {', '.join(classes.names)}: "
-            "evaluate a model on the classes that it was trained on"
-        )
+    check_classes(trained, source)
     indices = {name: classes.index(name) for name in truths}
     refiner = Refiner(trained.model, config, device)
     counts = _Counts(len(classes))
@@ -151,7 +147,7 @@ def evaluate(
     spacing = max(1, len(source) // max(1, examples))
     samples = ahead(source.__getitem__, range(len(source)))
     for i, sample in zip(progress(range(len(source))), samples, strict=True):
-        labels = _labels(sample)
+        labels = labels_of(sample)
         zero = refiner.set_image(sample.image)
         encoded = refiner.encode(labels).labels
         counts.add(Key("zero", None, "all"), zero.labels, labels)
@@ -229,9 +225,3 @@ def _row(key: Key, matrix: ConfusionMatrix, classes: ClassSet) -> Row:
 def _defined(score: float) -> float | None:
     """JSON has no NaN."""
     return None if np.isnan(score) else score
-
-
-def _labels(sample: Sample) -> LabelImage:
-    if sample.labels is None:
-        raise DataError(f"'{sample.name}' has no labels: evaluate on a split that is labelled")
-    return sample.labels

@@ -26,6 +26,8 @@ class ModelConfig:
         code_grid: rows and columns of the grid that the code is laid out on, whatever the image size.
         conditioning: "product" gives the decoder x * g(f) beside x and f; "concatenation" only x and f, which
             makes the Jacobian the same for every image (an ablation).
+        code_start: what the code does before training: "waves" adds smooth waves to each class's logit with the first
+            half of it, "random" is PyTorch's random weights, as the paper has it.
 
     Raises:
         ConfigError: for a value that makes no network.
@@ -39,6 +41,7 @@ class ModelConfig:
     code_stride: Literal[2, 4, 8, 16] = 8
     code_grid: tuple[int, int] = (6, 8)
     conditioning: Literal["product", "concatenation"] = "product"
+    code_start: Literal["waves", "random"] = "waves"
 
     def __post_init__(self) -> None:
         for name in ("width", "code_size", "code_channels"):

@@ -54,8 +54,8 @@ class LinearDecoder(nn.Module):
     """The code laid out on a grid, conditioned layers up to `code_stride`, and one at full resolution to the logits.
 
     Before any training the first half of the code adds smooth waves to the logits, class by class, the longest first:
-    "less road", "more sky on top". From there the training bends them to the image. Without this start a code finds no
-    way to say that a class ends where it was told to end (docs/results.md).
+    "less road", "more sky on top". From there the training bends them to the image. A code that starts at random hardly
+    learns to say that a class ends where it was told to end (docs/results.md).
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -68,7 +68,8 @@ class LinearDecoder(nn.Module):
             ConditionedLayer(channels, config.channels(s), channels, product) for s in self.strides
         )
         self.last = ConditionedLayer(channels, config.channels(1), config.classes, product)
-        self._start_with_waves(min(config.classes, channels))
+        if config.code_start == "waves":
+            self._start_with_waves(min(config.classes, channels))
 
     @torch.no_grad()
     def _start_with_waves(self, classes: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from segcode.config import Count, NotNegative, parse, read_toml
+from segcode.config import Count, NotNegative, changed, parse, read_toml
 from segcode.data.augment import AugmentConfig
 from segcode.loss import LossConfig
 from segcode.model.config import ModelConfig
@@ -46,12 +47,15 @@ class OptimiserConfig:
         learning_rate: its peak, if it changes.
         schedule: "constant" is the paper's; "cosine" warms up over 5 % of the steps, then falls to nothing.
         weight_decay: decoupled (AdamW); 0 is plain Adam.
+        features: whether the image features are trained; if not, they stay those of `start`, batch-norm statistics
+            included, and a step costs half: for a last stage of episodes.
         gradient_norm: gradients are clipped to this length, 0 for never; a few early steps would else undo many.
     """
 
     learning_rate: NotNegative = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: NotNegative = 0.0
+    features: bool = True
     gradient_norm: NotNegative = 5.0
 
 
@@ -97,6 +101,10 @@ class Experiment:
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
 
 
-def read_experiment(path: Path) -> Experiment:
-    """Read an experiment file. Raises ConfigError naming the key, the value and the cure."""
-    return parse(Experiment, read_toml(path), str(path))
+def read_experiment(path: Path, changes: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file, and change it by "table.key=value" with values as in TOML.
+
+    Raises:
+        ConfigError: naming the key, the value and the cure.
+    """
+    return parse(Experiment, changed(read_toml(path), changes), str(path))

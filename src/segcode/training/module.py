@@ -37,6 +37,10 @@ class TrainingModule(lightning.LightningModule):
         self.model = SegCode(experiment.model)
         self.augment = Augment(experiment.augment)
         self.confusion: dict[str, Tensor] = {}
+        self.model.features.requires_grad_(experiment.optimiser.features)
+
+    def on_train_epoch_start(self) -> None:
+        self.model.features.train(self.experiment.optimiser.features)
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
         # Noise is a function of the step alone, so a run that was killed goes on exactly as it would have.
@@ -99,7 +103,7 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.experiment.optimiser
         scales = [*self.model.evidence.parameters(), self.model.label_encoder.coverage]
-        others = [p for p in self.parameters() if all(p is not scale for scale in scales)]
+        others = [p for p in self.parameters() if p.requires_grad and all(p is not scale for scale in scales)]
         groups: list[dict[str, Any]] = [
             {"params": others},
             {"params": scales, "lr": SCALES * config.learning_rate, "weight_decay": 0.0},

@@ -1,0 +1,75 @@
+"""`segcode train-rivals`: the learnt parts of the methods that refinement is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segcode.cli.loading import choose_device
+from segcode.cli.options import Device, Kind, Root
+from segcode.cli.progress import progress
+
+LeaveOut = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME", help="Not the samples of this name, or whose name begins so. May be repeated.",
+        default_factory=list, show_default=False,
+    ),
+]  # fmt: skip
+
+
+def train_rivals(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="Folder of a trained model, or the name of one that comes with segcode."),
+    ],
+    data: Annotated[Kind, typer.Option(help="Which data set.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="OUT", help="A new folder for the heads.", show_default=False)
+    ],
+    leave_out: LeaveOut,
+    root: Root = None,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")] = "train",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the images.")] = 20,
+    batch: Annotated[int, typer.Option(min=1, help="Images in a step.")] = 8,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of AdamW, at the start.")] = 1e-3,
+    beta: Annotated[float, typer.Option(min=0, help="Weight of the probabilistic U-Net's KL term.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the first weights, the order of the images and all noise.")] = 0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of the CPU; all cores if not given.", show_default=False)
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Train the rivals' heads on the frozen features of a model.
+
+    A stochastic segmentation network and a probabilistic U-Net learn beside each other; the model itself stays as it
+    is. OUT gets heads.safetensors and config.json, and fits this model alone. Train on the images that the model was
+    trained on, leaving out the same ones.
+    """
+    import torch
+
+    from segcode.data.select import select
+    from segcode.data.sources import open_source
+    from segcode.evaluation.baselines.head_training import HeadTraining, train_heads
+    from segcode.evaluation.baselines.heads import refuse_existing, save_heads
+    from segcode.model.checkpoint import load_model
+
+    refuse_existing(out)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    trained = load_model(model)
+    trained.model.to(choose_device(device))
+    source = select(open_source(data, root, split), leave_out=leave_out)
+    config = HeadTraining(epochs=epochs, batch=batch, learning_rate=learning_rate, beta=beta, seed=seed)
+    heads, losses = train_heads(
+        trained, source, config, progress=lambda indices: progress(indices, len(indices), "Training the rivals")
+    )
+    save_heads(out, heads, trained.model)
+    first, last = losses[0], losses[-1]
+    typer.echo(
+        f"{len(source)} images, {epochs} epochs; loss of the stochastic segmentation network "
+        f"{first.ssn:.4f} to {last.ssn:.4f}, of the probabilistic U-Net {first.punet:.4f} to {last.punet:.4f}"
+    )
+    typer.echo(f"The heads are in {out}; they fit the model {model} alone")

@@ -1,0 +1,98 @@
+"""Fully connected CRF with Gaussian edges (Krähenbühl and Koltun 2011), by their code in `pydensecrf2`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from segcode.errors import ConfigError
+from segcode.evaluation.methods import Method
+from segcode.refinement.refiner import Refiner
+from segcode.truth.truth import Truth
+
+CLAMPED = 50.0
+"""Energy of a class that the truth rules out: far more than all neighbours together can outweigh."""
+
+
+@dataclass(frozen=True)
+class DenseCRFConfig:
+    """Potts energies of two kernels, and steps of mean-field inference; for grids of about 144 x 192.
+
+    Attributes:
+        smoothing: weight of the kernel of position alone.
+        smoothing_deviation: its reach in pixels.
+        bilateral: weight of the kernel of position and colour.
+        bilateral_deviation: its reach in pixels.
+        colour_deviation: its reach in colour, of 255.
+        steps: of mean-field inference.
+    """
+
+    smoothing: float = 0.3
+    smoothing_deviation: float = 1.0
+    bilateral: float = 1.0
+    bilateral_deviation: float = 10.0
+    colour_deviation: float = 5.0
+    steps: int = 5
+
+
+def is_installed() -> bool:
+    """Whether the library is there."""
+    return find_spec("pydensecrf") is not None
+
+
+class DenseCRF:
+    """Another method's map, its revealed pixels clamped to their classes, and smoothed along the image.
+
+    Args:
+        first: whose logits give the unary energies, -log p.
+        config: the pairwise energies.
+
+    Raises:
+        ConfigError: if the library is not installed.
+    """
+
+    def __init__(self, first: Method, config: DenseCRFConfig | None = None) -> None:
+        if not is_installed():
+            raise ConfigError("DenseCRF needs the library pydensecrf2: pip install 'segcode[rivals]'")
+        self.first = first
+        self.config = config or DenseCRFConfig()
+
+    @property
+    def name(self) -> str:
+        return f"{self.first.name}, DenseCRF"
+
+    def begin(self, refiner: Refiner) -> None:
+        self.first.begin(refiner)
+        pixels = refiner.image[0].permute(1, 2, 0).mul(255).round().to(torch.uint8)
+        self._image = pixels.cpu().contiguous().numpy()
+
+    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+        logits = self.first.refine(truth)
+        energy = -logits.log_softmax(0).cpu() + _penalty(truth.resized((logits.shape[1], logits.shape[2])))
+        return self._infer(energy).to(logits)
+
+    def _infer(self, energy: Float[Tensor, "M h w"]) -> Float[Tensor, "M h w"]:
+        """Log-probabilities after mean-field inference."""
+        from pydensecrf.densecrf import DenseCRF2D
+
+        config, (classes, rows, columns) = self.config, energy.shape
+        field = DenseCRF2D(columns, rows, classes)
+        field.setUnaryEnergy(np.ascontiguousarray(energy.flatten(1).numpy(), np.float32))
+        field.addPairwiseGaussian(config.smoothing_deviation, config.smoothing)
+        field.addPairwiseBilateral(config.bilateral_deviation, config.colour_deviation, self._image, config.bilateral)
+        probability = torch.from_numpy(np.array(field.inference(config.steps), np.float32))
+        return probability.clamp(min=1e-12).log().reshape(classes, rows, columns)
+
+
+def _penalty(truth: Truth) -> Float[Tensor, "M h w"]:
+    """What the sure entries rule out; where they contradict each other, the class that most of them allow is best."""
+    sure = truth.sure()
+    rows, columns = sure.pixels.unbind(1)
+    penalty = torch.zeros(*truth.size, truth.allowed.shape[1])
+    ruled_out = CLAMPED * sure.weight[:, None] * ~sure.allowed
+    return penalty.index_put((rows, columns), ruled_out, accumulate=True).permute(2, 0, 1)

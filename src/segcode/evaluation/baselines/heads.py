@@ -1,0 +1,107 @@
+"""The rivals' learnt parts as a folder: heads.safetensors and config.json; no pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from segcode.config import Count, parse
+from segcode.errors import CheckpointError, ConfigError
+from segcode.evaluation.baselines.probabilistic_u_net import ProbabilisticUNet
+from segcode.evaluation.baselines.ssn import LowRankHead
+from segcode.model.segcode import SegCode
+
+_WEIGHTS, _CONFIG = "heads.safetensors", "config.json"
+
+
+@dataclass(frozen=True)
+class HeadsConfig:
+    """The shape of the heads.
+
+    Args:
+        rank: of the stochastic segmentation network's Gaussian; 10 as in the paper.
+        latent: numbers in the probabilistic U-Net's z; 6 as in the paper.
+        hidden: channels of the hidden layers.
+    """
+
+    rank: Count = 10
+    latent: Count = 6
+    hidden: Count = 64
+
+
+class Heads(nn.Module):
+    """What the stochastic segmentation network and the probabilistic U-Net add to a frozen model."""
+
+    def __init__(self, model: SegCode, config: HeadsConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.low_rank = LowRankHead(model.config, config.rank, config.hidden)
+        self.latent = ProbabilisticUNet(model.config, config.latent, config.hidden)
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raises CheckpointError if something stands where heads are to be saved."""
+    if folder.exists():
+        raise CheckpointError(f"{folder} exists: name a new folder, or move it away")
+
+
+def save_heads(folder: Path, heads: Heads, model: SegCode) -> None:
+    """Write weights and configuration to a new folder, which appears whole or not at all.
+
+    Raises:
+        CheckpointError: if the folder exists.
+    """
+    refuse_existing(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
+    unfinished.mkdir()
+    try:
+        save_file({k: v.cpu().contiguous() for k, v in heads.state_dict().items()}, unfinished / _WEIGHTS)
+        config = {"heads": asdict(heads.config), "model": _fingerprint(model)}
+        (unfinished / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def load_heads(folder: Path, model: SegCode) -> Heads:
+    """Read a folder that `save_heads` wrote, on the device of the model and in evaluation mode.
+
+    Raises:
+        CheckpointError: if a file is missing or damaged, or the heads were trained on another model.
+    """
+    for name in (_CONFIG, _WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} has no {name}: give the folder that `segcode train-rivals` wrote")
+    try:
+        tables = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        config, trained_on = parse(HeadsConfig, tables["heads"], f"{folder / _CONFIG} [heads]"), tables["model"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ConfigError) as error:
+        raise CheckpointError(f"{folder / _CONFIG} is damaged ({error}): train the rivals again") from None
+    if trained_on != _fingerprint(model):
+        raise CheckpointError(f"{folder} was trained on the features of another model: train the rivals on this one")
+    heads = Heads(model, config)
+    try:
+        heads.load_state_dict(load_file(folder / _WEIGHTS))
+    except (SafetensorError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{folder / _WEIGHTS} does not fit its config.json ({type(error).__name__}): train the rivals again"
+        ) from None
+    return heads.to(next(model.parameters()).device).eval()
+
+
+def _fingerprint(model: SegCode) -> str:
+    """Of what the heads rely on, the features and the zero-code logits; in half precision, as models are saved."""
+    digest = hashlib.sha256()
+    for part in (model.features, model.decoder):
+        for name, value in part.state_dict().items():
+            digest.update(name.encode() + value.cpu().half().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,175 @@
+"""Probabilistic U-Net (Kohl et al. 2018): a latent z for the whole image, one that a prior net expects of the image.
+
+Prior net and posterior net see the frozen features at stride 16, the posterior net the labels, too. The combiner, three
+1 x 1 convolutions of the last features and z, gives what is added to the zero-code logits S0.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segcode.evaluation.baselines.lbfgs import minimise
+from segcode.evaluation.baselines.revealed import Revealed
+from segcode.loss import cross_entropy
+from segcode.model.config import ModelConfig
+from segcode.model.features import Pyramid
+from segcode.model.label_encoder import CodeDistribution, one_hot
+from segcode.refinement.refiner import Refiner
+from segcode.tensors import Code, Labels, Logits
+from segcode.truth.truth import Truth
+
+
+class LatentNet(nn.Module):
+    """Maps at stride 16 to a Gaussian over z: two 3 x 3 convolutions, the mean over the image, a linear layer."""
+
+    def __init__(self, inputs: int, latent: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(inputs, hidden, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(hidden, hidden, 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(hidden, 2 * latent),
+        )
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> CodeDistribution:
+        mean, log_variance = self.layers(x).chunk(2, dim=1)
+        return CodeDistribution(mean, log_variance.clamp(-10.0, 10.0))
+
+
+class ProbabilisticUNet(nn.Module):
+    """Prior net, posterior net and combiner."""
+
+    def __init__(self, config: ModelConfig, latent: int, hidden: int) -> None:
+        super().__init__()
+        self.classes = config.classes
+        self.prior = LatentNet(config.channels(16), latent, hidden)
+        self.posterior = LatentNet(config.channels(16) + config.classes, latent, hidden)
+        self.combiner = nn.Sequential(
+            nn.Conv2d(config.channels(1) + latent, hidden, 1),
+            nn.ReLU(),
+            nn.Conv2d(hidden, hidden, 1),
+            nn.ReLU(),
+            nn.Conv2d(hidden, config.classes, 1),
+        )
+
+    def explained(self, features: Pyramid, labels: Labels) -> CodeDistribution:
+        """q(z | image, labels): the labels as shares of each class in the cells of stride 16."""
+        coarse = features[16]
+        shares = functional.adaptive_avg_pool2d(one_hot(labels, self.classes), (coarse.shape[2], coarse.shape[3]))
+        return self.posterior(torch.cat([coarse, shares], dim=1))
+
+    def combine(self, features: Pyramid, latents: Code) -> Logits:
+        """What latents (k, latent) add to the logits of one image, or of k images."""
+        fine = features[1].expand(len(latents), -1, -1, -1)
+        spread = latents[:, :, None, None].expand(-1, -1, *fine.shape[-2:])
+        return self.combiner(torch.cat([fine, spread], dim=1))
+
+
+class PUNetLoss(NamedTuple):
+    """Negative evidence lower bound a pixel, and its parts: total = cross_entropy + beta * kl / pixels."""
+
+    total: Tensor
+    cross_entropy: Tensor
+    kl: Tensor
+
+
+def punet_loss(net: ProbabilisticUNet, features: Pyramid, base: Logits, labels: Labels, beta: float) -> PUNetLoss:
+    """Cross-entropy for z drawn from the posterior net, and beta * KL(posterior || prior).
+
+    Kohl et al. add up over the pixels; divided by their number, `beta` means the same at every resolution.
+    """
+    prior, posterior = net.prior(features[16]), net.explained(features, labels)
+    misfit = cross_entropy(base + net.combine(features, posterior.sample()), labels)
+    kl = kl_divergence(posterior, prior)
+    return PUNetLoss(misfit + beta * kl / labels[0].numel(), misfit, kl)
+
+
+def kl_divergence(of: CodeDistribution, to: CodeDistribution) -> Float[Tensor, ""]:
+    """KL(of || to) of diagonal Gaussians in nats, mean over the batch."""
+    ratio = of.log_variance - to.log_variance
+    away = (of.mean - to.mean).square() / to.log_variance.exp()
+    return 0.5 * (ratio.exp() - ratio - 1 + away).sum(1).mean()
+
+
+class LikeliestSample:
+    """Of 16 draws from the prior net the one that explains the revealed pixels best; its mean for empty truth.
+
+    Args:
+        net: trained on the features of the refiner's model.
+        seed: of the draws, the same for every image and truth.
+    """
+
+    count = 16
+    name = f"probabilistic U-Net, best of {count}"
+
+    def __init__(self, net: ProbabilisticUNet, seed: int = 0) -> None:
+        self.net = net
+        self.seed = seed
+
+    @torch.no_grad()
+    def begin(self, refiner: Refiner) -> None:
+        self._refiner = refiner
+        mean, log_variance = self.net.to(refiner.device).prior(refiner.features[16])
+        noise = torch.randn(self.count, mean.shape[1], generator=torch.Generator().manual_seed(self.seed))
+        self.mean = mean
+        self.deviation = (0.5 * log_variance).exp()
+        self.drawn = mean + self.deviation * noise.to(mean)
+        self._of_drawn = self.logits(self.drawn)
+
+    def logits(self, latents: Code) -> Float[Tensor, "k M h w"]:
+        """Of latents (k, latent)."""
+        return self._refiner.linearised.base + self.net.combine(self._refiner.features, latents)
+
+    def likeliest(self, revealed: Revealed) -> int:
+        """Which draw explains the pixels best."""
+        return int(revealed.misfit(self._of_drawn).argmin())
+
+    @torch.no_grad()
+    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+        revealed = Revealed.of(truth, self._refiner)
+        return self._of_drawn[self.likeliest(revealed)] if len(revealed) else self.logits(self.mean)[0]
+
+
+class OptimisedLatent:
+    """z of the highest posterior density under the prior net and the revealed pixels; the prior's mean without any.
+
+    L-BFGS starts from the likeliest of 16 draws, for the energy is not convex.
+
+    Args:
+        net: trained on the features of the refiner's model.
+        evidence: n revealed pixels count as evidence * n ** 0.5 independent ones.
+    """
+
+    name = "probabilistic U-Net, z optimised"
+
+    def __init__(self, net: ProbabilisticUNet, evidence: float = 1.0) -> None:
+        self.evidence = evidence
+        self._samples = LikeliestSample(net)
+
+    def begin(self, refiner: Refiner) -> None:
+        self._refiner = refiner
+        self._samples.begin(refiner)
+
+    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+        revealed = Revealed.of(truth, self._refiner)
+        mean, deviation = self._samples.mean, self._samples.deviation
+        total = revealed.worth(self.evidence).sum()
+
+        def energy(white: Tensor) -> Tensor:
+            misfit = revealed.misfit(self._samples.logits(mean + deviation * white))[0]
+            return total * misfit + 0.5 * white.square().sum()
+
+        start = torch.zeros_like(mean)
+        if len(revealed):
+            start = (self._samples.drawn[self._samples.likeliest(revealed)] - mean) / deviation
+        white = minimise(energy, start)
+        with torch.no_grad():
+            return self._samples.logits(mean + deviation * white)[0]

@@ -1,0 +1,34 @@
+"""All rivals at the same job, ready for one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segcode.evaluation.baselines.dense_crf import DenseCRF, is_installed
+from segcode.evaluation.baselines.f_brs import FBRS
+from segcode.evaluation.baselines.heads import load_heads
+from segcode.evaluation.baselines.probabilistic_u_net import LikeliestSample, OptimisedLatent
+from segcode.evaluation.baselines.ssn import SSN
+from segcode.evaluation.methods import Method, Optimised, Pasted
+from segcode.model.segcode import SegCode
+
+
+def load_rivals(folder: Path | None, model: SegCode) -> list[Method]:
+    """Every rival that can be built, with its default settings.
+
+    Args:
+        folder: what `segcode train-rivals` wrote for this model; without it there are only rivals that learn nothing.
+        model: whose features they use.
+
+    DenseCRF is among them where `pip install 'segcode[rivals]'` was done.
+
+    Raises:
+        CheckpointError: if the folder is damaged, or for another model.
+    """
+    rivals: list[Method] = [FBRS()]
+    if folder is not None:
+        heads = load_heads(folder, model)
+        rivals += [SSN(heads.low_rank), LikeliestSample(heads.latent), OptimisedLatent(heads.latent)]
+    if is_installed():
+        rivals += [DenseCRF(Pasted()), DenseCRF(Optimised())]
+    return rivals

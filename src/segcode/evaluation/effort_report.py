@@ -1,0 +1,167 @@
+"""Effort curves as files: tables, figures, and `effort.json` for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from itertools import product
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from segcode.evaluation.effort import PASTED, WHOLE, Amount, Effort, Row
+from segcode.evaluation.report import provenance, write_figure, write_text
+from segcode.evaluation.tables import comma_separated, markdown
+
+_COLUMNS = 3  # of panels in a figure
+
+
+def write_effort(effort: Effort, out: Path, command: str, settings: Mapping[str, object]) -> None:
+    """Write `effort.json` with command, commit, versions, settings and rows, all rows as `effort.csv`, what to read
+    of them as `effort.md`, and of the protocols that were measured `effort_pixels.png` and `effort_clicks.png`.
+
+    `effort.json` comes first: hours of measuring must not be lost to a picture.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    results = provenance(command, settings) | {
+        "images": effort.images,
+        "rows": [asdict(row) for row in effort.rows],
+    }
+    write_text(out / "effort.json", json.dumps(results, indent=2, default=str) + "\n")
+    names = [field.name for field in fields(Row)]
+    cells = [["" if value is None else str(value) for value in asdict(row).values()] for row in effort.rows]
+    write_text(out / "effort.csv", comma_separated(cells, names))
+    write_text(out / "effort.md", effort_tables(effort))
+    if effort.truths:
+        write_figure(out / "effort_pixels.png", pixel_curves(effort))
+    if _clicks(effort):
+        write_figure(out / "effort_clicks.png", click_curves(effort))
+
+
+def effort_tables(effort: Effort) -> str:
+    """By revealed pixels: error removed after pasting, and accuracy. By clicks: mean IoU and accuracy. All scores are
+    on all pixels, in percent; Markdown. The seconds are the largest of the medians along a curve.
+    """
+    tables = []
+    if effort.truths:
+        header = ["revealed pixels", *map(str, _amounts(effort)), "images", "seconds"]
+        rivals = [method for method in effort.methods if method != PASTED]  # it removes nothing beyond itself
+        if rivals and PASTED in effort.methods:
+            rows = [_pixel_row(effort, *pair, "error_removed") for pair in product(effort.truths, rivals)]
+            tables.append("Error removed after pasting in %\n\n" + markdown(rows, header))
+        rows = [_pixel_row(effort, *pair, "pixel_accuracy") for pair in product(effort.truths, effort.methods)]
+        tables.append("Pixel accuracy in %\n\n" + markdown(rows, header))
+    if clicks := _clicks(effort):
+        shown = [n for n in (0, 1, 2, 3, 5, 10, 15, 20, 30, 50, 100) if n < clicks[-1]] + [clicks[-1]]
+        for name, title in (("mean_iou", "Mean IoU"), ("pixel_accuracy", "Pixel accuracy")):
+            rows = [_click_row(effort, method, name, shown) for method in effort.methods]
+            tables.append(f"{title} in %\n\n" + markdown(rows, ["clicks", *map(str, shown), "seconds"]))
+    return "\n".join(tables)
+
+
+def _pixel_row(effort: Effort, truth: str, method: str, name: str) -> list[str]:
+    curve = effort.curve("pixels", method, truth)
+    cells = [_percent(getattr(row, name)) for row in curve]
+    return [f"{truth}, {method}", *cells, str(curve[-1].images), _seconds(curve)]
+
+
+def _click_row(effort: Effort, method: str, name: str, shown: Sequence[int]) -> list[str]:
+    curve = effort.curve("clicks", method)
+    return [method, *(_percent(getattr(row, name)) for row in curve if row.amount in shown), _seconds(curve)]
+
+
+def pixel_curves(effort: Effort) -> Figure:
+    """Error removed after pasting, in percent, by revealed pixels; a panel for each class, a line for each method."""
+    amounts = _amounts(effort)
+    places = _places(amounts)
+    figure, panels = _panels(len(effort.truths))
+    for axes, truth in zip(panels, effort.truths, strict=True):
+        for i, method in enumerate(effort.methods):
+            curve = effort.curve("pixels", method, truth)
+            axes.plot(places, [_hundredfold(row.error_removed) for row in curve], **_line(i, method))
+        axes.axhline(0, color="grey", linewidth=0.8)
+        axes.set_xscale("log")
+        axes.set_xticks(places, [str(amount) for amount in amounts], fontsize=8)
+        axes.set_xticks([], minor=True)
+        axes.set_title(f"{truth}, {curve[-1].images} images", fontsize=10)
+        axes.set_xlabel("revealed pixels")
+    panels[0].set_ylabel("error removed after pasting in %")
+    _legend(figure, panels[0])
+    return figure
+
+
+def click_curves(effort: Effort) -> Figure:
+    """Mean IoU, and pixel accuracy on all pixels and on the unrevealed, in percent, by clicks."""
+    figure, panels = _panels(3)
+    clicks = _clicks(effort)
+    for i, method in enumerate(effort.methods):
+        everywhere = effort.curve("clicks", method)
+        unrevealed = effort.curve("clicks", method, pixels="unrevealed")
+        scores = (
+            [row.mean_iou for row in everywhere],
+            [row.pixel_accuracy for row in everywhere],
+            [row.pixel_accuracy for row in unrevealed],
+        )
+        for axes, values in zip(panels, scores, strict=True):
+            axes.plot(clicks, [_hundredfold(value) for value in values], **_line(i, method))
+    for axes, title in zip(panels, ("mean IoU", "pixel accuracy", "accuracy on unrevealed pixels"), strict=True):
+        axes.set_title(f"{title} in %", fontsize=10)
+        axes.set_xlabel("clicks an image")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(figure, panels[0])
+    return figure
+
+
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    columns = min(count, _COLUMNS)
+    rows = ceil(count / columns)
+    figure = Figure(figsize=(4 * columns + 0.6, 3.2 * rows + 0.6), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for unused in panels[count:]:
+        unused.remove()
+    return figure, panels[:count]
+
+
+def _line(index: int, method: str) -> dict[str, Any]:
+    """Ten colours; should there be more methods, the marks tell them apart."""
+    marks = "osD^vPX*"
+    mark = marks[(index + index // 10) % len(marks)]
+    return {"color": f"C{index % 10}", "marker": mark, "markersize": 4, "label": method}
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    lines, names = axes.get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=min(4, len(names)), fontsize=9)
+
+
+def _amounts(effort: Effort) -> list[Amount]:
+    return [row.amount for row in effort.curve("pixels", effort.methods[0], effort.truths[0])]
+
+
+def _places(amounts: Sequence[Amount]) -> list[float]:
+    """On the axis of pixels; the whole class, of another size in each image, stands to the right of all numbers."""
+    numbers = [float(amount) for amount in amounts if amount != WHOLE]
+    return [*numbers, 5 * max(numbers, default=1.0)]
+
+
+def _clicks(effort: Effort) -> list[int]:
+    return [row.amount for row in effort.curve("clicks", effort.methods[0]) if isinstance(row.amount, int)]
+
+
+def _seconds(curve: Sequence[Row]) -> str:
+    known = [row.seconds for row in curve if row.seconds is not None]
+    return f"{max(known):.3f}" if known else ""
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"
+
+
+def _hundredfold(share: float | None) -> float:
+    """A gap in the line where a score is undefined."""
+    return float("nan") if share is None else 100 * share

@@ -1,0 +1,363 @@
+"""The rivals do what their papers say, on an untrained model of four classes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import TINY, make_model
+from segcode.classes import ClassSet
+from segcode.cli import main
+from segcode.data.augment import AugmentConfig
+from segcode.data.sample import Sample
+from segcode.errors import CheckpointError, ConfigError, DataError
+from segcode.evaluation.baselines import load_rivals
+from segcode.evaluation.baselines.dense_crf import DenseCRF, DenseCRFConfig, is_installed
+from segcode.evaluation.baselines.f_brs import FBRS
+from segcode.evaluation.baselines.head_training import HeadTraining, train_heads
+from segcode.evaluation.baselines.heads import Heads, HeadsConfig, load_heads, save_heads
+from segcode.evaluation.baselines.probabilistic_u_net import LikeliestSample, OptimisedLatent, kl_divergence
+from segcode.evaluation.baselines.revealed import Revealed
+from segcode.evaluation.baselines.ssn import SSN, LowRank, at, ssn_loss
+from segcode.evaluation.methods import Optimised, Pasted
+from segcode.model.checkpoint import Trained, save_model
+from segcode.model.label_encoder import CodeDistribution
+from segcode.model.segcode import SegCode
+from segcode.refinement.refiner import Refiner
+from segcode.tensors import IGNORE
+from segcode.truth.mask import mask_truth
+from segcode.truth.truth import Truth
+
+SIZE = (64, 96)  # twice the network's grid
+FOUR = ClassSet(("road", "sidewalk", "car", "sky"), ((128, 64, 128), (0, 0, 192), (64, 0, 128), (128, 128, 128)))
+needs_crf = pytest.mark.skipif(not is_installed(), reason="pydensecrf2 is not installed: pip install 'segcode[rivals]'")
+
+
+@pytest.fixture
+def refiner(tiny_model) -> Refiner:
+    refiner = Refiner(tiny_model)
+    refiner.set_image(np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8))
+    return refiner
+
+
+@pytest.fixture
+def heads(tiny_model) -> Heads:
+    return make_heads(tiny_model)
+
+
+def make_heads(model: SegCode) -> Heads:
+    """Untrained heads that have something to say."""
+    torch.manual_seed(1)
+    heads = Heads(model, HeadsConfig(hidden=8)).eval()
+    with torch.no_grad():
+        for layer in (heads.low_rank.output, heads.latent.combiner[-1]):
+            layer.weight *= 10
+    return heads
+
+
+EMPTY = Truth.empty(SIZE, 4)
+
+
+def a_box(told: int = 2) -> Truth:
+    mask = np.zeros(SIZE, bool)
+    mask[20:40, 10:50] = True
+    return mask_truth(mask, told, 4)
+
+
+def misfit(logits: torch.Tensor, truth: Truth, refiner: Refiner) -> float:
+    return Revealed.of(truth, refiner).misfit(logits[None])[0].item()
+
+
+def all_methods(heads: Heads) -> list:
+    learnt = [SSN(heads.low_rank), LikeliestSample(heads.latent), OptimisedLatent(heads.latent)]
+    return [FBRS(), *learnt, *([DenseCRF(Pasted()), DenseCRF(Optimised())] if is_installed() else [])]
+
+
+def test_every_rival_gives_finite_logits_on_the_networks_grid_and_starts_anew(refiner, heads):
+    for method in all_methods(heads):
+        method.begin(refiner)
+        first = method.refine(a_box())
+        method.refine(a_box(told=0))
+        assert first.shape == (4, *TINY.size), method.name
+        assert first.isfinite().all(), method.name
+        assert not first.requires_grad, method.name
+        assert torch.equal(method.refine(a_box()), first), method.name
+
+
+def test_rivals_leave_no_gradient_in_the_model_or_the_heads(refiner, heads):
+    for method in all_methods(heads):
+        method.begin(refiner)
+        method.refine(a_box())
+    assert all(p.grad is None for module in (refiner.model, heads) for p in module.parameters())
+
+
+@pytest.mark.parametrize("make", [lambda h: FBRS(), lambda h: SSN(h.low_rank)], ids=["f-BRS", "SSN"])
+def test_without_truth_nothing_changes(refiner, heads, make):
+    method = make(heads)
+    method.begin(refiner)
+    assert torch.allclose(method.refine(EMPTY), refiner.linearised.base, atol=1e-6)
+
+
+def test_the_misfit_is_the_cross_entropy_of_known_classes_and_of_sets(refiner):
+    logits = torch.randn(4, *TINY.size)
+    pixels = torch.tensor([[3, 5], [30, 47]])
+    allowed = torch.tensor([[False, True, False, False], [True, False, True, True]])
+    truth = Truth(TINY.size, pixels, allowed, torch.tensor([3.0, 1.0]))
+    p = logits.softmax(0)
+    expected = (-3 * p[1, 3, 5].log() - (1 - p[1, 30, 47]).log()) / 4
+    assert misfit(logits, truth, refiner) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_evidence_grows_with_the_root_of_the_pixels(refiner):
+    one, many = (Revealed(torch.zeros(n, 2).long(), torch.ones(n, 4).bool(), torch.ones(n)) for n in (1, 400))
+    assert float(one.worth(3.0).sum()) == pytest.approx(3.0)
+    assert float(many.worth(3.0).sum()) == pytest.approx(60.0, rel=1e-5)
+
+
+def test_f_brs_lowers_the_loss_of_the_revealed_pixels_the_more_the_freer_it_is(refiner):
+    truth = a_box()
+    losses = [misfit(refiner.linearised.base, truth, refiner)]
+    for regulariser in (10.0, 0.1, 0.0):
+        method = FBRS(regulariser)
+        method.begin(refiner)
+        losses.append(misfit(method.refine(truth), truth, refiner))
+    assert all(later < earlier for earlier, later in pairwise(losses)), losses
+
+
+def test_ssn_conditioning_makes_the_revealed_pixels_right(refiner, heads):
+    method = SSN(heads.low_rank, evidence=100.0)
+    method.begin(refiner)
+    for told in range(4):
+        truth = a_box(told)
+        assert (Revealed.of(truth, refiner).at(method.refine(truth)).argmax(0) == told).all()
+
+
+def test_ssn_loss_is_the_cross_entropy_where_the_covariance_vanishes():
+    base = torch.randn(2, 4, 6, 8)
+    labels = torch.randint(4, (1, 6, 8)).expand(2, -1, -1).clone()
+    nothing = LowRank(torch.zeros(2, 4, 3, 6, 8), torch.zeros(2, 4, 6, 8))
+    loss = ssn_loss(base, nothing, labels, samples=5)
+    assert float(loss) == pytest.approx(float(torch.nn.functional.cross_entropy(base, labels)), rel=1e-5)
+
+
+def test_the_head_at_chosen_pixels_is_the_head_there(refiner, heads):
+    chosen = torch.tensor([0, 7, 60])
+    everywhere, there = heads.low_rank(refiner.features), heads.low_rank(refiner.features, chosen)
+    for maps, values in zip(everywhere, there, strict=True):
+        assert torch.allclose(at(maps, chosen), values, atol=1e-5)
+
+
+def test_ssn_loss_counts_no_void():
+    base = torch.randn(1, 4, 6, 8)
+    low_rank = LowRank(torch.randn(1, 4, 3, 6, 8), torch.rand(1, 4, 6, 8))
+    void = torch.full((1, 6, 8), IGNORE)
+    assert float(ssn_loss(base, low_rank, void, samples=5)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_shared_factor_explains_labels_that_err_together():
+    """Half of the images are all of class 0, half of class 1: correlated logits are likelier than independent ones."""
+    labels = torch.tensor([0, 1])[:, None, None].expand(2, 8, 8).clone()
+    base = torch.zeros(2, 2, 8, 8)
+    apart = torch.zeros(2, 2, 1, 8, 8)
+    together = apart + torch.tensor([1.0, -1.0]).view(2, 1, 1, 1) * 3
+    none = torch.zeros(2, 2, 8, 8)
+    torch.manual_seed(0)
+    losses = [float(ssn_loss(base, LowRank(f, none), labels, samples=200)) for f in (apart, together)]
+    assert losses[1] < 0.2 * losses[0]
+
+
+def test_best_of_16_takes_the_likeliest(refiner, heads):
+    method = LikeliestSample(heads.latent)
+    method.begin(refiner)
+    truth = a_box()
+    losses = [misfit(method.logits(z[None])[0], truth, refiner) for z in method.drawn]
+    assert len(losses) == 16
+    assert max(losses) - min(losses) > 1e-3  # else the draws are all alike
+    assert misfit(method.refine(truth), truth, refiner) == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_without_truth_the_latent_is_the_priors_mean(refiner, heads):
+    best, optimised = LikeliestSample(heads.latent), OptimisedLatent(heads.latent)
+    for method in (best, optimised):
+        method.begin(refiner)
+        assert torch.allclose(method.refine(EMPTY), best.logits(best.mean)[0], atol=1e-5)
+
+
+def test_the_optimised_latent_explains_the_truth_better_than_the_best_draw(refiner, heads):
+    best, optimised = LikeliestSample(heads.latent), OptimisedLatent(heads.latent, evidence=100.0)
+    for method in (best, optimised):
+        method.begin(refiner)
+    for told in range(4):
+        truth = a_box(told)
+        assert misfit(optimised.refine(truth), truth, refiner) < misfit(best.refine(truth), truth, refiner)
+
+
+def test_kl_divergence_is_that_of_pytorch():
+    p, q = (CodeDistribution(torch.randn(3, 6), torch.randn(3, 6)) for _ in range(2))
+    normals = [torch.distributions.Normal(d.mean, (0.5 * d.log_variance).exp()) for d in (p, q)]
+    expected = torch.distributions.kl_divergence(*normals).sum(1).mean()
+    assert float(kl_divergence(p, q)) == pytest.approx(float(expected), rel=1e-5)
+
+
+@needs_crf
+def test_the_crf_clamps_the_revealed_pixels(refiner):
+    method = DenseCRF(Pasted())
+    method.begin(refiner)
+    for told in range(4):
+        truth = a_box(told)
+        assert (Revealed.of(truth, refiner).at(method.refine(truth)).argmax(0) == told).all()
+
+
+@needs_crf
+def test_the_crf_keeps_ruled_out_classes_out(refiner):
+    method = DenseCRF(Pasted())
+    method.begin(refiner)
+    mask = np.ones(SIZE, bool)
+    mask[0, 0] = False
+    told = int(refiner.linearised.base.argmax(0).mode().values.mode().values)
+    truth = mask_truth(~mask, told, 4, complete=True)
+    assert (method.refine(truth).argmax(0) == told).sum() <= 1
+
+
+@needs_crf
+def test_a_crf_without_edges_is_the_method_before_it(refiner):
+    method = DenseCRF(Pasted(), DenseCRFConfig(smoothing=0.0, bilateral=0.0))
+    method.begin(refiner)
+    expected = refiner.linearised.base.log_softmax(0)
+    assert torch.allclose(method.refine(EMPTY), expected, atol=1e-3)
+
+
+@needs_crf
+def test_the_crf_smooths(refiner):
+    """Grains of another class, on noise that the map does not follow, go away; a broad region stays."""
+
+    class Grainy(Pasted):
+        def refine(self, truth: Truth) -> torch.Tensor:
+            logits = torch.zeros(4, *TINY.size)
+            logits[0] = 1.0
+            logits[1, :, 24:] = 2.0
+            logits[2, ::8, ::8] = 3.0
+            return logits
+
+    method = DenseCRF(Grainy(), DenseCRFConfig(smoothing=3.0, smoothing_deviation=2.0))
+    method.begin(refiner)
+    labels = method.refine(EMPTY).argmax(0)
+    assert (labels[:, 4:20] == 0).all()
+    assert (labels[:, 28:] == 1).all()
+
+
+def test_a_missing_library_is_told_with_its_cure(monkeypatch, tiny_model):
+    monkeypatch.setattr("segcode.evaluation.baselines.dense_crf.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'segcode\[rivals\]'"):
+        DenseCRF(Pasted())
+    assert [rival.name for rival in load_rivals(None, tiny_model)] == ["f-BRS"]
+
+
+class Toy:
+    """Images whose left part is of one class, the right one of another, as the images' colours tell."""
+
+    classes = FOUR
+    names = tuple("abcdefgh")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        labels = np.full(TINY.size, index % 4, np.uint8)
+        labels[:, 20:] = (index + 1) % 4
+        image = np.repeat(labels[..., None] * 60, 3, axis=2).astype(np.uint8)
+        return Sample(self.names[index], image, labels)
+
+
+def test_training_lowers_both_losses_and_leaves_the_model_as_it_is(tiny_model):
+    before = {k: v.clone() for k, v in tiny_model.state_dict().items()}
+    plain = AugmentConfig(crop=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+    config = HeadTraining(epochs=16, batch=4, learning_rate=1e-2, pixels=64)
+    heads, losses = train_heads(Trained(tiny_model, FOUR), Toy(), config, plain)
+    assert len(losses) == 16
+    assert losses[-1].ssn < 0.9 * losses[0].ssn
+    assert losses[-1].punet < 0.9 * losses[0].punet
+    assert not heads.training
+    assert all(torch.equal(v, before[k]) for k, v in tiny_model.state_dict().items())
+
+
+def test_other_classes_or_no_image_are_told(tiny_model):
+    other = ClassSet(("a", "b", "c", "d"), FOUR.colours)
+    with pytest.raises(DataError, match="train the rivals on the classes"):
+        train_heads(Trained(tiny_model, other), Toy())
+    none = Toy()
+    none.names = ()
+    with pytest.raises(DataError, match="there is no image"):
+        train_heads(Trained(tiny_model, FOUR), none)
+
+
+def test_heads_round_trip(tmp_path, tiny_model, heads, refiner):
+    save_heads(tmp_path / "rivals", heads, tiny_model)
+    again = load_heads(tmp_path / "rivals", tiny_model)
+    assert not again.training
+    assert again.config == heads.config
+    assert all(torch.equal(v, heads.state_dict()[k]) for k, v in again.state_dict().items())
+    assert [p.name for p in tmp_path.iterdir()] == ["rivals"]
+    names = [rival.name for rival in load_rivals(tmp_path / "rivals", tiny_model)]
+    assert names[:4] == [
+        "f-BRS", "SSN", "probabilistic U-Net, best of 16", "probabilistic U-Net, z optimised",
+    ]  # fmt: skip
+    assert names[4:] == (["pasted, DenseCRF", "segcode, DenseCRF"] if is_installed() else [])
+
+
+def test_heads_fit_a_model_that_was_saved_in_half_precision(tmp_path, tiny_model, heads):
+    from segcode.model.checkpoint import load_model
+
+    save_heads(tmp_path / "rivals", heads, tiny_model)
+    save_model(tmp_path / "model", tiny_model, FOUR, "")
+    load_heads(tmp_path / "rivals", load_model(tmp_path / "model").model)
+
+
+def test_heads_of_another_model_are_refused(tmp_path, tiny_model, heads):
+    save_heads(tmp_path / "rivals", heads, tiny_model)
+    for other in (make_model(replace(TINY, width=8)), SegCode(TINY)):
+        with pytest.raises(CheckpointError, match="another model"):
+            load_heads(tmp_path / "rivals", other)
+
+
+def test_an_existing_folder_is_not_touched(tmp_path, tiny_model, heads):
+    (tmp_path / "note").write_text("mine")
+    with pytest.raises(CheckpointError, match="exists: name a new folder"):
+        save_heads(tmp_path, heads, tiny_model)
+    assert [p.name for p in tmp_path.iterdir()] == ["note"]
+
+
+def test_damaged_heads_are_told(tmp_path, tiny_model, heads):
+    with pytest.raises(CheckpointError, match=r"has no config\.json"):
+        load_heads(tmp_path, tiny_model)
+    folder = tmp_path / "rivals"
+    save_heads(folder, heads, tiny_model)
+    whole = (folder / "heads.safetensors").read_bytes()
+    (folder / "heads.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match="does not fit"):
+        load_heads(folder, tiny_model)
+    (folder / "heads.safetensors").write_bytes(whole)
+    config = json.loads((folder / "config.json").read_text())
+    for content in ("{", "[]", "{}", json.dumps(config | {"heads": {"rang": 3}})):
+        (folder / "config.json").write_text(content)
+        with pytest.raises(CheckpointError, match="is damaged"):
+            load_heads(folder, tiny_model)
+
+
+def test_the_command_writes_heads_that_load(tmp_path, tiny_model, monkeypatch, capsys):
+    monkeypatch.setattr("segcode.data.sources.open_source", lambda *arguments: Toy())
+    save_model(tmp_path / "model", tiny_model, FOUR, "")
+    command = ["train-rivals", str(tmp_path / "model"), "--data", "folder", "-o", str(tmp_path / "rivals")]
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--epochs", "1", "--leave-out", "a", "--device", "cpu"])
+    assert not stop.value.code
+    assert "7 images, 1 epochs" in capsys.readouterr().out
+    load_heads(tmp_path / "rivals", tiny_model)
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert (stop.value.code, "name a new folder" in capsys.readouterr().err) == (2, True)
