@@ -26,8 +26,8 @@ class ModelConfig:
         code_grid: rows and columns of the grid that the code is laid out on, whatever the image size.
         conditioning: "product" gives the decoder x * g(f) beside x and f; "concatenation" only x and f, which
             makes the Jacobian the same for every image (an ablation).
-        code_start: what the code does before training: "waves" adds smooth waves to each class's logit with the first
-            half of it, "random" is PyTorch's random weights, as the paper has it.
+        code_start: what the code does before training: "waves" adds smooth waves to each class's logit, "random" is
+            PyTorch's random weights, as the paper has it.
 
     Raises:
         ConfigError: for a value that makes no network.

@@ -53,7 +53,7 @@ class ConditionedLayer(nn.Module):
 class LinearDecoder(nn.Module):
     """The code laid out on a grid, conditioned layers up to `code_stride`, and one at full resolution to the logits.
 
-    Before any training the first half of the code adds smooth waves to the logits, class by class, the longest first:
+    Before any training the code adds smooth waves to the logits, class by class, the longest first:
     "less road", "more sky on top". From there the training bends them to the image. A code that starts at random hardly
     learns to say that a class ends where it was told to end (docs/results.md).
     """
@@ -76,7 +76,7 @@ class LinearDecoder(nn.Module):
         on_grid = self.grid.weight.view(*self.grid_shape, -1)
         on_grid[:classes] = 0
         waves = cosines(self.grid_shape[1], self.grid_shape[2])
-        for number in range(min(on_grid.shape[-1] // 2, classes * len(waves))):
+        for number in range(min(on_grid.shape[-1], classes * len(waves))):
             on_grid[number % classes, :, :, number] = waves[number // classes]
         for layer in (*self.layers, self.last):
             assert isinstance(layer, ConditionedLayer)

@@ -86,12 +86,14 @@ class Experiment:
         batch: images in a step, over all devices.
         seed: of the first weights, the order of the images and all noise.
         start: a model folder, or a shipped model's name, whose weights the training starts from instead of random ones.
+        anew: beginnings of the names of tensors that are not taken from `start`, such as "decoder.grid".
     """
 
     epochs: Count = 80
     batch: Count = 8
     seed: int = 0
     start: str | None = None
+    anew: tuple[str, ...] = ()
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)

@@ -65,7 +65,7 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     experiment = replace(experiment, model=replace(experiment.model, classes=len(training.classes)))
     module = TrainingModule(experiment)
     if experiment.start is not None:
-        _start_from(experiment.start, module)
+        _start_from(experiment.start, module, experiment.anew)
     best = ModelCheckpoint(
         out / "checkpoints",
         "best",
@@ -105,15 +105,19 @@ def _remember(experiment: Experiment, path: Path, resume: bool) -> None:
         )
 
 
-def _start_from(name: str, module: TrainingModule) -> None:
+def _start_from(name: str, module: TrainingModule, anew: tuple[str, ...] = ()) -> None:
     """Take over every tensor that has the same name and shape; what is new begins at random, and is told."""
     theirs, own = load_model(name).model.state_dict(), module.model.state_dict()
-    fitting = {key: value for key, value in theirs.items() if key in own and value.shape == own[key].shape}
+    fitting = {
+        key: value
+        for key, value in theirs.items()
+        if key in own and value.shape == own[key].shape and not key.startswith(anew)
+    }
     if not fitting:
         raise CheckpointError(f"no tensor of '{name}' fits this [model]: start from one of the same width")
     module.model.load_state_dict(fitting, strict=False)
-    if anew := [key for key in own if key not in fitting]:
-        rank_zero_info(f"{len(fitting)} tensors come from {name}; {len(anew)} start anew, such as {anew[0]}")
+    if new := [key for key in own if key not in fitting]:
+        rank_zero_info(f"{len(fitting)} tensors come from {name}; {len(new)} start anew, such as {new[0]}")
 
 
 def _sources(experiment: Experiment) -> tuple[Source, Source]:
