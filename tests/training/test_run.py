@@ -164,6 +164,26 @@ def test_a_start_gives_what_fits_and_the_rest_begins_anew(experiment_file, finis
     assert torch.equal(module.model.decoder.grid.weight, grid)
 
 
+def test_what_is_to_begin_anew_is_not_taken_over(experiment_file, finished):
+    module = TrainingModule(
+        replace(read_experiment(experiment_file), model=load_model(finished / "model").model.config)
+    )
+    own = {key: value.clone() + 1 for key, value in module.model.state_dict().items()}
+    module.model.load_state_dict(own)
+    _start_from(str(finished / "model"), module, ("decoder.grid", "evidence"))
+    kept = [key for key, value in module.model.state_dict().items() if torch.equal(value, own[key])]
+    assert set(kept) == {"decoder.grid.weight", "evidence.known", "evidence.excluded"}
+
+
+def test_features_that_are_not_trained_stay_as_they_are(experiment_file, finished, tmp_path):
+    plan = replace(read_experiment(experiment_file), epochs=1, start=str(finished / "model"))
+    train(replace(plan, optimiser=replace(plan.optimiser, features=False)), tmp_path / "x", progress=False)
+    before, after = (load_model(out / "model").model.state_dict() for out in (finished, tmp_path / "x"))
+    same = {key: torch.equal(value, after[key]) for key, value in before.items()}
+    assert all(same[key] for key in same if key.startswith("features."))
+    assert not same["decoder.grid.weight"]
+
+
 def test_a_start_of_which_nothing_fits_is_refused(experiment_file, finished, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "load_model", lambda _: Trained(torch.nn.Linear(3, 3), CAMVID))
     with pytest.raises(CheckpointError, match="no tensor of 'other' fits"):
