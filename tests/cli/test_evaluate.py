@@ -31,7 +31,7 @@ def test_tables_pictures_and_results_are_written(root, model, tmp_path):
     ran = evaluate(root, model, tmp_path / "out", "--truth", "road", "--truth", "car")
     assert ran.code == 0, ran.err
     assert "| road optimised |" in ran.out
-    tables = {"table_1.md", "table_1.csv", "table_1.tex", "results.json"}
+    tables = {"table_1.md", "table_1.csv", "table_1.tex", "gains.md", "results.json"}
     pictures = {"iou_matrix.png", "predictions.png", "refined_road.png", "refined_car.png"}
     assert files_in(tmp_path / "out") == tables | pictures
     results = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -48,12 +48,12 @@ def test_samples_are_chosen_by_name_and_beginning(root, model, tmp_path):
 
 def test_settings_of_the_refinement_reach_it(root, model, tmp_path):
     rows = {}
-    for evidence in (0, 50):
-        evaluate(root, model, tmp_path / str(evidence), "--truth", "road", "--evidence", evidence, "--growth", 1)
+    for evidence in (0, 500):
+        evaluate(root, model, tmp_path / str(evidence), "--truth", "road", "--evidence", evidence)
         rows[evidence] = json.loads((tmp_path / str(evidence) / "results.json").read_text())["rows"]
     scores = {e: {(r["method"], r["pixels"]): r["pixel_accuracy"] for r in rows[e]} for e in rows}
     assert scores[0]["optimised", "all"] == scores[0]["zero", "all"]
-    assert scores[50]["optimised", "all"] != scores[50]["zero", "all"]
+    assert scores[500]["optimised", "all"] != scores[500]["zero", "all"]
 
 
 @pytest.mark.parametrize(
