@@ -27,7 +27,7 @@ def scene(tiny_model):
 
 def posed(scene, truth: Truth, whole=(0.0, 0.0, 0.0, 0.0), **settings) -> Objective:
     model, linearised = scene
-    config = replace(RefinementConfig(), **settings)
+    config = replace(RefinementConfig(belief=0.1), **settings)
     return pose(linearised, truth, PRIOR, torch.tensor(whole), model.evidence, config)
 
 
@@ -75,6 +75,13 @@ def test_a_class_that_seems_whole_is_excluded_elsewhere_and_nowhere_else(scene):
     assert not believed.allowed[excluded][:, 1].any()
     for settings_, whole in (({}, (0.9, 0.0, 0.9, 0.9)), ({"infer_whole": False}, (0.9, 0.9, 0.9, 0.9))):
         assert (posed(scene, truth, whole, **settings_).allowed.sum(1) == 1).all()
+
+
+def test_a_belief_that_is_not_sure_enough_is_not_acted_upon(scene):
+    truth = mask_truth(BLOCK, 1, 4)
+    for belief, entries in ((0.6, False), (0.8, True)):
+        objective = posed(scene, truth, (0.0, belief, 0.0, 0.0), belief=0.7)
+        assert bool((objective.allowed.sum(1) == 3).any()) == entries
 
 
 def test_half_a_belief_counts_half(scene):

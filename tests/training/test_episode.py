@@ -21,6 +21,7 @@ def labels():
 KINDS = {
     "whole": {},
     "part": {"part": 1.0},
+    "cut": {"cut": 1.0},
     "points": {"points": 1.0},
     "negative": {"negative": 1.0},
     "complete": {"complete": 1.0},
@@ -28,7 +29,7 @@ KINDS = {
 
 
 def of_kind(kind: str) -> EpisodeConfig:
-    nothing = replace(CONFIG, part=0.0, points=0.0, negative=0.0, complete=0.0)
+    nothing = replace(CONFIG, part=0.0, cut=0.0, points=0.0, negative=0.0, complete=0.0)
     return replace(nothing, **KINDS[kind])
 
 
@@ -48,7 +49,7 @@ def test_only_a_whole_class_is_to_be_believed_whole(labels):
         whole = reveal(labels[0], 4, of_kind("whole"))
         assert whole.whole == whole.told
         assert len(whole.truth) == int((labels[0] == whole.told).sum())
-        for kind in ("part", "points"):
+        for kind in ("part", "cut", "points"):
             part = reveal(labels[0], 4, of_kind(kind))
             assert part.whole is None
             assert part.told is not None

@@ -40,6 +40,8 @@ class RefinementConfig:
         prior: of the code: "standard" is N(0, I); "encoder" the Gaussian that the label encoder proposes from the
             image and the truth.
         pixels: the most that enter a solve, of those told and of those inferred; of more, an even draw is taken.
+        belief: from which it is acted upon, 0..1: to take half a road for all of it does more harm than the
+            inference does good.
         stopping: when the solver stops.
     """
 
@@ -49,4 +51,5 @@ class RefinementConfig:
     infer_whole: bool = True
     prior: PriorKind = "standard"
     pixels: int = 1024
+    belief: float = 0.95
     stopping: Stopping = field(default_factory=Stopping)

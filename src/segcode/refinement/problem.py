@@ -15,9 +15,6 @@ from segcode.refinement.objective import Objective, Prior
 from segcode.tensors import AllowedClasses, Pixels
 from segcode.truth.truth import Truth
 
-NEGLIGIBLE = 0.01
-"""Beliefs below this are not worth their pixels."""
-
 RARE = 1e-3
 """Added to probabilities, so that no pixel has no chance to be drawn."""
 
@@ -50,7 +47,8 @@ def pose(
     """
     parts = told(linearised, truth, evidence, config.pixels)
     if config.infer_whole:
-        parts += inferred(linearised, truth, whole, evidence, config.pixels)
+        sure = whole.masked_fill(whole.detach() < config.belief, 0.0)
+        parts += inferred(linearised, truth, sure, evidence, config.pixels)
     parts.append(Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0]))
     pixels, allowed, weight = (torch.cat(column) for column in zip(*parts, strict=True))
     return Objective(
@@ -94,7 +92,7 @@ def inferred(
     parts = []
     for index in told_of:
         pixels = (silent & ~not_of[index].bool()).nonzero()
-        if float(whole[index].detach()) < NEGLIGIBLE or len(pixels) == 0:
+        if whole[index] == 0 or len(pixels) == 0:
             continue
         allowed = torch.arange(classes) != index
         drawn, share = draw(excluded_mass(linearised, pixels, allowed) + RARE, limit // len(told_of))

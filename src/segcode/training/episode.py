@@ -42,6 +42,7 @@ class EpisodeConfig:
         pixels: of those told, and again of those inferred, so many enter the solve.
         steps: Gauss-Newton steps.
         part: probability that a box of the class's region is revealed instead of all of it.
+        cut: probability that a straight line cuts the region, and one side of it is revealed, 10 to 70 % of it.
         points: probability that only a few of its pixels are, 1 to 100.
         complete: probability that the mask of a whole region is said to be complete.
         negative: probability that a box is revealed not to be of the class.
@@ -53,9 +54,10 @@ class EpisodeConfig:
     images: Count = 4
     pixels: Count = 160
     steps: Count = 2
-    part: Share = 0.25
+    part: Share = 0.15
+    cut: Share = 0.2
     points: Share = 0.15
-    complete: Share = 0.15
+    complete: Share = 0.1
     negative: Share = 0.1
 
 
@@ -123,7 +125,7 @@ def refined(
         linearised = linearise_at(model, features)
         prior = Prior.standard(model.config.code_size, linearised.base.device)
         belief = output.encoding.whole[index].float().sigmoid()
-        solving = replace(RefinementConfig(), pixels=config.pixels)
+        solving = replace(RefinementConfig(), pixels=config.pixels, belief=0.01)
         objective = pose(linearised, truth, prior, belief, model.evidence, solving)
         code = prior.mean
         if len(objective.base):
@@ -139,16 +141,18 @@ def reveal(labels: Integer[Tensor, "H W"], classes: int, config: EpisodeConfig) 
         return Episode(Truth.empty((labels.shape[0], labels.shape[1]), classes), None, None)
     told = int(present[torch.randint(len(present), ())])
     region = labels == told
-    kinds = torch.tensor([config.part, config.points, config.negative, config.complete])
+    kinds = torch.tensor([config.part, config.cut, config.points, config.negative, config.complete])
     kind = int((torch.rand(()) > kinds.cumsum(0)).sum())
     if kind == 0:
         return Episode(mask_truth(_boxed(region).numpy(), told, classes), None, told)
     if kind == 1:
-        return Episode(mask_truth(_scattered(region).numpy(), told, classes), None, told)
+        return Episode(mask_truth(_cut(region).numpy(), told, classes), None, told)
     if kind == 2:
+        return Episode(mask_truth(_scattered(region).numpy(), told, classes), None, told)
+    if kind == 3:
         elsewhere = (labels != told) & (labels != IGNORE)
         return Episode(_not_of(_boxed(elsewhere) if elsewhere.any() else elsewhere, told, classes), None, None)
-    if kind == 3:
+    if kind == 4:
         return Episode(mask_truth(region.numpy(), told, classes, complete=True), None, None)
     return Episode(mask_truth(region.numpy(), told, classes), told, told)
 
@@ -166,6 +170,18 @@ def _not_of(mask: Bool[Tensor, "H W"], told: int, classes: int) -> Truth:
     pixels = mask.nonzero()
     allowed = (torch.arange(classes) != told).expand(len(pixels), -1)
     return Truth((mask.shape[0], mask.shape[1]), pixels, allowed, torch.ones(len(pixels)))
+
+
+def _cut(region: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
+    """One side of a straight line of any direction: as the nearer half of a road is told, or the left of a facade."""
+    pixels = region.nonzero()
+    angle = 2 * torch.pi * torch.rand(())
+    along = pixels.float() @ torch.stack([angle.cos(), angle.sin()])
+    shown = 1 + int(len(pixels) * (0.1 + 0.6 * float(torch.rand(()))))
+    kept = pixels[along.argsort()[:shown]]
+    side = torch.zeros_like(region)
+    side[kept[:, 0], kept[:, 1]] = True
+    return side
 
 
 def _scattered(region: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
