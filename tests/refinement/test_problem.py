@@ -104,7 +104,7 @@ def test_no_truth_has_no_entries(scene):
 def test_what_was_learnt_gets_a_gradient(scene):
     model, linearised = scene
     belief = torch.tensor([0.0, 0.7, 0.0, 0.0], requires_grad=True)
-    objective = pose(linearised, mask_truth(BLOCK, 1, 4), PRIOR, belief, model.evidence, RefinementConfig())
+    objective = pose(linearised, mask_truth(BLOCK, 1, 4), PRIOR, belief, model.evidence, RefinementConfig(belief=0.1))
     objective.gradient(torch.zeros(TINY.code_size)).square().sum().backward()
     for parameter in (model.evidence.known, model.evidence.excluded, belief):
         assert parameter.grad.abs().max() > 0
