@@ -8,19 +8,21 @@ from typing import Annotated
 
 import typer
 
-from segcode.cli.evaluate import LeaveOut, Only
 from segcode.cli.loading import choose_device
 from segcode.cli.options import (
+    Data,
     Device,
     Energy,
     Evidence,
     InferWhole,
-    Kind,
+    LeaveOut,
     Model,
+    Only,
     Out,
     Prior,
     Root,
     Solver,
+    Split,
     Steps,
     refinement_config,
 )
@@ -41,13 +43,13 @@ Truths = Annotated[
 
 
 def calibration(
-    data: Annotated[Kind, typer.Option(help="Which data set.", show_default=False)],
+    data: Data,
     out: Out,
     truths: Truths,
     only: Only,
     leave_out: LeaveOut,
     root: Root = None,
-    split: Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")] = "val",
+    split: Split = "val",
     samples: Annotated[int, typer.Option(min=2, help="Sampled maps of each image.")] = 8,
     codes: Annotated[int, typer.Option(min=1, help="Codes that the predictive probabilities average over.")] = 16,
     model: Model = "streets",

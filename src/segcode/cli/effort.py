@@ -9,19 +9,21 @@ from typing import Annotated
 
 import typer
 
-from segcode.cli.evaluate import LeaveOut, Only
 from segcode.cli.loading import choose_device
 from segcode.cli.options import (
+    Data,
     Device,
     Energy,
     Evidence,
     InferWhole,
-    Kind,
+    LeaveOut,
     Model,
+    Only,
     Out,
     Prior,
     Root,
     Solver,
+    Split,
     Steps,
     refinement_config,
 )
@@ -53,14 +55,14 @@ Amounts = Annotated[
 
 
 def effort(
-    data: Annotated[Kind, typer.Option(help="Which data set.", show_default=False)],
+    data: Data,
     out: Out,
     truths: Truths,
     amounts: Amounts,
     only: Only,
     leave_out: LeaveOut,
     root: Root = None,
-    split: Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")] = "val",
+    split: Split = "val",
     model: Model = "streets",
     rivals: Annotated[
         Path | None,

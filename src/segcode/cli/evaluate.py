@@ -10,16 +10,19 @@ import typer
 
 from segcode.cli.loading import choose_device
 from segcode.cli.options import (
+    Data,
     Device,
     Energy,
     Evidence,
     InferWhole,
-    Kind,
+    LeaveOut,
     Model,
+    Only,
     Out,
     Prior,
     Root,
     Solver,
+    Split,
     Steps,
     refinement_config,
 )
@@ -37,30 +40,16 @@ Truths = Annotated[
         show_default=False,
     ),
 ]
-Only = Annotated[
-    list[str],
-    typer.Option(
-        metavar="NAME", help="Samples of this name, or whose name begins so. May be repeated.",
-        default_factory=list, show_default=False,
-    ),
-]  # fmt: skip
-LeaveOut = Annotated[
-    list[str],
-    typer.Option(
-        metavar="NAME", help="Not the samples of this name, or whose name begins so. May be repeated.",
-        default_factory=list, show_default=False,
-    ),
-]  # fmt: skip
 
 
 def evaluate(
-    data: Annotated[Kind, typer.Option(help="Which data set.", show_default=False)],
+    data: Data,
     out: Out,
     truths: Truths,
     only: Only,
     leave_out: LeaveOut,
     root: Root = None,
-    split: Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")] = "val",
+    split: Split = "val",
     model: Model = "streets",
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,

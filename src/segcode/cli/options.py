@@ -26,6 +26,22 @@ Root: TypeAlias = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder of the data set; streets are drawn and need none.", show_default=False),
 ]
+Data: TypeAlias = Annotated[Kind, typer.Option(help="Which data set.", show_default=False)]
+Split: TypeAlias = Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")]
+Only: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME", help="Samples of this name, or whose name begins so. May be repeated.",
+        default_factory=list, show_default=False,
+    ),
+]  # fmt: skip
+LeaveOut: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME", help="Not the samples of this name, or whose name begins so. May be repeated.",
+        default_factory=list, show_default=False,
+    ),
+]  # fmt: skip
 
 _TRUTH = "Partial truth"
 Masks: TypeAlias = Annotated[
