@@ -3,15 +3,14 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
+from noise import CLASSES, Noise
 from PIL import Image as Pillow
 
 from segcode.classes import ClassSet
-from segcode.data.sample import Sample
 from segcode.errors import ConfigError, DataError
 from segcode.evaluation import report
 from segcode.evaluation.figures import predictions, refinements
@@ -24,27 +23,7 @@ from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE
 
-CLASSES = ClassSet(("road", "sky", "car", "tree"), ((9, 9, 9), (0, 0, 255), (255, 0, 0), (0, 255, 0)))
 STRONG = RefinementConfig(evidence=200.0)
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Three noise images whose labels have void, and no tree in the first of them."""
-
-    classes: ClassSet = CLASSES
-    names: tuple[str, ...] = ("a", "b", "c")
-    labelled: bool = True
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> Sample:
-        draw = np.random.default_rng(index)
-        labels = draw.integers(0, 3 if index == 0 else 4, (5, 8)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
-        labels[:3] = IGNORE
-        image = draw.integers(0, 255, (40, 64, 3), np.uint8)
-        return Sample(self.names[index], image, labels if self.labelled else None)
 
 
 @pytest.fixture
