@@ -46,6 +46,16 @@ def test_void_pixels_tell_the_encoder_nothing(tiny_model):
     assert torch.equal(seen[0][:, 12:], features[1])
 
 
+def test_where_nothing_is_known_the_code_is_standard_normal(tiny_model):
+    features = tiny_model.features(torch.rand(2, 3, 32, 48))
+    known = torch.zeros(2, 8, 32, 48)
+    known[1, 2, 0, 0] = 1
+    code = tiny_model.label_encoder(known, tiny_model.decoder.base(features), features).code
+    assert not code.mean[0].any()
+    assert not code.log_variance[0].any()
+    assert code.mean[1].any()
+
+
 def test_the_more_of_a_class_is_told_the_more_it_seems_whole(tiny_model):
     features = tiny_model.features(torch.rand(1, 3, 32, 48))
     zero = torch.zeros(1, 4, 32, 48)

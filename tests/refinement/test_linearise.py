@@ -41,6 +41,7 @@ def test_maps_at_pixels_are_base_plus_jacobian_times_code(tiny_model):
     at_pixels = linearised.base_at(pixels) + linearised.jacobian(pixels) @ code
     full = linearised.logits(code[None])[0, :, pixels[:, 0], pixels[:, 1]].T
     assert torch.allclose(at_pixels, full, atol=1e-5)
+    assert torch.allclose(linearised.logits_at(code, pixels), full, atol=1e-5)
 
 
 def test_no_pixels_have_an_empty_jacobian(tiny_model):

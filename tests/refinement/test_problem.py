@@ -25,9 +25,9 @@ def scene(tiny_model):
     return tiny_model, linearise(tiny_model, torch.rand(1, 3, *TINY.size))
 
 
-def posed(scene, truth: Truth, whole=(0.0, 0.0, 0.0, 0.0), **settings) -> Objective:
+def posed(scene, truth: Truth, whole=(False, False, False, False), **settings) -> Objective:
     model, linearised = scene
-    config = replace(RefinementConfig(belief=0.1), **settings)
+    config = replace(RefinementConfig(), **settings)
     return pose(linearised, truth, PRIOR, torch.tensor(whole), model.evidence, config)
 
 
@@ -69,44 +69,29 @@ def test_evidence_is_a_factor(scene):
 
 def test_a_class_that_seems_whole_is_excluded_elsewhere_and_nowhere_else(scene):
     truth = mask_truth(BLOCK, 1, 4)
-    believed = posed(scene, truth, (0.9, 0.9, 0.9, 0.9))
+    believed = posed(scene, truth, (True, True, True, True))
     excluded = believed.allowed.sum(1) == 3
     assert excluded.any()
     assert not believed.allowed[excluded][:, 1].any()
-    for settings_, whole in (({}, (0.9, 0.0, 0.9, 0.9)), ({"infer_whole": False}, (0.9, 0.9, 0.9, 0.9))):
+    for settings_, whole in (({}, (True, False, True, True)), ({"infer_whole": False}, (True, True, True, True))):
         assert (posed(scene, truth, whole, **settings_).allowed.sum(1) == 1).all()
-
-
-def test_a_belief_that_is_not_sure_enough_is_not_acted_upon(scene):
-    truth = mask_truth(BLOCK, 1, 4)
-    for belief, entries in ((0.6, False), (0.8, True)):
-        objective = posed(scene, truth, (0.0, belief, 0.0, 0.0), belief=0.7)
-        assert bool((objective.allowed.sum(1) == 3).any()) == entries
-
-
-def test_half_a_belief_counts_half(scene):
-    def total(belief: float) -> float:
-        objective = posed(scene, mask_truth(BLOCK, 1, 4), (0.0, belief, 0.0, 0.0))
-        return float(objective.weight[objective.allowed.sum(1) == 3].sum().detach())
-
-    assert total(0.5) == pytest.approx(0.5 * total(1.0), rel=1e-4)
 
 
 def test_what_is_told_to_be_complete_is_not_inferred_again(scene):
     truth = mask_truth(BLOCK, 1, 4, complete=True)
-    assert len(posed(scene, truth, (1.0, 1.0, 1.0, 1.0)).weight) == len(posed(scene, truth).weight)
+    assert len(posed(scene, truth, (True, True, True, True)).weight) == len(posed(scene, truth).weight)
 
 
 def test_no_truth_has_no_entries(scene):
-    assert len(posed(scene, Truth.empty(TINY.size, 4), (1.0, 1.0, 1.0, 1.0)).weight) == 0
+    assert len(posed(scene, Truth.empty(TINY.size, 4), (True, True, True, True)).weight) == 0
 
 
 def test_what_was_learnt_gets_a_gradient(scene):
     model, linearised = scene
-    belief = torch.tensor([0.0, 0.7, 0.0, 0.0], requires_grad=True)
-    objective = pose(linearised, mask_truth(BLOCK, 1, 4), PRIOR, belief, model.evidence, RefinementConfig(belief=0.1))
+    whole = torch.tensor([False, True, False, False])
+    objective = pose(linearised, mask_truth(BLOCK, 1, 4), PRIOR, whole, model.evidence, RefinementConfig())
     objective.gradient(torch.zeros(TINY.code_size)).square().sum().backward()
-    for parameter in (model.evidence.known, model.evidence.excluded, belief):
+    for parameter in (model.evidence.known, model.evidence.excluded):
         assert parameter.grad.abs().max() > 0
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from conftest import TINY
 from segcode.errors import DataError, TruthError
-from segcode.refinement.config import RefinementConfig
+from segcode.refinement.config import PriorKind, RefinementConfig
 from segcode.refinement.refiner import SOLVERS, Refiner, check_image
 from segcode.refinement.solution import Status
 from segcode.truth.mask import label_truth, mask_truth
@@ -196,6 +198,36 @@ def test_a_proposal_is_the_encoders_and_needs_no_solve(tiny_model, image, stroke
         refiner.encode(np.full(SIZE, 1, np.uint8)).logits,
         refiner.propose(label_truth(np.full(SIZE, 1, np.uint8), 4)).logits,
     )
+
+
+def test_the_prior_is_the_models_own_unless_another_is_asked_for(tiny_model, image, stroke):
+    def refined(kind: PriorKind) -> np.ndarray:
+        refiner = Refiner(tiny_model, RefinementConfig(prior=kind))
+        refiner.set_image(image)
+        return refiner.refine(mask_truth(stroke, 2, 4)).logits.numpy()
+
+    assert tiny_model.config.prior == "standard"
+    assert np.array_equal(refined("model"), refined("standard"))
+    assert not np.array_equal(refined("model"), refined("encoder"))
+    tiny_model.config = replace(tiny_model.config, prior="encoder")
+    assert np.array_equal(refined("model"), refined("encoder"))
+
+
+def test_a_belief_that_is_not_sure_enough_is_not_acted_upon(tiny_model, image, stroke):
+    truth = mask_truth(stroke, 2, 4)
+    with torch.no_grad():
+        tiny_model.label_encoder.coverage[1] = 100.0  # believes everything
+    kinds = {}
+    for name, config in (
+        ("sure", RefinementConfig()),
+        ("never", RefinementConfig(infer_whole=False)),
+        ("hardly ever", RefinementConfig(belief=1.1)),
+    ):
+        refiner = Refiner(tiny_model, config)
+        refiner.set_image(image)
+        kinds[name] = refiner.refine(truth).logits
+    assert torch.equal(kinds["never"], kinds["hardly ever"])
+    assert not torch.equal(kinds["sure"], kinds["never"])
 
 
 def test_the_encoders_prior_pulls_towards_its_proposal(tiny_model, image, stroke):

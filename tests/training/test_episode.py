@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from conftest import TINY
-from segcode.model.label_encoder import known_labels
+from segcode.refinement.linearise import linearise
 from segcode.tensors import IGNORE
-from segcode.training.episode import EpisodeConfig, episode_loss, known_of, play, reveal, whole_of
+from segcode.training.episode import EpisodeConfig, encode, episode_loss, judge, play, reveal, whole_of
+from segcode.truth.mask import mask_truth
 
-CONFIG = EpisodeConfig(weight=1.0, images=2, pixels=64)
+CONFIG = EpisodeConfig(weight=1.0, images=2, pixels=64, judged=500)
 
 
 @pytest.fixture
@@ -25,11 +26,12 @@ KINDS = {
     "points": {"points": 1.0},
     "negative": {"negative": 1.0},
     "complete": {"complete": 1.0},
+    "everything": {"everything": 1.0},
 }
 
 
 def of_kind(kind: str) -> EpisodeConfig:
-    nothing = replace(CONFIG, part=0.0, cut=0.0, points=0.0, negative=0.0, complete=0.0)
+    nothing = replace(CONFIG, part=0.0, cut=0.0, points=0.0, negative=0.0, complete=0.0, everything=0.0)
     return replace(nothing, **KINDS[kind])
 
 
@@ -47,37 +49,78 @@ def test_only_a_whole_class_is_to_be_believed_whole(labels):
     for seed in range(10):
         torch.manual_seed(seed)
         whole = reveal(labels[0], 4, of_kind("whole"))
-        assert whole.whole == whole.told
+        assert whole.whole
         assert len(whole.truth) == int((labels[0] == whole.told).sum())
-        for kind in ("part", "cut", "points"):
+        for kind in ("part", "cut"):
             part = reveal(labels[0], 4, of_kind(kind))
-            assert part.whole is None
+            assert not part.whole
             assert part.told is not None
 
 
 def test_parts_reveal_less_than_the_region(labels):
     torch.manual_seed(0)
     count = {kind: sum(len(reveal(labels[0], 4, of_kind(kind)).truth) for _ in range(20)) for kind in KINDS}
-    assert 0 < count["points"] < count["part"] < count["whole"] < count["complete"]
+    assert 0 < count["part"] < count["whole"] < count["everything"] == count["complete"]
+
+
+def test_points_are_of_one_class_or_of_all(labels):
+    classes = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        episode = reveal(labels[0], 4, of_kind("points"))
+        assert 1 <= len(episode.truth) <= 500
+        assert not episode.whole
+        assert (episode.told is None) or (episode.truth.allowed[:, episode.told].all())
+        classes.add(len(episode.truth.sets()))
+    assert {1, 4} <= classes
 
 
 def test_an_image_of_void_reveals_nothing():
     assert len(reveal(torch.full((8, 8), IGNORE), 4, CONFIG).truth) == 0
 
 
-def test_the_encoder_sees_what_the_episode_tells_and_else_all(labels):
-    torch.manual_seed(0)
-    played = play(labels, 4, replace(of_kind("points"), images=1))
-    known = known_of(labels, played, 4)
-    assert torch.equal(known[0], played[0].truth.planes())
-    assert torch.equal(known[1], known_labels(labels, 4)[1])
+def test_the_encoder_sees_each_truth_with_its_own_image(tiny_model, labels):
+    tiny_model.eval()
+    features = tiny_model.features(torch.rand(2, 3, *TINY.size))
+    zero = tiny_model.decoder.base(features)
+    truths = [episode.truth for episode in play(labels, 4, CONFIG)]
+    together = encode(tiny_model, features, zero, truths, torch.tensor([0, 0, 1, 1]))
+    last = {stride: feature[1:] for stride, feature in features.items()}
+    alone = encode(tiny_model, last, zero[1:], truths[3:], torch.tensor([0]))
+    assert torch.allclose(together.whole[3], alone.whole[0], atol=1e-4)
+
+
+def test_the_map_is_judged_with_the_truth_standing_in_it(tiny_model):
+    """Known pixels count as much as they are asked to, and a class that is ruled out cannot be wrong there."""
+    linearised = linearise(tiny_model, torch.rand(1, 3, *TINY.size))
+    labels = linearised.base.argmax(0)
+    wrong = int(labels[0, 0])
+    right = (wrong + 1) % 4
+    labels = labels.masked_fill(labels == wrong, right)
+    everywhere = (labels != IGNORE).nonzero()
+    mask = torch.zeros(TINY.size, dtype=torch.bool)
+    mask[:4] = labels[:4] == right
+
+    def loss(complete: bool, revealed: float) -> float:
+        truth = mask_truth((labels == right).numpy() if complete else mask.numpy(), right, 4, complete)
+        code = torch.zeros(TINY.code_size)
+        return float(judge(linearised, code, truth, labels, everywhere, revealed).detach())
+
+    hidden = everywhere[~mask.flatten()]
+    assert loss(False, 0.0) == pytest.approx(
+        float(
+            torch.nn.functional.cross_entropy(linearised.base_at(hidden), labels[hidden[:, 0], hidden[:, 1]]).detach()
+        ),
+        rel=1e-4,
+    )
+    assert loss(True, 0.0) < loss(False, 0.0)
 
 
 def run(model, labels, config=CONFIG):
     played = play(labels, 4, config)
     torch.manual_seed(1)
-    output = model(torch.rand(len(labels), 3, *TINY.size), known_of(labels, played, 4))
-    return episode_loss(model, output, labels, played, config)
+    features = model.features(torch.rand(len(labels), 3, *TINY.size))
+    return episode_loss(model, features, model.decoder.base(features), labels, played, config)
 
 
 def test_the_solve_can_be_trained_through(tiny_model, labels):

@@ -21,7 +21,7 @@ from segcode.model.checkpoint import Trained, load_model
 from segcode.training import run
 from segcode.training.experiment import read_experiment
 from segcode.training.module import TrainingModule
-from segcode.training.run import _start_from, train
+from segcode.training.run import _sources, _start_from, train
 
 TOML = """
 epochs = 4
@@ -170,9 +170,18 @@ def test_what_is_to_begin_anew_is_not_taken_over(experiment_file, finished):
     )
     own = {key: value.clone() + 1 for key, value in module.model.state_dict().items()}
     module.model.load_state_dict(own)
-    _start_from(str(finished / "model"), module, ("decoder.grid", "evidence"))
+    _start_from(str(finished / "model"), module, ("decoder.grid*", "*evidence*"))
     kept = [key for key, value in module.model.state_dict().items() if torch.equal(value, own[key])]
     assert set(kept) == {"decoder.grid.weight", "evidence.known", "evidence.excluded"}
+
+
+def test_what_is_left_out_does_not_choose_the_best_epoch(experiment_file, tmp_path):
+    plan = read_experiment(experiment_file)
+    names = _sources(plan)[1].names
+    _, validation = _sources(replace(plan, data=replace(plan.data, leave_out=names[:1])))
+    assert validation.names == names[1:]
+    with pytest.raises(ConfigError, match="leaves nothing of the split"):
+        _sources(replace(plan, data=replace(plan.data, leave_out=names)))
 
 
 def test_features_that_are_not_trained_stay_as_they_are(experiment_file, finished, tmp_path):

@@ -128,7 +128,10 @@ InferWhole: TypeAlias = Annotated[
 ]
 Prior: TypeAlias = Annotated[
     config.PriorKind,
-    typer.Option(help="Of the code: N(0, I), or what the label encoder proposes.", rich_help_panel=_SOLVING),
+    typer.Option(
+        help="Of the code: N(0, I), the label encoder's, or the model's own.",
+        rich_help_panel=_SOLVING,
+    ),
 ]
 Steps: TypeAlias = Annotated[int, typer.Option(min=1, help="The solver stops after so many.", rich_help_panel=_SOLVING)]
 

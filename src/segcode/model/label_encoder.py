@@ -58,7 +58,7 @@ class LabelEncoder(nn.Module):
     """Stride-2 convolutions over what is known, image features of the same resolution concatenated at every level.
 
     It also sees what zero code says, for the code is to tell what that got wrong. The last level is pooled to a fixed
-    grid, so that the fully connected layers fit images of any size.
+    grid, so that the fully connected layers fit images of any size. Where nothing is known the code is N(0, I).
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -85,7 +85,8 @@ class LabelEncoder(nn.Module):
             x = down(torch.cat([x, features[stride]], dim=1))
         x = self.pool(self.last(torch.cat([x, features[16]], dim=1))).flatten(1)
         # Beyond e^-10 and e^10 the variance says nothing more, and its exponent leaves half precision.
-        code = CodeDistribution(self.mean(x), self.log_variance(x).clamp(-10.0, 10.0))
+        told = known.flatten(1).any(1, keepdim=True)
+        code = CodeDistribution(self.mean(x) * told, self.log_variance(x).clamp(-10.0, 10.0) * told)
         # The share of what zero code calls a class that is known to be of it: of a whole mask, nearly all.
         called = probability.sum((2, 3))
         covered = (probability * known[:, : self.classes]).sum((2, 3)) / called.clamp(min=1e-6)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Energy = Literal["cross_entropy", "euclidean"]
-PriorKind = Literal["standard", "encoder"]
+PriorKind = Literal["model", "standard", "encoder"]
 Solver = Literal["levenberg_marquardt", "gauss_newton", "adam", "lbfgs"]
 
 
@@ -35,10 +35,10 @@ class RefinementConfig:
         energy: "cross_entropy", convex in the code, or "euclidean", the paper's.
         solver: Levenberg-Marquardt is fast and safe; the first-order solvers are baselines.
         evidence: factor on what the model has learnt that so many known pixels are worth.
-        infer_whole: where a class seems to be known as a whole, take it as known not to be anywhere else, as far as
-            the label encoder believes so.
+        infer_whole: where the label encoder believes that a class is told as a whole, take it that there is none of it
+            elsewhere.
         prior: of the code: "standard" is N(0, I); "encoder" the Gaussian that the label encoder proposes from the
-            image and the truth.
+            image and the truth; "model" the one of these that the model was trained with.
         pixels: the most that enter a solve, of those told and of those inferred; of more, an even draw is taken.
         belief: from which it is acted upon, 0..1: to take half a road for all of it does more harm than the
             inference does good.
@@ -49,7 +49,7 @@ class RefinementConfig:
     solver: Solver = "levenberg_marquardt"
     evidence: float = 1.0
     infer_whole: bool = True
-    prior: PriorKind = "standard"
+    prior: PriorKind = "model"
     pixels: int = 1024
     belief: float = 0.95
     stopping: Stopping = field(default_factory=Stopping)

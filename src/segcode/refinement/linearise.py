@@ -49,6 +49,11 @@ class Linearised:
         maps = torch.einsum("kn,nrhw->krhw", codes, self.code_maps)
         return self.base + self.last(maps, self.features, affine=False)
 
+    def logits_at(self, code: Float[Tensor, "N"], pixels: Pixels) -> Float[Tensor, "n M"]:
+        """S0 + J c at pixels, without J."""
+        maps = sampled(torch.einsum("n,nrhw->rhw", code, self.code_maps), pixels, self.size)
+        return self.base_at(pixels) + (self._mixing(pixels) @ maps[:, :, None])[:, :, 0]
+
     def base_at(self, pixels: Pixels) -> Float[Tensor, "n M"]:
         """S0 at pixels."""
         return self.base[:, pixels[:, 0], pixels[:, 1]].T
@@ -58,8 +63,11 @@ class Linearised:
         if len(pixels) == 0:
             return self.base.new_zeros(0, len(self.base), self.code_size)
         maps = sampled(self.code_maps.flatten(0, 1), pixels, self.size).unflatten(1, self.code_maps.shape[:2])
-        mixing = self.last.matrix_at(self.features[0, :, pixels[:, 0], pixels[:, 1]].T)
-        return mixing @ maps.transpose(1, 2)
+        return self._mixing(pixels) @ maps.transpose(1, 2)
+
+    def _mixing(self, pixels: Pixels) -> Float[Tensor, "n M R"]:
+        """A at pixels."""
+        return self.last.matrix_at(self.features[0, :, pixels[:, 0], pixels[:, 1]].T)
 
 
 def sampled(maps: Float[Tensor, "C h w"], pixels: Pixels, size: tuple[int, int]) -> Float[Tensor, "n C"]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from segcode.model.evidence import Evidence
+from segcode.model.label_encoder import CodeDistribution
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import Linearised
 from segcode.refinement.objective import Objective, Prior
@@ -27,11 +28,18 @@ class Entries(NamedTuple):
     weight: Float[Tensor, "n"]
 
 
+def prior_of(code: CodeDistribution, kind: Literal["standard", "encoder"]) -> Prior:
+    """N(0, I), or what the label encoder makes of one image and of what is known of it."""
+    if kind == "standard":
+        return Prior.standard(code.mean.shape[1], code.mean.device)
+    return Prior(code.mean[0], (-code.log_variance[0]).exp())
+
+
 def pose(
     linearised: Linearised,
     truth: Truth,
     prior: Prior,
-    whole: Float[Tensor, "M"],
+    whole: Bool[Tensor, "M"],
     evidence: Evidence,
     config: RefinementConfig,
 ) -> Objective:
@@ -41,14 +49,13 @@ def pose(
         linearised: the image.
         truth: what is known, on the grid of `linearised`.
         prior: of the code.
-        whole: belief, 0..1, that the truth shows a class as a whole, so that the other pixels are not of it.
+        whole: whether the truth is taken to show a class as a whole, so that the other pixels are not of it.
         evidence: what so many pixels are worth together.
         config: how many pixels enter, and how far to trust them.
     """
     parts = told(linearised, truth, evidence, config.pixels)
     if config.infer_whole:
-        sure = whole.masked_fill(whole.detach() < config.belief, 0.0)
-        parts += inferred(linearised, truth, sure, evidence, config.pixels)
+        parts += inferred(linearised, truth, whole, evidence, config.pixels)
     parts.append(Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0]))
     pixels, allowed, weight = (torch.cat(column) for column in zip(*parts, strict=True))
     return Objective(
@@ -82,21 +89,21 @@ def told(linearised: Linearised, truth: Truth, evidence: Evidence, limit: int) -
 
 
 def inferred(
-    linearised: Linearised, truth: Truth, whole: Float[Tensor, "M"], evidence: Evidence, limit: int
+    linearised: Linearised, truth: Truth, whole: Bool[Tensor, "M"], evidence: Evidence, limit: int
 ) -> list[Entries]:
-    """For each class that is known, as far as it seems to be known as a whole: elsewhere there is none of it."""
+    """For each class that is known, and taken to be known as a whole: elsewhere there is none of it."""
     classes = truth.allowed.shape[1]
     known, not_of = truth.planes().split(classes)
     silent = ~known.any(0)
-    told_of = known.flatten(1).any(1).nonzero()[:, 0].tolist()
+    told_of = (known.flatten(1).any(1) & whole.cpu()).nonzero()[:, 0].tolist()
     parts = []
     for index in told_of:
         pixels = (silent & ~not_of[index].bool()).nonzero()
-        if whole[index] == 0 or len(pixels) == 0:
+        if len(pixels) == 0:
             continue
         allowed = torch.arange(classes) != index
         drawn, share = draw(excluded_mass(linearised, pixels, allowed) + RARE, limit // len(told_of))
-        worth = (whole[index] * evidence(torch.tensor(float(len(pixels))), known=False)).to(share.device)
+        worth = evidence(torch.tensor(float(len(pixels))), known=False).to(share.device)
         parts.append(Entries(pixels[drawn], allowed.expand(len(drawn), -1), worth * share / len(pixels)))
     return parts
 

@@ -24,8 +24,8 @@ from segcode.refinement.first_order import adam, lbfgs
 from segcode.refinement.gauss_newton import gauss_newton
 from segcode.refinement.levenberg_marquardt import levenberg_marquardt
 from segcode.refinement.linearise import Linearised, linearise_at
-from segcode.refinement.objective import Objective, Prior
-from segcode.refinement.problem import pose
+from segcode.refinement.objective import Objective
+from segcode.refinement.problem import pose, prior_of
 from segcode.refinement.solution import Solution, Status
 from segcode.tensors import Image, ImageBatch, LabelImage
 from segcode.truth.mask import label_truth
@@ -130,7 +130,9 @@ class Refiner:
 
     @torch.no_grad()
     def refine(self, truth: Truth) -> SegmentationMap:
-        """The map of the code that explains the truth best; starts from the code of the last call.
+        """The map of the code that explains the truth best.
+
+        The search starts from the code of the last call, at first from the mean of the prior.
 
         Raises:
             TruthError: if the truth is for an image of another size, or for other classes.
@@ -138,9 +140,12 @@ class Refiner:
         self._check(truth)
         small = truth.resized(self.linearised.size)
         encoding = self._encode(small)
-        prior = self._prior(encoding)
-        objective = pose(self.linearised, small, prior, encoding.whole[0].sigmoid(), self.model.evidence, self.config)
-        solution = solve(objective, self._code, self.config)
+        kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
+        prior = prior_of(encoding.code, kind)
+        whole = encoding.whole[0].sigmoid() >= self.config.belief
+        objective = pose(self.linearised, small, prior, whole, self.model.evidence, self.config)
+        start = prior.mean if self._objective is None else self._code
+        solution = solve(objective, start, self.config)
         self._code, self._objective = solution.code, objective
         return self._map(solution.code, solution)
 
@@ -207,11 +212,6 @@ class Refiner:
     def _encode(self, truth: Truth) -> Encoding:
         known = truth.planes()[None].to(self.device)
         return self.model.label_encoder(known, self.linearised.base[None], self._features)
-
-    def _prior(self, encoding: Encoding) -> Prior:
-        if self.config.prior == "encoder":
-            return Prior(encoding.code.mean[0], (-encoding.code.log_variance[0]).exp())
-        return Prior.standard(len(self._code), self.device)
 
     @torch.no_grad()
     def _map(self, code: Float[Tensor, "N"], solution: Solution | None = None) -> SegmentationMap:

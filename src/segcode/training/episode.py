@@ -1,9 +1,9 @@
 """Refinement inside the training: reveal a part of the labels, find the code from it, and judge the whole map.
 
-Eq. 5 asks for a code that the whole label image gives, never for one that a few pixels give. An episode asks for that:
-its truth goes through the same objective as a user's, damped by the prior Gauss-Newton steps are taken from zero code,
-and the cross-entropy of the map is differentiated through the solve. The label encoder sees the same truth in place of
-the whole label image, so it learns to propose a code for it (Eq. 5 again), and whether a class is told as a whole.
+Eq. 5 asks for a code that the whole label image gives, never for one that a few pixels give. An episode asks for that.
+What it tells goes through the same objective as a user's truth, damped by the model's prior: Gauss-Newton steps find
+the code, and the cross-entropy of the map is differentiated through their solves. The label encoder sees the same
+truth, so it learns to propose a code for it, and whether a class is told as a whole.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Integer
 from torch import Tensor
 from torch.nn import functional
 
 from segcode.config import Count, NotNegative, Share
-from segcode.model.label_encoder import known_labels
-from segcode.model.segcode import Reconstruction, SegCode
+from segcode.model.features import Pyramid
+from segcode.model.label_encoder import Encoding
+from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig
-from segcode.refinement.linearise import linearise_at
-from segcode.refinement.objective import Prior
-from segcode.refinement.problem import pose
-from segcode.tensors import IGNORE, Known, Labels
-from segcode.truth.mask import mask_truth
+from segcode.refinement.linearise import Linearised, linearise_at
+from segcode.refinement.problem import pose, prior_of
+from segcode.tensors import IGNORE, Labels, Logits, Pixels
+from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.truth import Truth
 
 
@@ -35,30 +35,40 @@ class EpisodeConfig:
 
     Args:
         weight: of the refined maps' cross-entropy in the loss; the paper has none, and 0 leaves all of this out.
-        whole_weight: of the loss of the belief that a class is told as a whole.
-        revealed: what a revealed pixel counts in that cross-entropy, an unrevealed one counting 1: the truth stands in
-            the output anyway.
-        images: of a batch, so many get an episode, since each costs a linearisation.
+        proposal_weight: of the cross-entropy of the maps that the label encoder proposes, before the solve.
+        belief_weight: of the loss of the belief that a class is told as a whole.
+        revealed: what a revealed pixel counts in these cross-entropies, an unrevealed one counting 1: the truth stands
+            in the output anyway.
+        images: of a batch, so many get episodes.
+        each: episodes of an image, which share its linearisation.
         pixels: of those told, and again of those inferred, so many enter the solve.
+        judged: so many pixels of the refined map are.
         steps: Gauss-Newton steps.
+        believed: probability that a class told as a whole is taken to be; else the solve has to do without that.
         part: probability that a box of the class's region is revealed instead of all of it.
         cut: probability that a straight line cuts the region, and one side of it is revealed, 10 to 70 % of it.
-        points: probability that only a few of its pixels are, 1 to 100.
+        points: probability that only a few pixels are revealed, 1 to 500, of one class or of all.
         complete: probability that the mask of a whole region is said to be complete.
         negative: probability that a box is revealed not to be of the class.
+        everything: probability that the whole label image is revealed.
     """
 
     weight: NotNegative = 0.0
-    whole_weight: NotNegative = 0.1
-    revealed: Share = 0.3
-    images: Count = 4
+    proposal_weight: NotNegative = 0.3
+    belief_weight: NotNegative = 0.1
+    revealed: Share = 0.1
+    images: Count = 8
+    each: Count = 2
     pixels: Count = 160
+    judged: Count = 3000
     steps: Count = 2
-    part: Share = 0.15
-    cut: Share = 0.2
-    points: Share = 0.15
-    complete: Share = 0.1
-    negative: Share = 0.1
+    believed: Share = 0.85
+    part: Share = 0.08
+    cut: Share = 0.1
+    points: Share = 0.12
+    complete: Share = 0.12
+    negative: Share = 0.05
+    everything: Share = 0.08
 
 
 class Episode(NamedTuple):
@@ -66,104 +76,162 @@ class Episode(NamedTuple):
 
     Attributes:
         truth: the entries, on the training's grid.
-        whole: the class that they show as a whole without saying so, None for none.
-        told: the class that they are about; None where the image has no label.
+        told: the class whose belief is judged; None for none.
+        whole: whether that class is told as a whole, without being said to be.
     """
 
     truth: Truth
-    whole: int | None
-    told: int | None
+    told: int | None = None
+    whole: bool = False
 
 
 def play(labels: Labels, classes: int, config: EpisodeConfig) -> list[Episode]:
-    """Episodes for the first images of a batch."""
+    """Episodes for the first images of a batch, those of an image side by side."""
     if config.weight == 0:
         return []
-    return [reveal(own, classes, config) for own in labels[: config.images].cpu()]
-
-
-def known_of(labels: Labels, episodes: Sequence[Episode], classes: int) -> Known:
-    """The encoder's input: the whole label image, or what the image's episode tells."""
-    known = known_labels(labels, classes)
-    for i, episode in enumerate(episodes):
-        known[i] = episode.truth.planes().to(known)
-    return known
+    return [reveal(own, classes, config) for own in labels[: config.images].cpu() for _ in range(config.each)]
 
 
 def episode_loss(
-    model: SegCode, output: Reconstruction, labels: Labels, episodes: Sequence[Episode], config: EpisodeConfig
+    model: SegCode, features: Pyramid, zero: Logits, labels: Labels, episodes: Sequence[Episode], config: EpisodeConfig
 ) -> Tensor:
-    """Mean over the episodes of the refined map's cross-entropy and of the belief's; 0 for no episode."""
+    """The weighed sum of three means over the episodes: the refined map's loss, the proposal's, and the belief's.
+
+    Args:
+        model: what is trained.
+        features: of the batch.
+        zero: logits of zero code of the batch.
+        labels: of the batch.
+        episodes: as `play` gives them; the loss of none is 0.
+        config: the weights.
+    """
     if not episodes:
-        return output.zero.new_zeros(())
-    losses = [_loss(model, output, labels, i, episode, config) for i, episode in enumerate(episodes)]
+        return zero.new_zeros(())
+    owner = torch.arange(len(episodes), device=zero.device) // config.each
+    encoding = encode(model, features, zero, [episode.truth for episode in episodes], owner)
+    losses = []
+    for i in range(0, len(episodes), config.each):
+        image = i // config.each
+        with torch.autocast(zero.device.type, enabled=False):  # the solve needs 32 bits
+            linearised = linearise_at(model, {stride: f[image : image + 1].float() for stride, f in features.items()})
+            for j in range(i, i + config.each):
+                losses.append(_loss(model, linearised, labels[image], _of(encoding, j), episodes[j], config))
     return torch.stack(losses).mean()
 
 
-def _loss(
-    model: SegCode, output: Reconstruction, labels: Labels, index: int, episode: Episode, config: EpisodeConfig
-) -> Tensor:
+def encode(model: SegCode, features: Pyramid, zero: Logits, truths: Sequence[Truth], owner: Tensor) -> Encoding:
+    """What the label encoder makes of each truth, that of image `owner` of a batch."""
+    known = torch.stack([truth.planes() for truth in truths]).to(zero.device)
+    return model.label_encoder(known, zero[owner], {stride: feature[owner] for stride, feature in features.items()})
+
+
+def _of(encoding: Encoding, index: int) -> Encoding:
+    """One of a batch, in 32 bits."""
     own = slice(index, index + 1)
-    belief = output.encoding.whole[index].float()
-    logits = refined(model, output, index, episode.truth, config)
-    weight = (labels[own] != IGNORE).float()
-    weight[0][episode.truth.revealed().to(weight.device)] *= config.revealed
-    misfit = functional.cross_entropy(logits, labels[own].long(), ignore_index=IGNORE, reduction="none")
-    loss = config.weight * (weight * misfit).sum() / weight.sum().clamp(min=1)
+    code = encoding.code._replace(
+        mean=encoding.code.mean[own].float(), log_variance=encoding.code.log_variance[own].float()
+    )
+    return Encoding(code, encoding.whole[own].float())
+
+
+def _loss(
+    model: SegCode,
+    linearised: Linearised,
+    labels: Integer[Tensor, "H W"],
+    encoding: Encoding,
+    episode: Episode,
+    config: EpisodeConfig,
+) -> Tensor:
+    belief = encoding.whole[0]
+    whole = torch.zeros_like(belief, dtype=torch.bool)
+    if episode.whole:
+        whole[episode.told] = torch.rand(()) < config.believed
+    code = refined(model, linearised, encoding, episode.truth, whole, config)
+    known = (labels != IGNORE).nonzero()
+    if len(known) == 0:
+        return code.sum() * 0
+    pixels = known[torch.randint(len(known), (config.judged,), device=known.device)]
+    loss = config.weight * judge(linearised, code, episode.truth, labels, pixels, config.revealed)
+    proposal = encoding.code.mean[0]
+    loss = loss + config.proposal_weight * judge(linearised, proposal, episode.truth, labels, pixels, config.revealed)
     if episode.told is None:
         return loss
-    target = torch.tensor(float(episode.whole is not None), device=belief.device)
-    return loss + config.whole_weight * functional.binary_cross_entropy_with_logits(belief[episode.told], target)
+    target = torch.tensor(float(episode.whole), device=belief.device)
+    return loss + config.belief_weight * functional.binary_cross_entropy_with_logits(belief[episode.told], target)
 
 
 def refined(
-    model: SegCode, output: Reconstruction, index: int, truth: Truth, config: EpisodeConfig
-) -> Float[Tensor, "1 M H W"]:
-    """The logits of one image of a batch after a few Gauss-Newton steps; gradients pass through."""
-    with torch.autocast(output.zero.device.type, enabled=False):  # the solve needs 32 bits
-        features = {stride: feature[index : index + 1].float() for stride, feature in output.features.items()}
-        linearised = linearise_at(model, features)
-        prior = Prior.standard(model.config.code_size, linearised.base.device)
-        belief = output.encoding.whole[index].float().sigmoid()
-        solving = replace(RefinementConfig(), pixels=config.pixels, belief=0.01)
-        objective = pose(linearised, truth, prior, belief, model.evidence, solving)
-        code = prior.mean
-        if len(objective.base):
-            for _ in range(config.steps):
-                code = code - torch.linalg.solve(objective.matrix(code), objective.gradient(code))
-        return linearised.logits(code[None])
+    model: SegCode,
+    linearised: Linearised,
+    encoding: Encoding,
+    truth: Truth,
+    whole: Bool[Tensor, "M"],
+    config: EpisodeConfig,
+) -> Tensor:
+    """The code of a truth after a few Gauss-Newton steps, (N,); gradients pass through."""
+    prior = prior_of(encoding.code, model.config.prior)
+    solving = replace(RefinementConfig(), pixels=config.pixels)
+    objective = pose(linearised, truth, prior, whole, model.evidence, solving)
+    code = prior.mean
+    if len(objective.base):
+        for _ in range(config.steps):
+            code = code - torch.linalg.solve(objective.matrix(code), objective.gradient(code))
+    return code
+
+
+def judge(
+    linearised: Linearised,
+    code: Tensor,
+    truth: Truth,
+    labels: Integer[Tensor, "H W"],
+    pixels: Pixels,
+    revealed: float,
+) -> Tensor:
+    """Mean cross-entropy of a code's map at pixels; known ones count `revealed`, ruled out classes are out."""
+    classes = len(linearised.base)
+    known, not_of = truth.planes().to(labels.device).split(classes)
+    rows, columns = pixels.unbind(1)
+    logits = linearised.logits_at(code, pixels).masked_fill(not_of[:, rows, columns].T.bool(), -torch.inf)
+    weight = torch.where(known[:, rows, columns].any(0), revealed, 1.0)
+    misfit = functional.cross_entropy(logits, labels[rows, columns].long(), reduction="none")
+    return (weight * misfit).sum() / weight.sum().clamp(min=1e-6)
 
 
 def reveal(labels: Integer[Tensor, "H W"], classes: int, config: EpisodeConfig) -> Episode:
-    """Truth about one class of the image, drawn evenly from those present."""
+    """Truth about one class of the image, drawn evenly from those present; or, now and then, about all."""
     present = labels[labels != IGNORE].unique()
     if len(present) == 0:
-        return Episode(Truth.empty((labels.shape[0], labels.shape[1]), classes), None, None)
+        return Episode(Truth.empty((labels.shape[0], labels.shape[1]), classes))
     told = int(present[torch.randint(len(present), ())])
     region = labels == told
-    kinds = torch.tensor([config.part, config.cut, config.points, config.negative, config.complete])
+    kinds = torch.tensor([config.part, config.cut, config.points, config.negative, config.complete, config.everything])
     kind = int((torch.rand(()) > kinds.cumsum(0)).sum())
     if kind == 0:
-        return Episode(mask_truth(_boxed(region).numpy(), told, classes), None, told)
+        return Episode(mask_truth(_boxed(region).numpy(), told, classes), told)
     if kind == 1:
-        return Episode(mask_truth(_cut(region).numpy(), told, classes), None, told)
+        return Episode(mask_truth(_cut(region).numpy(), told, classes), told)
     if kind == 2:
-        return Episode(mask_truth(_scattered(region).numpy(), told, classes), None, told)
+        if torch.rand(()) < 0.5:
+            return Episode(mask_truth(_scattered(region).numpy(), told, classes), told)
+        points = labels.masked_fill(~_scattered(labels != IGNORE), IGNORE)
+        return Episode(label_truth(points.to(torch.uint8).numpy(), classes))
     if kind == 3:
         elsewhere = (labels != told) & (labels != IGNORE)
-        return Episode(_not_of(_boxed(elsewhere) if elsewhere.any() else elsewhere, told, classes), None, None)
+        return Episode(_not_of(_boxed(elsewhere) if elsewhere.any() else elsewhere, told, classes))
     if kind == 4:
-        return Episode(mask_truth(region.numpy(), told, classes, complete=True), None, None)
-    return Episode(mask_truth(region.numpy(), told, classes), told, told)
+        return Episode(mask_truth(region.numpy(), told, classes, complete=True))
+    if kind == 5:
+        return Episode(label_truth(labels.to(torch.uint8).numpy(), classes))
+    return Episode(mask_truth(region.numpy(), told, classes), told, whole=True)
 
 
 def whole_of(labels: Integer[Tensor, "H W"], turn: int, classes: int) -> Episode:
     """A class of the image as a whole, the classes that are present taking turns."""
     present = labels[labels != IGNORE].unique()
     if len(present) == 0:
-        return Episode(Truth.empty((labels.shape[0], labels.shape[1]), classes), None, None)
+        return Episode(Truth.empty((labels.shape[0], labels.shape[1]), classes))
     told = int(present[turn % len(present)])
-    return Episode(mask_truth((labels == told).numpy(), told, classes), told, told)
+    return Episode(mask_truth((labels == told).numpy(), told, classes), told, whole=True)
 
 
 def _not_of(mask: Bool[Tensor, "H W"], told: int, classes: int) -> Truth:
@@ -185,9 +253,9 @@ def _cut(region: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
 
 
 def _scattered(region: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
-    """One to a hundred pixels of a region, their number drawn evenly in its logarithm."""
+    """One to 500 pixels of a region, their number drawn evenly in its logarithm."""
     pixels = region.nonzero()
-    count = round(100 ** float(torch.rand(())))
+    count = round(500 ** float(torch.rand(())))
     chosen = pixels[torch.randperm(len(pixels))[:count]]
     points = torch.zeros_like(region)
     points[chosen[:, 0], chosen[:, 1]] = True

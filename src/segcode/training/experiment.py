@@ -25,7 +25,8 @@ class DataConfig:
         root: folder of the data set; streets need none. The command line can set it.
         train: the split to train on.
         validation: the split that each epoch is measured on.
-        leave_out: prefixes of sample names that are not trained on (whole sequences, for instance).
+        leave_out: prefixes of sample names that are neither trained on nor validated with (whole sequences, for
+            instance).
         preload: keep all images in memory at the training size; for small sets reading then costs nothing.
         workers: processes that read, where nothing is preloaded.
     """
@@ -86,7 +87,7 @@ class Experiment:
         batch: images in a step, over all devices.
         seed: of the first weights, the order of the images and all noise.
         start: a model folder, or a shipped model's name, whose weights the training starts from instead of random ones.
-        anew: beginnings of the names of tensors that are not taken from `start`, such as "decoder.grid".
+        anew: names of tensors that are not taken from `start`, as patterns such as "decoder.*gate*".
     """
 
     epochs: Count = 80

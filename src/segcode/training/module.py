@@ -16,8 +16,10 @@ from segcode.loss import segcode_loss
 from segcode.metrics import confusion_matrix, mean_iou, pixel_accuracy
 from segcode.model.label_encoder import known_labels
 from segcode.model.segcode import Reconstruction, SegCode
+from segcode.refinement.config import RefinementConfig
+from segcode.refinement.linearise import linearise_at
 from segcode.tensors import IGNORE, ImageBatch, Labels
-from segcode.training.episode import episode_loss, known_of, play, refined, whole_of
+from segcode.training.episode import encode, episode_loss, play, refined, whole_of
 from segcode.training.experiment import Experiment
 
 WARM_UP = 0.05
@@ -40,7 +42,8 @@ class TrainingModule(lightning.LightningModule):
         self.model.features.requires_grad_(experiment.optimiser.features)
 
     def on_train_epoch_start(self) -> None:
-        self.model.features.train(self.experiment.optimiser.features)
+        for part in (self.model.features, self.model.label_encoder):  # the parts with batch statistics
+            part.train(self.experiment.optimiser.features)
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
         # Noise is a function of the step alone, so a run that was killed goes on exactly as it would have.
@@ -51,10 +54,10 @@ class TrainingModule(lightning.LightningModule):
         image, labels = self.augment(batch.image.float() / 255, batch.labels.long())
         progress = self.global_step / self.trainer.estimated_stepping_batches
         episodes, classes = self.experiment.episodes, self.experiment.model.classes
-        played = play(labels, classes, episodes)
-        output = self.model(image, known_of(labels, played, classes))
+        output = self.model(image, known_labels(labels, classes))
         loss = segcode_loss(output, labels, self.experiment.loss, progress)
-        of_episodes = episode_loss(self.model, output, labels, played, episodes)
+        played = play(labels, classes, episodes)
+        of_episodes = episode_loss(self.model, output.features, output.zero, labels, played, episodes)
         total = loss.total + of_episodes
         self.log("loss", total, prog_bar=True)
         parts = loss._replace(total=total)._asdict() | {"episodes": of_episodes}
@@ -81,12 +84,14 @@ class TrainingModule(lightning.LightningModule):
         """One class of each image is told as a whole; its other pixels are judged, before and after."""
         classes = self.experiment.model.classes
         played = [whole_of(own, turn, classes) for own in labels.cpu()]
-        known = known_of(labels, played, classes)
-        output = output._replace(encoding=self.model.label_encoder(known, output.zero, output.features))
-        for i, episode in enumerate(played):
-            hidden = labels[i].masked_fill(episode.truth.revealed().to(labels.device), IGNORE)
-            logits = refined(self.model, output, i, episode.truth, self.experiment.episodes)
-            for name, map_ in (("unrevealed", output.zero[i]), ("refined", logits[0])):
+        for i, (truth, *_) in enumerate(played):
+            own = {stride: feature[i : i + 1].float() for stride, feature in output.features.items()}
+            linearised = linearise_at(self.model, own)
+            encoding = encode(self.model, own, linearised.base[None], [truth], torch.zeros(1, dtype=torch.long))
+            whole = encoding.whole[0].sigmoid() >= RefinementConfig.belief
+            code = refined(self.model, linearised, encoding, truth, whole, self.experiment.episodes)
+            hidden = labels[i].masked_fill(truth.revealed().to(labels.device), IGNORE)
+            for name, map_ in (("unrevealed", linearised.base), ("refined", linearised.logits(code[None])[0])):
                 self.confusion[name] += confusion_matrix(map_.argmax(0), hidden, classes)
 
     def on_validation_epoch_end(self) -> None:

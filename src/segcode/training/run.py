@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import lightning
@@ -21,7 +22,7 @@ from rich.console import Console
 from torch import Tensor
 
 from segcode.data.sample import Source
-from segcode.data.select import select
+from segcode.data.select import Subset, select
 from segcode.data.sources import open_source
 from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.model.checkpoint import load_model, save_model
@@ -106,12 +107,12 @@ def _remember(experiment: Experiment, path: Path, resume: bool) -> None:
 
 
 def _start_from(name: str, module: TrainingModule, anew: tuple[str, ...] = ()) -> None:
-    """Take over every tensor that has the same name and shape; what is new begins at random, and is told."""
+    """Take over every tensor that has the same name and shape; what is new begins as in a new model, and is told."""
     theirs, own = load_model(name).model.state_dict(), module.model.state_dict()
     fitting = {
         key: value
         for key, value in theirs.items()
-        if key in own and value.shape == own[key].shape and not key.startswith(anew)
+        if key in own and value.shape == own[key].shape and not any(fnmatch(key, pattern) for pattern in anew)
     }
     if not fitting:
         raise CheckpointError(f"no tensor of '{name}' fits this [model]: start from one of the same width")
@@ -123,7 +124,14 @@ def _start_from(name: str, module: TrainingModule, anew: tuple[str, ...] = ()) -
 def _sources(experiment: Experiment) -> tuple[Source, Source]:
     data = experiment.data
     training, validation = (open_source(data.kind, data.root, split) for split in (data.train, data.validation))
-    return select(training, leave_out=data.leave_out), validation
+    # What is left out must not choose the best epoch either.
+    kept = [name for name in validation.names if not name.startswith(data.leave_out)]
+    if not kept:
+        raise ConfigError(
+            f"data.leave_out {list(data.leave_out)} leaves nothing of the split '{data.validation}': set "
+            "data.validation to a split that has other samples"
+        )
+    return select(training, leave_out=data.leave_out), Subset(validation, kept)
 
 
 def _trainer(
