@@ -88,10 +88,10 @@ def _refine_and_draw(refiner: Refiner, classes: ClassSet, sample: Sample, out: P
 
     pictures = {
         "before_after": before_after(
-            sample.image, first.labels, after, revealed, first.uncertainty, classes, sample.labels
+            sample.image, first.labels, after, revealed, refined.entropy(), classes, sample.labels
         ),
         "samples": sample_sheet(sample.image, samples, classes),
-        "uncertainty": heat(first.uncertainty),
+        "uncertainty": heat(refined.entropy()),
     }
     for name, picture in pictures.items():
         write_picture(out / f"{sample.name}_{name}.png", picture)

@@ -28,8 +28,8 @@ def predict(images: Images, out: Out, model: Model = "streets", device: Device =
     """Label images, without any truth.
 
     Each image gives NAME_labels.png with class indices as grey values, NAME_overlay.png with class colours over the
-    image, and NAME_uncertainty.png, bright where the model expects to err. Images of several folders keep these
-    folders below OUT. An image that cannot be read does not stop the others.
+    image, and NAME_uncertainty.png, the entropy of the class probabilities: bright where the map may well be wrong.
+    Images of several folders keep these folders below OUT. An image that cannot be read does not stop the others.
     """
     from segcode.data.files import find_images
     from segcode.data.prefetch import ahead
@@ -45,7 +45,7 @@ def predict(images: Images, out: Out, model: Model = "streets", device: Device =
             problems.append(str(image))
             continue
         prediction = refiner.set_image(image)
-        write_map(place, image, prediction.labels, prediction.uncertainty, classes)
+        write_map(place, image, prediction.labels, prediction.entropy(), classes)
     typer.echo(f"{len(paths) - len(problems)} of {len(paths)} images are labelled, in {out}")
     if problems:
         raise DataError("\n".join(problems))

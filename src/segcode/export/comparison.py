@@ -34,7 +34,7 @@ def before_after(
         before: the first prediction.
         after: the refined map, in which the truth stands as given.
         revealed: where the truth tells the class.
-        uncertainty: b.
+        uncertainty: of the map after, such as its entropy.
         classes: their names and colours.
         labels: the exact labels, if known: the titles then tell the accuracy, and changes are shown as right or wrong.
     """
