@@ -10,6 +10,7 @@ from segcode.refinement.linearise import linearise
 from segcode.tensors import IGNORE
 from segcode.training.episode import EpisodeConfig, encode, episode_loss, judge, play, reveal, whole_of
 from segcode.truth.mask import mask_truth
+from segcode.truth.truth import Truth
 
 CONFIG = EpisodeConfig(weight=1.0, images=2, pixels=64, judged=500)
 
@@ -104,7 +105,8 @@ def test_the_map_is_judged_with_the_truth_standing_in_it(tiny_model):
     def loss(complete: bool, revealed: float) -> float:
         truth = mask_truth((labels == right).numpy() if complete else mask.numpy(), right, 4, complete)
         code = torch.zeros(TINY.code_size)
-        return float(judge(linearised, code, truth, labels, everywhere, revealed).detach())
+        config = replace(CONFIG, revealed=revealed, robustness=0.0)
+        return float(judge(linearised, code, truth, labels, everywhere, config).detach())
 
     hidden = everywhere[~mask.flatten()]
     assert loss(False, 0.0) == pytest.approx(
@@ -114,6 +116,19 @@ def test_the_map_is_judged_with_the_truth_standing_in_it(tiny_model):
         rel=1e-4,
     )
     assert loss(True, 0.0) < loss(False, 0.0)
+
+
+@pytest.mark.parametrize("robustness", [0.0, 1e-3, 1.0])
+def test_the_loss_lies_between_cross_entropy_and_the_share_of_wrong_pixels(tiny_model, robustness):
+    linearised = linearise(tiny_model, torch.rand(1, 3, *TINY.size))
+    labels = torch.randint(0, 4, TINY.size)
+    everywhere = (labels != IGNORE).nonzero()
+    config = replace(CONFIG, robustness=robustness)
+    code, truth = torch.zeros(TINY.code_size), Truth.empty(TINY.size, 4)
+    loss = float(judge(linearised, code, truth, labels, everywhere, config).detach())
+    probability = linearised.base.softmax(0).gather(0, labels[None])
+    expected = {0.0: -probability.log(), 1.0: 1 - probability, 1e-3: -probability.log()}[robustness]
+    assert loss == pytest.approx(float(expected.mean().detach()), rel=2e-3)
 
 
 def run(model, labels, config=CONFIG):

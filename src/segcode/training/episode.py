@@ -2,7 +2,7 @@
 
 Eq. 5 asks for a code that the whole label image gives, never for one that a few pixels give. An episode asks for that.
 What it tells goes through the same objective as a user's truth, damped by the model's prior: Gauss-Newton steps find
-the code, and the cross-entropy of the map is differentiated through their solves. The label encoder sees the same
+the code, and the loss of the map is differentiated through their solves. The label encoder sees the same
 truth, so it learns to propose a code for it, and whether a class is told as a whole.
 """
 
@@ -34,11 +34,14 @@ class EpisodeConfig:
     """How much of the training is refinement.
 
     Args:
-        weight: of the refined maps' cross-entropy in the loss; the paper has none, and 0 leaves all of this out.
-        proposal_weight: of the cross-entropy of the maps that the label encoder proposes, before the solve.
+        weight: of the refined maps' loss; the paper has none, and 0 leaves all of this out.
+        proposal_weight: of the loss of the maps that the label encoder proposes, before the solve.
         belief_weight: of the loss of the belief that a class is told as a whole.
-        revealed: what a revealed pixel counts in these cross-entropies, an unrevealed one counting 1: the truth stands
-            in the output anyway.
+        revealed: what a revealed pixel counts in these losses, an unrevealed one counting 1: the truth stands in the
+            output anyway.
+        robustness: q of the losses (1 - p^q) / q, p the probability of the true class (Zhang and Sabuncu 2018): near 0
+            the cross-entropy, at 1 the share of wrong pixels in expectation. Cross-entropy would have a refinement
+            spare its few gross mistakes, and so hold back where it could set many pixels right.
         images: of a batch, so many get episodes.
         each: episodes of an image, which share its linearisation.
         pixels: of those told, and again of those inferred, so many enter the solve.
@@ -57,6 +60,7 @@ class EpisodeConfig:
     proposal_weight: NotNegative = 0.3
     belief_weight: NotNegative = 0.1
     revealed: Share = 0.1
+    robustness: Share = 0.7
     images: Count = 8
     each: Count = 2
     pixels: Count = 160
@@ -151,9 +155,9 @@ def _loss(
     if len(known) == 0:
         return code.sum() * 0
     pixels = known[torch.randint(len(known), (config.judged,), device=known.device)]
-    loss = config.weight * judge(linearised, code, episode.truth, labels, pixels, config.revealed)
     proposal = encoding.code.mean[0]
-    loss = loss + config.proposal_weight * judge(linearised, proposal, episode.truth, labels, pixels, config.revealed)
+    loss = config.weight * judge(linearised, code, episode.truth, labels, pixels, config)
+    loss = loss + config.proposal_weight * judge(linearised, proposal, episode.truth, labels, pixels, config)
     if episode.told is None:
         return loss
     target = torch.tensor(float(episode.whole), device=belief.device)
@@ -185,15 +189,17 @@ def judge(
     truth: Truth,
     labels: Integer[Tensor, "H W"],
     pixels: Pixels,
-    revealed: float,
+    config: EpisodeConfig,
 ) -> Tensor:
-    """Mean cross-entropy of a code's map at pixels; known ones count `revealed`, ruled out classes are out."""
+    """Mean loss of a code's map at pixels; known ones count `config.revealed`, classes that are ruled out are out."""
     classes = len(linearised.base)
     known, not_of = truth.planes().to(labels.device).split(classes)
     rows, columns = pixels.unbind(1)
     logits = linearised.logits_at(code, pixels).masked_fill(not_of[:, rows, columns].T.bool(), -torch.inf)
-    weight = torch.where(known[:, rows, columns].any(0), revealed, 1.0)
+    weight = torch.where(known[:, rows, columns].any(0), config.revealed, 1.0)
     misfit = functional.cross_entropy(logits, labels[rows, columns].long(), reduction="none")
+    if config.robustness > 0:
+        misfit = -torch.expm1(-config.robustness * misfit) / config.robustness
     return (weight * misfit).sum() / weight.sum().clamp(min=1e-6)
 
 
