@@ -28,8 +28,8 @@ class ModelConfig:
             makes the Jacobian the same for every image (an ablation).
         code_start: what the code does before training: "waves" adds smooth waves to each class's logit, "random" is
             PyTorch's random weights, as the paper has it.
-        prior: of the code where some truth is known: "standard" is N(0, I); "encoder" is the Gaussian that the label
-            encoder proposes from the image and the truth, for models trained in episodes.
+        prior: of the code where some truth is known: "standard" is N(0, I); "encoder" is a Gaussian around what
+            the label encoder proposes from the image and the truth, for models trained in episodes.
 
     Raises:
         ConfigError: for a value that makes no network.

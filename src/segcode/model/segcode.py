@@ -43,7 +43,7 @@ class SegCode(nn.Module):
         self.label_encoder = LabelEncoder(config)
         self.decoder = LinearDecoder(config)
         self.uncertainty = UncertaintyHead(config)
-        self.evidence = Evidence()
+        self.evidence = Evidence(config)
 
     def forward(self, image: ImageBatch, known: Known) -> Reconstruction:
         """Encode what is known of the labels, draw a code, decode it; images in 0..1."""

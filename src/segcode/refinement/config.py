@@ -37,8 +37,8 @@ class RefinementConfig:
         evidence: factor on what the model has learnt that so many known pixels are worth.
         infer_whole: where the label encoder believes that a class is told as a whole, take it that there is none of it
             elsewhere.
-        prior: of the code: "standard" is N(0, I); "encoder" the Gaussian that the label encoder proposes from the
-            image and the truth; "model" the one of these that the model was trained with.
+        prior: of the code: "standard" is N(0, I); "encoder" is a Gaussian around what the label encoder proposes from
+            the image and the truth; "model" the one of these that the model was trained with.
         pixels: the most that enter a solve, of those told and of those inferred; of more, an even draw is taken.
         belief: from which it is acted upon, 0..1: to take half a road for all of it does more harm than the
             inference does good.

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from segcode.model.evidence import Evidence
-from segcode.model.label_encoder import CodeDistribution
+from segcode.model.label_encoder import Encoding
+from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import Linearised
 from segcode.refinement.objective import Objective, Prior
@@ -28,11 +29,13 @@ class Entries(NamedTuple):
     weight: Float[Tensor, "n"]
 
 
-def prior_of(code: CodeDistribution, kind: Literal["standard", "encoder"]) -> Prior:
-    """N(0, I), or what the label encoder makes of one image and of what is known of it."""
+def prior_of(model: SegCode, encoding: Encoding, truth: Truth, kind: Literal["standard", "encoder"]) -> Prior:
+    """N(0, I), or around what the label encoder proposes for one image and its truth, as far as such truth may move."""
+    mean = encoding.code.mean[0]
     if kind == "standard":
-        return Prior.standard(code.mean.shape[1], code.mean.device)
-    return Prior(code.mean[0], (-code.log_variance[0]).exp())
+        return Prior.standard(len(mean), mean.device)
+    known, not_of = truth.planes().flatten(1).any(1).chunk(2)
+    return Prior(mean, model.evidence.precision((known | not_of).to(mean.device)))
 
 
 def pose(

@@ -141,7 +141,7 @@ class Refiner:
         small = truth.resized(self.linearised.size)
         encoding = self._encode(small)
         kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
-        prior = prior_of(encoding.code, kind)
+        prior = prior_of(self.model, encoding, small, kind)
         whole = encoding.whole[0].sigmoid() >= self.config.belief
         objective = pose(self.linearised, small, prior, whole, self.model.evidence, self.config)
         start = prior.mean if self._objective is None else self._code

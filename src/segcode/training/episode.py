@@ -173,7 +173,7 @@ def refined(
     config: EpisodeConfig,
 ) -> Tensor:
     """The code of a truth after a few Gauss-Newton steps, (N,); gradients pass through."""
-    prior = prior_of(encoding.code, model.config.prior)
+    prior = prior_of(model, encoding, truth, model.config.prior)
     solving = replace(RefinementConfig(), pixels=config.pixels)
     objective = pose(linearised, truth, prior, whole, model.evidence, solving)
     code = prior.mean
