@@ -6,7 +6,7 @@ import torch
 from segcode.model.config import ModelConfig
 from segcode.model.evidence import Evidence
 
-CONFIG = ModelConfig(classes=3, code_size=7, prior="encoder")
+CONFIG = ModelConfig(classes=3, code_size=7, prior="learnt")
 
 
 def told(*classes: int) -> torch.Tensor:
@@ -27,11 +27,11 @@ def test_what_two_classes_may_move_adds_up():
 
 
 @pytest.mark.parametrize("config", [ModelConfig(classes=3, code_size=7), CONFIG])
-def test_without_truth_or_without_a_proposal_the_precision_is_one(config):
-    precision = Evidence(config).precision(told() if config.prior == "encoder" else told(1))
+def test_without_truth_or_learnt_variances_the_precision_is_one(config):
+    precision = Evidence(config).precision(told() if config.prior == "learnt" else told(1))
     assert torch.equal(precision, torch.ones(7))
 
 
 def test_a_code_that_starts_at_random_is_as_free_for_every_class():
-    evidence = Evidence(ModelConfig(classes=3, code_size=7, prior="encoder", code_start="random"))
+    evidence = Evidence(ModelConfig(classes=3, code_size=7, prior="learnt", code_start="random"))
     assert torch.equal(evidence.precision(told(1)).detach(), torch.ones(7))

@@ -129,7 +129,7 @@ InferWhole: TypeAlias = Annotated[
 Prior: TypeAlias = Annotated[
     config.PriorKind,
     typer.Option(
-        help="Of the code: N(0, I), the label encoder's, or the model's own.",
+        help="Of the code: N(0, I), learnt, around the encoder's proposal, or the model's own.",
         rich_help_panel=_SOLVING,
     ),
 ]

@@ -28,8 +28,9 @@ class ModelConfig:
             makes the Jacobian the same for every image (an ablation).
         code_start: what the code does before training: "waves" adds smooth waves to each class's logit, "random" is
             PyTorch's random weights, as the paper has it.
-        prior: of the code where some truth is known: "standard" is N(0, I); "encoder" is a Gaussian around what
-            the label encoder proposes from the image and the truth, for models trained in episodes.
+        prior: of the code where some truth is known: "standard" is N(0, I); "learnt" has a variance for each
+            number of the code and told class; "encoder" the same around what the label encoder proposes. The last
+            two are for models trained in episodes.
 
     Raises:
         ConfigError: for a value that makes no network.
@@ -44,7 +45,7 @@ class ModelConfig:
     code_grid: tuple[int, int] = (6, 8)
     conditioning: Literal["product", "concatenation"] = "product"
     code_start: Literal["waves", "random"] = "waves"
-    prior: Literal["standard", "encoder"] = "standard"
+    prior: Literal["standard", "learnt", "encoder"] = "standard"
 
     def __post_init__(self) -> None:
         for name in ("width", "code_size", "code_channels"):

@@ -15,8 +15,8 @@ class Evidence(nn.Module):
     """n pixels of one truth count as s * n ** g independent ones, for neighbours err together.
 
     Pixels whose class is known have an s and a g, pixels that are known not to be of a class have others. These start
-    values are near what training finds. `freedom` is the log-variance of the code around the label encoder's proposal,
-    (M, N), by the class that is told, in models whose prior is that proposal. It starts with 0 for the waves of that
+    values are near what training finds. `freedom` is the log-variance of the prior of the code,
+    (M, N), by the class that is told, in models that learn it. It starts with 0 for the waves of that
     class and less for those of the others: what is told of the road should not raise the trees.
     """
 
@@ -29,7 +29,7 @@ class Evidence(nn.Module):
         if config.code_start == "waves":
             waves = min(config.classes, config.code_channels)
             freedom[torch.arange(config.classes)[:, None] != torch.arange(config.code_size) % waves] = -2.0
-        self.freedom = nn.Parameter(freedom) if config.prior == "encoder" else None
+        self.freedom = nn.Parameter(freedom) if config.prior != "standard" else None
 
     def forward(self, pixels: Tensor, known: bool) -> Tensor:
         """The worth of so many pixels (a scalar, more than 0), by their number on the network's grid."""
@@ -37,7 +37,7 @@ class Evidence(nn.Module):
         return torch.exp(log_scale + growth * pixels.log())
 
     def precision(self, told: Bool[Tensor, "M"]) -> Float[Tensor, "N"]:
-        """Of the code around the proposal: what several classes may move adds up; without any it is 1."""
+        """Of the code: the variances of several told classes add up; without any it is 1."""
         if self.freedom is None or not told.any():
             return torch.ones(self.code_size, device=told.device)
         return torch.exp(-self.freedom[told].logsumexp(0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Energy = Literal["cross_entropy", "euclidean"]
-PriorKind = Literal["model", "standard", "encoder"]
+PriorKind = Literal["model", "standard", "learnt", "encoder"]
 Solver = Literal["levenberg_marquardt", "gauss_newton", "adam", "lbfgs"]
 
 
@@ -37,8 +37,9 @@ class RefinementConfig:
         evidence: factor on what the model has learnt that so many known pixels are worth.
         infer_whole: where the label encoder believes that a class is told as a whole, take it that there is none of it
             elsewhere.
-        prior: of the code: "standard" is N(0, I); "encoder" is a Gaussian around what the label encoder proposes from
-            the image and the truth; "model" the one of these that the model was trained with.
+        prior: of the code: "standard" is N(0, I); "learnt" has the variances that the model has learnt for truth about
+            the told classes; "encoder" the same around what the label encoder proposes from the image and the truth;
+            "model" is the one of these that the model names as its own.
         pixels: the most that enter a solve, of those told and of those inferred; of more, an even draw is taken.
         belief: from which it is acted upon, 0..1: to take half a road for all of it does more harm than the
             inference does good.

@@ -29,13 +29,14 @@ class Entries(NamedTuple):
     weight: Float[Tensor, "n"]
 
 
-def prior_of(model: SegCode, encoding: Encoding, truth: Truth, kind: Literal["standard", "encoder"]) -> Prior:
-    """N(0, I), or around what the label encoder proposes for one image and its truth, as far as such truth may move."""
+def prior_of(model: SegCode, encoding: Encoding, truth: Truth, kind: Literal["standard", "learnt", "encoder"]) -> Prior:
+    """N(0, I); or with the variances that truth about these classes has learnt, around 0 or the encoder's proposal."""
     mean = encoding.code.mean[0]
     if kind == "standard":
         return Prior.standard(len(mean), mean.device)
     known, not_of = truth.planes().flatten(1).any(1).chunk(2)
-    return Prior(mean, model.evidence.precision((known | not_of).to(mean.device)))
+    precision = model.evidence.precision((known | not_of).to(mean.device))
+    return Prior(mean if kind == "encoder" else torch.zeros_like(mean), precision)
 
 
 def pose(
