@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from noise import CLASSES, Noise
 from PIL import Image as Pillow
 
 from conftest import TINY, make_model
@@ -28,20 +29,11 @@ from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE
 from segcode.truth.mask import label_truth
 
-CLASSES = ClassSet(("road", "sky", "car", "tree"), ((9, 9, 9), (0, 0, 255), (255, 0, 0), (0, 255, 0)))
 ROWS, COLUMNS = 20, 32
 
 
-@dataclass(frozen=True)
-class FewStreets:
+class FewStreets(Noise):
     """Small synthetic streets of four classes; the first has no tree."""
-
-    classes: ClassSet = CLASSES
-    names: tuple[str, ...] = ("a", "b", "c")
-    labelled: bool = True
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
         street = Streets(3, height=ROWS, width=COLUMNS)["abc".index(self.names[index])]

@@ -84,14 +84,13 @@ def _refine_and_draw(refiner: Refiner, classes: ClassSet, sample: Sample, out: P
     first = refiner.set_image(sample.image)
     refined = refiner.refine(truth)
     after = refined.pasted(truth)
+    entropy = refined.entropy()
     samples = [drawn.pasted(truth) for drawn in refiner.sample(6)]
 
     pictures = {
-        "before_after": before_after(
-            sample.image, first.labels, after, revealed, refined.entropy(), classes, sample.labels
-        ),
+        "before_after": before_after(sample.image, first.labels, after, revealed, entropy, classes, sample.labels),
         "samples": sample_sheet(sample.image, samples, classes),
-        "uncertainty": heat(refined.entropy()),
+        "uncertainty": heat(entropy),
     }
     for name, picture in pictures.items():
         write_picture(out / f"{sample.name}_{name}.png", picture)

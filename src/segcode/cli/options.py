@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import typer
+from typer.models import OptionInfo
 
 from segcode.refinement import config
 from segcode.refinement.config import RefinementConfig, Stopping
@@ -28,20 +29,16 @@ Root: TypeAlias = Annotated[
 ]
 Data: TypeAlias = Annotated[Kind, typer.Option(help="Which data set.", show_default=False)]
 Split: TypeAlias = Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")]
-Only: TypeAlias = Annotated[
-    list[str],
-    typer.Option(
-        metavar="NAME", help="Samples of this name, or whose name begins so. May be repeated.",
-        default_factory=list, show_default=False,
-    ),
-]  # fmt: skip
+
+
+def _names(help_: str) -> OptionInfo:
+    return typer.Option(metavar="NAME", help=help_, default_factory=list, show_default=False)
+
+
+Only: TypeAlias = Annotated[list[str], _names("Samples of this name, or whose name begins so. May be repeated.")]
 LeaveOut: TypeAlias = Annotated[
-    list[str],
-    typer.Option(
-        metavar="NAME", help="Not the samples of this name, or whose name begins so. May be repeated.",
-        default_factory=list, show_default=False,
-    ),
-]  # fmt: skip
+    list[str], _names("Not the samples of this name, or whose name begins so. May be repeated.")
+]
 
 _TRUTH = "Partial truth"
 Masks: TypeAlias = Annotated[

@@ -74,8 +74,9 @@ def refine(
     refined = refiner.refine(known)
     after, revealed = refined.pasted(known), known.revealed().numpy()
 
-    write_map(place, picture, after, refined.entropy(), classes)
-    write_picture(sheet, before_after(picture, before.labels, after, revealed, refined.entropy(), classes))
+    entropy = refined.entropy()
+    write_map(place, picture, after, entropy, classes)
+    write_picture(sheet, before_after(picture, before.labels, after, revealed, entropy, classes))
     changed = (before.labels != after)[~revealed]
     typer.echo(str(refined.solution))
     typer.echo(

@@ -15,9 +15,9 @@ class Evidence(nn.Module):
     """n pixels of one truth count as s * n ** g independent ones, for neighbours err together.
 
     Pixels whose class is known have an s and a g, pixels that are known not to be of a class have others. These start
-    values are near what training finds. `freedom` is the log-variance of the prior of the code,
-    (M, N), by the class that is told, in models that learn it. It starts with 0 for the waves of that
-    class and less for those of the others: what is told of the road should not raise the trees.
+    values are near what training finds. `freedom` is the log-variance of the prior of the code, (M, N), by the class
+    that is told, in models that learn it. It starts with 0 for the waves of that class and less for those of the
+    others: what is told of the road should not raise the trees.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -40,8 +40,7 @@ class EpisodeConfig:
         revealed: what a revealed pixel counts in these losses, an unrevealed one counting 1: the truth stands in the
             output anyway.
         robustness: q of the losses (1 - p^q) / q, p the probability of the true class (Zhang and Sabuncu 2018): near 0
-            the cross-entropy, at 1 the share of wrong pixels in expectation. Cross-entropy would have a refinement
-            spare its few gross mistakes, and so hold back where it could set many pixels right.
+            the cross-entropy, at 1 the share of wrong pixels in expectation, so that gross mistakes rule less.
         images: of a batch, so many get episodes.
         each: episodes of an image, which share its linearisation.
         pixels: of those told, and again of those inferred, so many enter the solve.
