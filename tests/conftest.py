@@ -34,8 +34,8 @@ def make_model(config: ModelConfig) -> SegCode:
     model(torch.rand(4, 3, *config.size), known_labels(labels, config.classes))
     with torch.no_grad():
         model.decoder.grid.weight.normal_()
-        model.decoder.last.of_image.weight.mul_(5)
-        model.decoder.last.of_image.bias.zero_()
-        for layer in (*model.decoder.layers, model.decoder.last):
+        model.decoder.of_zero.last.of_image.weight.mul_(5)
+        model.decoder.of_zero.last.of_image.bias.zero_()
+        for layer in (*model.decoder.of_code.layers, model.decoder.of_code.last):
             layer.of_code.weight.add_(torch.randn_like(layer.of_code.weight), alpha=0.3)
     return model.eval()

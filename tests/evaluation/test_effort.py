@@ -22,7 +22,7 @@ from segcode.errors import ConfigError, DataError
 from segcode.evaluation import effort_report
 from segcode.evaluation.effort import WHOLE, EffortConfig, Key, measure_effort, nested_masks, pasted_map, total
 from segcode.evaluation.effort_report import effort_tables, write_effort
-from segcode.evaluation.methods import Optimised, Pasted, Proposed
+from segcode.evaluation.methods import Inferred, Optimised, Pasted, Proposed
 from segcode.metrics import confusion_matrix, pixel_accuracy
 from segcode.model.checkpoint import Trained
 from segcode.refinement.refiner import Refiner
@@ -66,7 +66,7 @@ BOTH = EffortConfig(("road", "tree"), (1, 5, 20), clicks=3)
 
 @pytest.fixture(scope="module")
 def effort(trained):
-    return measure_effort(trained, FewStreets(), [Pasted(), Optimised(), Proposed()], BOTH)
+    return measure_effort(trained, FewStreets(), [Pasted(), Inferred(), Optimised(), Proposed()], BOTH)
 
 
 @given(
@@ -100,7 +100,7 @@ def test_the_map_is_the_refiners_with_the_truth_in_it(trained):
 
 def test_every_protocol_method_truth_amount_and_set_of_pixels_has_one_row(effort):
     keys = {(r.protocol, r.method, r.truth, r.amount, r.pixels) for r in effort.rows}
-    assert len(keys) == len(effort.rows) == 2 * 3 * (2 * 4 + 4)
+    assert len(keys) == len(effort.rows) == 2 * 4 * (2 * 4 + 4)
     assert effort.methods == ("pasted", "segcode", "segcode, proposal alone")
     assert effort.truths == ("road", "tree")
     assert [r.amount for r in effort.curve("pixels", "segcode", "tree")] == [1, 5, 20, WHOLE]

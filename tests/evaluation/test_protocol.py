@@ -72,7 +72,7 @@ def test_truth_stands_in_the_output_that_was_pasted(evaluation):
 
 def test_every_method_truth_and_set_of_pixels_has_one_row(evaluation):
     keys = [(r.method, r.truth, r.pixels) for r in evaluation.rows]
-    assert len(keys) == len(set(keys)) == 2 + 2 * (3 + 5)
+    assert len(keys) == len(set(keys)) == 2 + 2 * (4 + 6)
     assert evaluation.truths == ("road", "tree")
 
 
@@ -83,6 +83,20 @@ def test_a_complete_mask_tells_pasting_where_the_class_is_not(trained, evaluatio
         assert row.iou["road"] == 1
         assert row.pixel_accuracy >= evaluation.row("pasted", "road").pixel_accuracy
     assert complete.row("zero").pixel_accuracy == evaluation.row("zero").pixel_accuracy
+
+
+def test_inferring_is_pasting_a_complete_mask_where_the_class_seems_to_be_told_as_a_whole(trained):
+    """And pasting alone where it does not."""
+    rows = {}
+    for name, offset in (("believer", 100.0), ("doubter", -100.0)):
+        with torch.no_grad():
+            trained.model.label_encoder.coverage[1] = offset
+        rows[name] = evaluate(trained, Noise(), ["road"], STRONG)
+    complete = evaluate(trained, Noise(), ["road"], STRONG, complete=True).row("pasted", "road")
+    assert rows["believer"].row("inferred+pasted", "road").pixel_accuracy == complete.pixel_accuracy
+    doubted = rows["doubter"]
+    pasted, inferred = (doubted.row(m, "road").pixel_accuracy for m in ("pasted", "inferred+pasted"))
+    assert pasted == inferred
 
 
 def test_images_without_the_class_are_the_zero_code_prediction(trained):
@@ -98,6 +112,8 @@ def test_gains_are_those_of_the_rows(evaluation):
         assert gain.removed.value == pytest.approx(error_removed(pasted, optimised), abs=1e-5)
         zero, refined = (evaluation.row(m, gain.truth, "unrevealed").pixel_accuracy for m in ("zero", "optimised"))
         assert gain.unrevealed.value == pytest.approx(refined - zero, abs=1e-6)
+        inferred = evaluation.row("inferred+pasted", gain.truth).pixel_accuracy
+        assert gain.by_code.value == pytest.approx(error_removed(inferred, optimised), abs=1e-5)
         assert gain.accuracy.low <= gain.accuracy.value <= gain.accuracy.high
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import TINY
+from segcode.model.evidence import START
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import linearise
 from segcode.refinement.objective import Objective, Prior
@@ -25,10 +26,10 @@ def scene(tiny_model):
     return tiny_model, linearise(tiny_model, torch.rand(1, 3, *TINY.size))
 
 
-def posed(scene, truth: Truth, whole=(False, False, False, False), **settings) -> Objective:
+def posed(scene, truth: Truth, **settings) -> Objective:
     model, linearised = scene
     config = replace(RefinementConfig(), **settings)
-    return pose(linearised, truth, PRIOR, torch.tensor(whole), model.evidence, config)
+    return pose(linearised, truth, PRIOR, model.evidence, config)
 
 
 def square(rows: slice, columns: slice) -> np.ndarray:
@@ -40,20 +41,14 @@ def square(rows: slice, columns: slice) -> np.ndarray:
 BLOCK = square(slice(4, 20), slice(8, 30))
 
 
-def test_the_worth_of_a_region_is_what_was_learnt_however_many_of_its_pixels_enter(scene):
-    worth = float(scene[0].evidence(torch.tensor(float(BLOCK.sum())), known=True).detach())
-    for pixels in (7, 100, 10_000):
-        objective = posed(scene, mask_truth(BLOCK, 1, 4), pixels=pixels)
-        assert len(objective.weight) == min(pixels, BLOCK.sum())
-        assert float(objective.weight.sum().detach()) == pytest.approx(worth, rel=1e-4)
-
-
-def test_more_pixels_are_worth_more_but_not_in_proportion(scene):
-    few, many = (
-        float(posed(scene, mask_truth(mask, 1, 4)).weight.sum().detach())
-        for mask in (square(slice(4, 8), slice(8, 12)), BLOCK)
-    )
-    assert few < many < few * BLOCK.sum() / 16
+@pytest.mark.parametrize("tells", ["known", "whole"])
+def test_the_worth_of_a_region_is_what_was_learnt_however_many_of_its_pixels_enter(scene, tells):
+    worth = float(scene[0].evidence(torch.tensor(float(BLOCK.sum())), tells).detach())
+    for pixels in (14, 100, 10_000):
+        objective = posed(scene, mask_truth(BLOCK, 1, 4, complete=tells == "whole"), pixels=pixels)
+        known = objective.allowed.sum(1) == 1
+        assert len(objective.weight) <= pixels
+        assert float(objective.weight[known].sum().detach()) == pytest.approx(worth, rel=1e-4)
 
 
 def test_a_stroke_is_not_drowned_by_a_large_region(scene):
@@ -67,32 +62,17 @@ def test_evidence_is_a_factor(scene):
     assert float((thrice / once).detach()) == pytest.approx(3)
 
 
-def test_a_class_that_seems_whole_is_excluded_elsewhere_and_nowhere_else(scene):
-    truth = mask_truth(BLOCK, 1, 4)
-    believed = posed(scene, truth, (True, True, True, True))
-    excluded = believed.allowed.sum(1) == 3
-    assert excluded.any()
-    assert not believed.allowed[excluded][:, 1].any()
-    for settings_, whole in (({}, (True, False, True, True)), ({"infer_whole": False}, (True, True, True, True))):
-        assert (posed(scene, truth, whole, **settings_).allowed.sum(1) == 1).all()
-
-
-def test_what_is_told_to_be_complete_is_not_inferred_again(scene):
-    truth = mask_truth(BLOCK, 1, 4, complete=True)
-    assert len(posed(scene, truth, (True, True, True, True)).weight) == len(posed(scene, truth).weight)
-
-
 def test_no_truth_has_no_entries(scene):
-    assert len(posed(scene, Truth.empty(TINY.size, 4), (True, True, True, True)).weight) == 0
+    assert len(posed(scene, Truth.empty(TINY.size, 4)).weight) == 0
 
 
 def test_what_was_learnt_gets_a_gradient(scene):
     model, linearised = scene
-    whole = torch.tensor([False, True, False, False])
-    objective = pose(linearised, mask_truth(BLOCK, 1, 4), PRIOR, whole, model.evidence, RefinementConfig())
+    truth = mask_truth(BLOCK, 1, 4, complete=True)
+    objective = pose(linearised, truth, PRIOR, model.evidence, RefinementConfig())
     objective.gradient(torch.zeros(TINY.code_size)).square().sum().backward()
-    for parameter in (model.evidence.known, model.evidence.excluded):
-        assert parameter.grad.abs().max() > 0
+    told = model.evidence.worth.grad.abs().sum(1) > 0
+    assert dict(zip(START, told.tolist(), strict=True)) == {"known": False, "whole": True, "excluded": True}
 
 
 @settings(max_examples=50, deadline=None)

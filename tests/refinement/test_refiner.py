@@ -213,21 +213,47 @@ def test_the_prior_is_the_models_own_unless_another_is_asked_for(tiny_model, ima
     assert np.array_equal(refined("model"), refined("encoder"))
 
 
-def test_a_belief_that_is_not_sure_enough_is_not_acted_upon(tiny_model, image, stroke):
-    truth = mask_truth(stroke, 2, 4)
+@pytest.fixture
+def believer(tiny_model):
+    """A model that takes whatever is told of a class for all of it."""
     with torch.no_grad():
-        tiny_model.label_encoder.coverage[1] = 100.0  # believes everything
+        tiny_model.label_encoder.coverage[1] = 100.0
+    return tiny_model
+
+
+def test_a_belief_that_is_not_sure_enough_is_not_acted_upon(believer, image, stroke):
+    truth = mask_truth(stroke, 2, 4)
     kinds = {}
     for name, config in (
         ("sure", RefinementConfig()),
         ("never", RefinementConfig(infer_whole=False)),
         ("hardly ever", RefinementConfig(belief=1.1)),
     ):
-        refiner = Refiner(tiny_model, config)
+        refiner = Refiner(believer, config)
         refiner.set_image(image)
-        kinds[name] = refiner.refine(truth).logits
+        refined = refiner.refine(truth)
+        assert refined.ruled_out.any() == (name == "sure")
+        kinds[name] = refined.logits
     assert torch.equal(kinds["never"], kinds["hardly ever"])
     assert not torch.equal(kinds["sure"], kinds["never"])
+
+
+def test_a_class_that_seems_to_be_told_as_a_whole_is_nowhere_else(believer, image):
+    refiner = Refiner(believer)
+    first = refiner.set_image(image)
+    common = int(np.bincount(first.labels.ravel()).argmax())
+    mask = np.zeros(SIZE, bool)
+    mask[:2, :2] = True
+    truth = mask_truth(mask, common, 4)
+    refined = refiner.refine(truth)
+    for labels in (refined.labels, *(sample.labels for sample in refiner.sample(2)), refined.pasted(truth)):
+        assert not (labels[~mask] == common).any()
+    assert not refiner.predictive(2).probabilities[common][~mask].any()
+    assert refiner.predictive(2).probabilities.sum(0) == pytest.approx(1, abs=1e-5)
+    assert np.isfinite(refined.entropy()).all()
+    assert torch.equal(refiner.completed(truth).complete(), torch.arange(4) == common)
+    refiner.reset()
+    assert not refiner.sample(1)[0].ruled_out.any()
 
 
 def test_the_encoders_prior_pulls_towards_its_proposal(tiny_model, image, stroke):

@@ -8,7 +8,7 @@ import torch
 from conftest import TINY
 from segcode.refinement.linearise import linearise
 from segcode.tensors import IGNORE
-from segcode.training.episode import EpisodeConfig, encode, episode_loss, judge, play, reveal, whole_of
+from segcode.training.episode import Episode, EpisodeConfig, encode, episode_loss, judge, play, reveal, whole_of
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
 
@@ -20,27 +20,23 @@ def labels():
     return torch.randint(0, 4, (2, 4, 6)).repeat_interleave(8, 1).repeat_interleave(8, 2)
 
 
-KINDS = {
-    "whole": {},
-    "part": {"part": 1.0},
-    "cut": {"cut": 1.0},
-    "points": {"points": 1.0},
-    "negative": {"negative": 1.0},
-    "complete": {"complete": 1.0},
-    "everything": {"everything": 1.0},
-}
+KINDS = ("whole", "part", "cut", "points", "clicks", "negative", "complete", "everything")
 
 
 def of_kind(kind: str) -> EpisodeConfig:
-    nothing = replace(CONFIG, part=0.0, cut=0.0, points=0.0, negative=0.0, complete=0.0, everything=0.0)
-    return replace(nothing, **KINDS[kind])
+    return replace(CONFIG, **{name: float(name == kind) for name in KINDS if name != "whole"})
+
+
+def revealed(labels, config, called=None) -> Episode:
+    """An episode of an image, of which zero code says the same everywhere where nothing else is given."""
+    return reveal(labels, torch.zeros_like(labels) if called is None else called, 4, config)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_revealed_is_true(labels, kind):
     for seed in range(10):
         torch.manual_seed(seed)
-        truth = reveal(labels[0], 4, of_kind(kind)).truth
+        truth = revealed(labels[0], of_kind(kind)).truth
         right = truth.allowed[torch.arange(len(truth)), labels[0][truth.pixels[:, 0], truth.pixels[:, 1]]]
         assert len(truth) > 0
         assert right.all()
@@ -49,18 +45,18 @@ def test_what_is_revealed_is_true(labels, kind):
 def test_only_a_whole_class_is_to_be_believed_whole(labels):
     for seed in range(10):
         torch.manual_seed(seed)
-        whole = reveal(labels[0], 4, of_kind("whole"))
+        whole = revealed(labels[0], of_kind("whole"))
         assert whole.whole
         assert len(whole.truth) == int((labels[0] == whole.told).sum())
         for kind in ("part", "cut"):
-            part = reveal(labels[0], 4, of_kind(kind))
+            part = revealed(labels[0], of_kind(kind))
             assert not part.whole
             assert part.told is not None
 
 
 def test_parts_reveal_less_than_the_region(labels):
     torch.manual_seed(0)
-    count = {kind: sum(len(reveal(labels[0], 4, of_kind(kind)).truth) for _ in range(20)) for kind in KINDS}
+    count = {kind: sum(len(revealed(labels[0], of_kind(kind)).truth) for _ in range(20)) for kind in KINDS}
     assert 0 < count["part"] < count["whole"] < count["everything"] == count["complete"]
 
 
@@ -68,7 +64,7 @@ def test_points_are_of_one_class_or_of_all(labels):
     classes = set()
     for seed in range(20):
         torch.manual_seed(seed)
-        episode = reveal(labels[0], 4, of_kind("points"))
+        episode = revealed(labels[0], of_kind("points"))
         assert 1 <= len(episode.truth) <= 500
         assert not episode.whole
         assert (episode.told is None) or (episode.truth.allowed[:, episode.told].all())
@@ -76,15 +72,30 @@ def test_points_are_of_one_class_or_of_all(labels):
     assert {1, 4} <= classes
 
 
+def test_clicks_go_where_zero_code_is_wrong_and_tell_the_class_there(labels):
+    called = labels[0].clone()
+    called[8:24, 16:32] = (called[8:24, 16:32] + 1) % 4
+    for seed in range(20):
+        torch.manual_seed(seed)
+        rows, columns = revealed(labels[0], of_kind("clicks"), called).truth.pixels.unbind(1)
+        assert len(rows) <= 20 * 29
+        near = torch.zeros_like(called, dtype=torch.bool)
+        near[8 - 3 : 24 + 3, 16 - 3 : 32 + 3] = True
+        assert near[rows, columns].all()
+        assert (called[rows, columns] != labels[0][rows, columns]).any()
+    assert len(revealed(labels[0], of_kind("clicks"), labels[0]).truth) == 0
+
+
 def test_an_image_of_void_reveals_nothing():
-    assert len(reveal(torch.full((8, 8), IGNORE), 4, CONFIG).truth) == 0
+    void = torch.full((8, 8), IGNORE)
+    assert all(len(revealed(void, config).truth) == 0 for config in (CONFIG, of_kind("clicks")))
 
 
 def test_the_encoder_sees_each_truth_with_its_own_image(tiny_model, labels):
     tiny_model.eval()
     features = tiny_model.features(torch.rand(2, 3, *TINY.size))
     zero = tiny_model.decoder.base(features)
-    truths = [episode.truth for episode in play(labels, 4, CONFIG)]
+    truths = [episode.truth for episode in play(labels, zero, CONFIG)]
     together = encode(tiny_model, features, zero, truths, torch.tensor([0, 0, 1, 1]))
     last = {stride: feature[1:] for stride, feature in features.items()}
     alone = encode(tiny_model, last, zero[1:], truths[3:], torch.tensor([0]))
@@ -132,10 +143,9 @@ def test_the_loss_lies_between_cross_entropy_and_the_share_of_wrong_pixels(tiny_
 
 
 def run(model, labels, config=CONFIG):
-    played = play(labels, 4, config)
-    torch.manual_seed(1)
     features = model.features(torch.rand(len(labels), 3, *TINY.size))
-    return episode_loss(model, features, model.decoder.base(features), labels, played, config)
+    zero = model.decoder.base(features)
+    return episode_loss(model, features, zero, labels, play(labels, zero, config), config)
 
 
 def test_the_solve_can_be_trained_through(tiny_model, labels):
@@ -143,10 +153,9 @@ def test_the_solve_can_be_trained_through(tiny_model, labels):
     run(tiny_model, labels, of_kind("whole")).backward()
     for name in (
         "decoder.grid.weight",
-        "decoder.last.gate.weight",
+        "decoder.of_code.last.gate.weight",
         "features.stem.0.weight",
-        "evidence.known",
-        "evidence.excluded",
+        "evidence.worth",
         "label_encoder.coverage",
     ):
         gradient = tiny_model.get_parameter(name).grad
@@ -167,7 +176,7 @@ def test_training_lowers_the_loss_of_episodes(tiny_model, labels):
     losses = []
     for _ in range(20):
         torch.manual_seed(0)  # the same episode each time
-        loss = run(tiny_model, labels)
+        loss = run(tiny_model, labels, of_kind("whole"))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

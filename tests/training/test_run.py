@@ -172,7 +172,7 @@ def test_what_is_to_begin_anew_is_not_taken_over(experiment_file, finished):
     module.model.load_state_dict(own)
     _start_from(str(finished / "model"), module, ("decoder.grid*", "*evidence*"))
     kept = [key for key, value in module.model.state_dict().items() if torch.equal(value, own[key])]
-    assert set(kept) == {"decoder.grid.weight", "evidence.known", "evidence.excluded"}
+    assert set(kept) == {"decoder.grid.weight", "evidence.worth"}
 
 
 def test_what_is_left_out_does_not_choose_the_best_epoch(experiment_file, tmp_path):
@@ -184,12 +184,16 @@ def test_what_is_left_out_does_not_choose_the_best_epoch(experiment_file, tmp_pa
         _sources(replace(plan, data=replace(plan.data, leave_out=names)))
 
 
-def test_features_that_are_not_trained_stay_as_they_are(experiment_file, finished, tmp_path):
+def test_parts_that_are_not_trained_stay_as_they_are(experiment_file, finished, tmp_path):
     plan = replace(read_experiment(experiment_file), epochs=1, start=str(finished / "model"))
-    train(replace(plan, optimiser=replace(plan.optimiser, features=False)), tmp_path / "x", progress=False)
+    train(
+        replace(plan, optimiser=replace(plan.optimiser, parts=("decoder.grid*", "decoder.of_code*", "evidence*"))),
+        tmp_path / "x",
+        progress=False,
+    )
     before, after = (load_model(out / "model").model.state_dict() for out in (finished, tmp_path / "x"))
     same = {key: torch.equal(value, after[key]) for key, value in before.items()}
-    assert all(same[key] for key in same if key.startswith("features."))
+    assert all(same[key] for key in same if not key.startswith(("decoder.grid", "decoder.of_code", "evidence")))
     assert not same["decoder.grid.weight"]
 
 

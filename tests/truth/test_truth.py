@@ -190,3 +190,27 @@ def test_sets_part_the_entries_by_what_they_say():
     assert [size for size, _ in sizes] == [4, 16, 20 * 30 - 4]
     assert all(spread == 0 for _, spread in sizes)
     assert Truth.empty((4, 4), 3).sets() == []
+
+
+def test_a_completed_mask_is_a_complete_one():
+    mask = square(0, 0, 4)
+    whole = torch.tensor([False, True, True])
+    completed = mask_truth(mask, 1, 3).completed(whole)
+    assert completed.complete().tolist() == [False, True, False]
+    assert torch.equal(completed.planes(), mask_truth(mask, 1, 3, complete=True).planes())
+    assert len(completed.completed(whole)) == len(completed)
+
+
+def test_other_classes_that_are_told_stay_when_one_is_completed():
+    truth = mask_truth(square(0, 0, 4), 1, 3) + mask_truth(square(8, 8, 2), 2, 3)
+    known, not_of = truth.completed(torch.tensor([False, True, False])).planes().bool().chunk(2)
+    assert torch.equal(known, truth.planes()[:3].bool())
+    assert torch.equal(not_of[1], ~known.any(0))
+    assert not not_of[[0, 2]].any()
+
+
+def test_what_is_told_in_part_is_not_complete():
+    assert not mask_truth(square(0, 0, 4), 1, 3).complete().any()
+    assert not Truth.empty((4, 4), 3).complete().any()
+    labels = np.array([[0, 1], [1, 2]], np.uint8)
+    assert label_truth(labels, 4).complete().tolist() == [True, True, True, False]

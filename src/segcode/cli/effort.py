@@ -88,10 +88,11 @@ def effort(
     Clicks: a simulated annotator clicks into the middle of the largest wrong region and tells the class of a small
     disk there, then looks at the new map, and so on. Each method gets clicks on its own errors.
 
-    Methods are pasting (the truth replaces the prediction, and nothing else changes), the optimised code, the label
-    encoder's proposal without a solve, and the --rivals. OUT gets effort.md and effort.csv, effort_pixels.png and
-    effort_clicks.png, and effort.json for programs. The truth is pasted into the maps of all methods; scores come from
-    one confusion matrix over the data set, at the size of its labels, and void pixels count nowhere.
+    Methods are pasting (the truth replaces the prediction, and nothing else changes), pasting and ruling out elsewhere
+    what seems to be told as a whole, the optimised code, the label encoder's proposal without a solve, and the
+    --rivals. OUT gets effort.md and effort.csv, effort_pixels.png and effort_clicks.png, and effort.json for programs.
+    The truth is pasted into the maps of all methods; scores come from one confusion matrix over the data set, at the
+    size of its labels, and void pixels count nowhere.
     """
     from dataclasses import asdict
 
@@ -99,14 +100,14 @@ def effort(
     from segcode.data.sources import open_source
     from segcode.evaluation.effort import EffortConfig, measure_effort
     from segcode.evaluation.effort_report import effort_tables, write_effort
-    from segcode.evaluation.methods import Method, Optimised, Pasted, Proposed
+    from segcode.evaluation.methods import Inferred, Method, Optimised, Pasted, Proposed
     from segcode.model.checkpoint import load_model
 
     config = EffortConfig(tuple(truths), tuple(amounts), clicks, radius, jitter, seed)
     refinement = refinement_config(solver, energy, evidence, infer_whole, prior, steps)
     source = select(open_source(data, root, split), only, leave_out)
     trained = load_model(model)
-    methods: list[Method] = [Pasted(), Optimised(), Proposed()]
+    methods: list[Method] = [Pasted(), Inferred(), Optimised(), Proposed()]
     if rivals is not None:
         from segcode.evaluation.baselines import load_rivals
 

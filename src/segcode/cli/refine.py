@@ -83,4 +83,8 @@ def refine(
         f"{revealed.sum()} pixels were told; of the other {changed.size}, {changed.sum()} changed "
         f"({100 * changed.mean() if changed.size else 0:.1f} %)"
     )
+    if whole := [classes.names[i] for i in refined.ruled_out.flatten(1).any(1).nonzero()[:, 0].tolist()]:
+        typer.echo(
+            f"Seems to be told as a whole, so ruled out elsewhere (not with --no-infer-whole): {', '.join(whole)}"
+        )
     typer.echo(f"Look at {sheet}")

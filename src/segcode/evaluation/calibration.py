@@ -10,7 +10,6 @@ from typing import Final, Literal, NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from torch.nn import functional
 
 from segcode.classes import ClassSet
 from segcode.data.prefetch import ahead
@@ -189,7 +188,6 @@ class _Sums:
 
 
 def _outlook(refiner: Refiner, found: SegmentationMap, samples: int, codes: int, seed: int) -> _Outlook:
-    logits = functional.interpolate(found.logits[None], found.labels.shape, mode="bilinear", align_corners=False)[0]
     predictive = refiner.predictive(codes, seed)
     doubts = (
         found.uncertainty,
@@ -199,7 +197,7 @@ def _outlook(refiner: Refiner, found: SegmentationMap, samples: int, codes: int,
     )
     return _Outlook(
         found.labels,
-        logits.softmax(0).cpu().numpy(),
+        found.scores().softmax(0).cpu().numpy(),
         predictive.probabilities,
         dict(zip(DOUBTS, doubts, strict=True)),
         [sample.labels for sample in refiner.sample(samples, seed)],

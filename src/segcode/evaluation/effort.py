@@ -273,9 +273,10 @@ def _refined(method: Method, truth: Truth) -> tuple[LabelImage, float]:
 
 @torch.no_grad()
 def pasted_map(logits: Float[Tensor, "M h w"], truth: Truth) -> LabelImage:
-    """The classes (H, W) of logits on the network's grid, with the truth standing in them as it was given."""
-    resized = functional.interpolate(logits[None], truth.size, mode="bilinear", align_corners=False)[0]
-    return paste(resized, truth).cpu().numpy().astype(np.uint8)
+    """The classes (H, W) of logits of any size, with the truth standing in them as it was given."""
+    if logits.shape[1:] != truth.size:
+        logits = functional.interpolate(logits[None], truth.size, mode="bilinear", align_corners=False)[0]
+    return paste(logits, truth).cpu().numpy().astype(np.uint8)
 
 
 class _Counts:

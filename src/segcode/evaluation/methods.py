@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from segcode.refinement.refiner import Refiner
 from segcode.truth.truth import Truth
@@ -23,7 +25,7 @@ class Method(Protocol):
         """Turn to the image that is set in `refiner`, whose features, zero code and Jacobian are at hand."""
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
-        """Logits on the network's grid, for truth at the image's size; each call starts anew."""
+        """Logits on the network's grid or at the image's size, for truth at that size; each call starts anew."""
 
 
 class Pasted:
@@ -38,6 +40,20 @@ class Pasted:
         return self._logits
 
 
+class Inferred:
+    """Zero code, and a class that seems to be told as a whole is ruled out elsewhere, as by `Optimised`."""
+
+    name = "pasted, inferred"
+
+    def begin(self, refiner: Refiner) -> None:
+        self._refiner, self._logits = refiner, refiner.linearised.base
+
+    def refine(self, truth: Truth) -> Float[Tensor, "M H W"]:
+        logits = functional.interpolate(self._logits[None], truth.size, mode="bilinear", align_corners=False)[0]
+        ruled_out = self._refiner.completed(truth).planes()[len(logits) :].bool()
+        return logits.masked_fill(ruled_out.to(logits.device), -torch.inf)
+
+
 class Optimised:
     """The code is optimised."""
 
@@ -48,7 +64,7 @@ class Optimised:
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
         self._refiner.reset()
-        return self._refiner.refine(truth).logits
+        return self._refiner.refine(truth).scores()
 
 
 class Proposed:

@@ -31,7 +31,8 @@ class Key:
     """What a row of the results is about.
 
     Attributes:
-        method: zero, encoded, pasted, optimised or optimised+pasted.
+        method: zero, encoded, pasted, inferred+pasted, optimised or optimised+pasted. Inferred is a second control:
+            zero code, and the class ruled out elsewhere where it seems to be told as a whole, as optimising does.
         truth: the class that was revealed; None where the method uses no truth.
         pixels: all known pixels, or those that the truth did not reveal.
     """
@@ -67,12 +68,14 @@ class Gain:
         accuracy: gained over all pixels, the truth pasted into both.
         removed: the share of the error left after pasting that is removed.
         unrevealed: accuracy gained on the pixels that the truth did not reveal.
+        by_code: the share of the error that is left after pasting and inferring that the code alone removes.
     """
 
     truth: str
     accuracy: Interval
     removed: Interval
     unrevealed: Interval
+    by_code: Interval
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,7 @@ def evaluate(
             hidden = np.where(truth.revealed().numpy(), np.uint8(IGNORE), labels)
             maps = {
                 "pasted": zero.pasted(truth),
+                "inferred+pasted": zero.pasted(refiner.completed(truth)),
                 "optimised": refined.labels,
                 "optimised+pasted": refined.pasted(truth),
             }
@@ -200,11 +204,17 @@ class _Counts:
         return tuple(_row(key, torch.stack(images).sum(0), classes) for key, images in self.matrices.items())
 
     def gain(self, truth: str) -> Gain:
-        pasted, optimised = (self.matrices[Key(m, truth, "all")] for m in ("pasted", "optimised+pasted"))
+        pasted, inferred, optimised = (
+            self.matrices[Key(m, truth, "all")] for m in ("pasted", "inferred+pasted", "optimised+pasted")
+        )
         zero, refined = (self.matrices[Key(m, truth, "unrevealed")] for m in ("zero", "optimised"))
         everywhere = paired(pasted, optimised)
         return Gain(
-            truth, accuracy_gained(everywhere), error_removed(everywhere), accuracy_gained(paired(zero, refined))
+            truth,
+            accuracy_gained(everywhere),
+            error_removed(everywhere),
+            accuracy_gained(paired(zero, refined)),
+            error_removed(paired(inferred, optimised)),
         )
 
 

@@ -16,7 +16,6 @@ from uuid import uuid4
 
 from matplotlib.figure import Figure
 
-from segcode.evaluation.bootstrap import Interval
 from segcode.evaluation.figures import iou_matrix, predictions, refinements
 from segcode.evaluation.protocol import Evaluation, Gain
 from segcode.evaluation.tables import GAINS, comma_separated, gains, latex, markdown, table_1
@@ -56,8 +55,8 @@ def _write_results(evaluation: Evaluation, path: Path, command: str, settings: M
 
 def _gain(gain: Gain) -> dict[str, object]:
     """Intervals by name, None where undefined: JSON has no NaN."""
-    figures: dict[str, Interval] = {"accuracy": gain.accuracy, "removed": gain.removed, "unrevealed": gain.unrevealed}
-    return {"truth": gain.truth} | {
+    figures = asdict(gain)
+    return {"truth": figures.pop("truth")} | {
         name: {part: None if isnan(value) else value for part, value in interval._asdict().items()}
         for name, interval in figures.items()
     }

@@ -4,6 +4,9 @@
 same for every image. As in SceneCode (Zhi et al. 2019) each layer also gets the product of the code path with image
 features, W [x, f, x * g(f)]: still linear in x, but with a matrix that the image sets pixel by pixel. The layers are
 1 x 1: the features have the context already, and what N unit codes do is then cheap to know.
+
+What such layers make of x = 0 is S0, and what they add for x is J c. Each of the two has weights of its own, so that
+the code can be trained while the first prediction stays as it is.
 """
 
 from __future__ import annotations
@@ -18,13 +21,16 @@ from segcode.tensors import Code, Logits
 
 
 class ConditionedLayer(nn.Module):
-    """W [x, f, x * g(f)], the product left out for plain concatenation; no normalisation, so affine in x always."""
+    """W [x, f, x * g(f)], the product left out for plain concatenation; no normalisation, so affine in x always.
 
-    def __init__(self, inputs: int, features: int, outputs: int, product: bool) -> None:
+    Without `of_image`, the part Wf f, it is linear in x.
+    """
+
+    def __init__(self, inputs: int, features: int, outputs: int, product: bool, of_image: bool) -> None:
         super().__init__()
         self.gate = nn.Conv2d(features, inputs, 1) if product else None
         self.of_code = nn.Conv2d(2 * inputs if product else inputs, outputs, 1, bias=False)
-        self.of_image = nn.Conv2d(features, outputs, 1)
+        self.of_image = nn.Conv2d(features, outputs, 1) if of_image else None
 
     @torch.no_grad()
     def pass_on(self, count: int) -> None:
@@ -33,12 +39,13 @@ class ConditionedLayer(nn.Module):
         for channel in range(count):
             self.of_code.weight[channel, channel] = 1
 
-    def forward(self, x: Tensor, feature: Tensor, affine: bool = True) -> Tensor:
-        """(k, R, h, w) and features (1 or k, C, H, W) to (k, outputs, H, W); without W f, so linear in x, if asked."""
+    def forward(self, x: Tensor, feature: Tensor) -> Tensor:
+        """(k, R, h, w) and features (1 or k, C, H, W) to (k, outputs, H, W)."""
         x = resize_like(x, feature)
         if self.gate is not None:
             x = torch.cat([x, x * self.gate(feature)], dim=1)
-        return self.of_code(x) + self.of_image(feature) if affine else self.of_code(x)
+        x = self.of_code(x)
+        return x if self.of_image is None else x + self.of_image(feature)
 
     def matrix_at(self, feature: Tensor) -> Tensor:
         """The linear part at single pixels: features (n, C) to matrices (n, outputs, R)."""
@@ -50,8 +57,31 @@ class ConditionedLayer(nn.Module):
         return plain + gated * gate
 
 
+class ConditionedPath(nn.Module):
+    """Layers from stride 16 up to `code_stride`, and a last one at full resolution that gives logits."""
+
+    def __init__(self, config: ModelConfig, of_image: bool) -> None:
+        super().__init__()
+        channels, product = config.code_channels, config.conditioning == "product"
+        self.strides = [s for s in STRIDES if s >= config.code_stride]
+        self.layers = nn.ModuleList(
+            ConditionedLayer(channels, config.channels(s), channels, product, of_image) for s in self.strides
+        )
+        self.last = ConditionedLayer(channels, config.channels(1), config.classes, product, of_image)
+
+    def forward(self, x: Tensor, features: Pyramid) -> Logits:
+        """(k, R, h, w) to (k, M, H, W)."""
+        return self.last(self.coarse(x, features), features[1])
+
+    def coarse(self, x: Tensor, features: Pyramid) -> Tensor:
+        """All but the last layer: (k, R, h, w) at `code_stride`."""
+        for stride, layer in zip(self.strides, self.layers, strict=True):
+            x = layer(x, features[stride])
+        return x
+
+
 class LinearDecoder(nn.Module):
-    """The code laid out on a grid, conditioned layers up to `code_stride`, and one at full resolution to the logits.
+    """The code laid out on a grid, and a linear path that the image conditions; beside it the one of zero code.
 
     Before any training the code adds smooth waves to the logits, class by class, the longest first:
     "less road", "more sky on top". From there the training bends them to the image. A code that starts at random hardly
@@ -60,14 +90,11 @@ class LinearDecoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        channels, product = config.code_channels, config.conditioning == "product"
+        channels = config.code_channels
         self.grid_shape = (channels, *config.code_grid)
         self.grid = nn.Linear(config.code_size, channels * config.code_grid[0] * config.code_grid[1], bias=False)
-        self.strides = [s for s in STRIDES if s >= config.code_stride]
-        self.layers = nn.ModuleList(
-            ConditionedLayer(channels, config.channels(s), channels, product) for s in self.strides
-        )
-        self.last = ConditionedLayer(channels, config.channels(1), config.classes, product)
+        self.of_code = ConditionedPath(config, of_image=False)
+        self.of_zero = ConditionedPath(config, of_image=True)
         if config.code_start == "waves":
             self._start_with_waves(min(config.classes, channels))
 
@@ -78,32 +105,26 @@ class LinearDecoder(nn.Module):
         waves = cosines(self.grid_shape[1], self.grid_shape[2])
         for number in range(min(on_grid.shape[-1], classes * len(waves))):
             on_grid[number % classes, :, :, number] = waves[number // classes]
-        for layer in (*self.layers, self.last):
+        for layer in (*self.of_code.layers, self.of_code.last):
             assert isinstance(layer, ConditionedLayer)
             layer.pass_on(classes)
 
     def forward(self, features: Pyramid, code: Code) -> Logits:
         """Logits (B, M, H, W) of one code an image, affine in the code: Eq. 1 before the softmax."""
-        return self.last(self._code_path(features, code, affine=True), features[1])
+        return self.base(features) + self.linear(features, code)
 
     def base(self, features: Pyramid) -> Logits:
         """S0(I), the logits of zero code (Eq. 6)."""
         image = features[1]
-        return self(features, image.new_zeros(len(image), self.grid.in_features))
+        return self.of_zero(image.new_zeros(len(image), *self.grid_shape), features)
 
     def code_maps(self, features: Pyramid, codes: Code) -> Tensor:
         """What codes (k, N) add before the last layer, (k, R, h, w): linear in the codes, at `code_stride`."""
-        return self._code_path(features, codes, affine=False)
+        return self.of_code.coarse(self.grid(codes).unflatten(1, self.grid_shape), features)
 
     def linear(self, features: Pyramid, codes: Code) -> Logits:
         """J(I) c, what codes (k, N) add to the logits of one image, or of k images."""
-        return self.last(self.code_maps(features, codes), features[1], affine=False)
-
-    def _code_path(self, features: Pyramid, codes: Code, affine: bool) -> Tensor:
-        x = self.grid(codes).unflatten(1, self.grid_shape)
-        for stride, layer in zip(self.strides, self.layers, strict=True):
-            x = layer(x, features[stride], affine)
-        return x
+        return self.of_code.last(self.code_maps(features, codes), features[1])
 
 
 def cosines(rows: int, columns: int) -> Float[Tensor, "waves rows columns"]:

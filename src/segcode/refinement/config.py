@@ -40,7 +40,7 @@ class RefinementConfig:
         prior: of the code: "standard" is N(0, I); "learnt" has the variances that the model has learnt for truth about
             the told classes; "encoder" the same around what the label encoder proposes from the image and the truth;
             "model" is the one of these that the model names as its own.
-        pixels: the most that enter a solve, of those told and of those inferred; of more, an even draw is taken.
+        pixels: the most that enter a solve; of more, an even draw is taken.
         belief: from which it is acted upon, 0..1: to take half a road for all of it does more harm than the
             inference does good.
         stopping: when the solver stops.

@@ -47,7 +47,7 @@ class Linearised:
     def logits(self, codes: Code) -> Float[Tensor, "k M H W"]:
         """Full maps S0 + J c of codes (k, N)."""
         maps = torch.einsum("kn,nrhw->krhw", codes, self.code_maps)
-        return self.base + self.last(maps, self.features, affine=False)
+        return self.base + self.last(maps, self.features)
 
     def logits_at(self, code: Float[Tensor, "N"], pixels: Pixels) -> Float[Tensor, "n M"]:
         """S0 + J c at pixels, without J."""
@@ -102,6 +102,6 @@ def linearise_at(model: SegCode, features: Pyramid) -> Linearised:
         base=model.decoder.base(features)[0],
         code_maps=model.decoder.code_maps(features, codes),
         features=features[1],
-        last=model.decoder.last,
+        last=model.decoder.of_code.last,
         uncertainty=model.uncertainty(features)[0, 0],
     )

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from segcode.model.evidence import Evidence
+from segcode.model.evidence import Evidence, Tells
 from segcode.model.label_encoder import Encoding
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig
@@ -39,28 +39,32 @@ def prior_of(model: SegCode, encoding: Encoding, truth: Truth, kind: Literal["st
     return Prior(mean if kind == "encoder" else torch.zeros_like(mean), precision)
 
 
-def pose(
-    linearised: Linearised,
-    truth: Truth,
-    prior: Prior,
-    whole: Bool[Tensor, "M"],
-    evidence: Evidence,
-    config: RefinementConfig,
-) -> Objective:
+def pose(linearised: Linearised, truth: Truth, prior: Prior, evidence: Evidence, config: RefinementConfig) -> Objective:
     """The energy of truth on the image's own grid; gradients pass through all that was learnt.
+
+    For each set of classes so many of its pixels enter that all sets have `config.pixels` together. "Not road" matters
+    where zero code sees road, so there such entries are taken more often, and count less each.
 
     Args:
         linearised: the image.
         truth: what is known, on the grid of `linearised`.
         prior: of the code.
-        whole: whether the truth is taken to show a class as a whole, so that the other pixels are not of it.
         evidence: what so many pixels are worth together.
         config: how many pixels enter, and how far to trust them.
     """
-    parts = told(linearised, truth, evidence, config.pixels)
-    if config.infer_whole:
-        parts += inferred(linearised, truth, whole, evidence, config.pixels)
-    parts.append(Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0]))
+    sets, complete = truth.sets(), truth.complete()
+    parts = [Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0])]
+    for entries in sets:
+        pixels, allowed, weight = truth.pixels[entries], truth.allowed[entries], truth.weight[entries]
+        if weight.sum() == 0:
+            continue
+        tells: Tells = "excluded" if allowed[0].sum() > 1 else "whole" if complete[allowed[0]].all() else "known"
+        chance = weight
+        if tells == "excluded":
+            chance = weight * (excluded_mass(linearised, pixels, allowed[0]) + RARE)
+        drawn, share = draw(chance, config.pixels // len(sets))
+        worth = evidence(weight.sum(), tells).to(weight.device)
+        parts.append(Entries(pixels[drawn], allowed[drawn], worth * share * weight[drawn] / weight.sum()))
     pixels, allowed, weight = (torch.cat(column) for column in zip(*parts, strict=True))
     return Objective(
         linearised.base_at(pixels),
@@ -70,46 +74,6 @@ def pose(
         prior,
         config.energy,
     )
-
-
-def told(linearised: Linearised, truth: Truth, evidence: Evidence, limit: int) -> list[Entries]:
-    """What the truth says: for each set of classes so many of its pixels that all sets have `limit` together.
-
-    "Not road" matters where zero code sees road, so there such entries are taken more often, and count less each.
-    """
-    sets = truth.sets()
-    parts = []
-    for entries in sets:
-        allowed, weight = truth.allowed[entries], truth.weight[entries]
-        known = bool(allowed[0].sum() == 1)
-        pixels = truth.pixels[entries]
-        chance = weight if known else weight * (excluded_mass(linearised, pixels, allowed[0]) + RARE)
-        if weight.sum() == 0:
-            continue
-        drawn, share = draw(chance, limit // len(sets))
-        worth = evidence(weight.sum(), known).to(weight.device)
-        parts.append(Entries(pixels[drawn], allowed[drawn], worth * share * weight[drawn] / weight.sum()))
-    return parts
-
-
-def inferred(
-    linearised: Linearised, truth: Truth, whole: Bool[Tensor, "M"], evidence: Evidence, limit: int
-) -> list[Entries]:
-    """For each class that is known, and taken to be known as a whole: elsewhere there is none of it."""
-    classes = truth.allowed.shape[1]
-    known, not_of = truth.planes().split(classes)
-    silent = ~known.any(0)
-    told_of = (known.flatten(1).any(1) & whole.cpu()).nonzero()[:, 0].tolist()
-    parts = []
-    for index in told_of:
-        pixels = (silent & ~not_of[index].bool()).nonzero()
-        if len(pixels) == 0:
-            continue
-        allowed = torch.arange(classes) != index
-        drawn, share = draw(excluded_mass(linearised, pixels, allowed) + RARE, limit // len(told_of))
-        worth = evidence(torch.tensor(float(len(pixels))), known=False).to(share.device)
-        parts.append(Entries(pixels[drawn], allowed.expand(len(drawn), -1), worth * share / len(pixels)))
-    return parts
 
 
 def excluded_mass(linearised: Linearised, pixels: Pixels, allowed: Bool[Tensor, "M"]) -> Float[Tensor, "n"]:

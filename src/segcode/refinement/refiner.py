@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
@@ -47,22 +47,27 @@ class SegmentationMap:
         labels: class indices (H, W).
         logits: on the network's grid, (M, h, w).
         uncertainty: b at the image's size; it depends on the image, not on the code.
+        ruled_out: the classes that a pixel is not of, since the truth was taken to tell all of them, (M, H, W).
         solution: the code and how it was found; None where no truth was used.
     """
 
     labels: LabelImage
     logits: Float[Tensor, "M h w"]
     uncertainty: Float[ndarray, "H W"]
+    ruled_out: Bool[Tensor, "M H W"]
     solution: Solution | None = None
+
+    def scores(self) -> Float[Tensor, "M H W"]:
+        """The logits at the image's size; -inf where a class is ruled out."""
+        return _resized(self.logits[None], self.uncertainty.shape)[0].masked_fill(self.ruled_out, -torch.inf)
 
     def pasted(self, truth: Truth) -> LabelImage:
         """The labels with the truth standing in them as it was given."""
-        logits = _resized(self.logits[None], self.uncertainty.shape)[0]
-        return paste(logits, truth).cpu().numpy().astype(np.uint8)
+        return paste(self.scores(), truth).cpu().numpy().astype(np.uint8)
 
     def entropy(self) -> Float[ndarray, "H W"]:
         """Entropy of the class probabilities in nats, at the image's size; unlike b it follows the code."""
-        return _resized(entropy(self.logits.softmax(0))[None, None], self.uncertainty.shape)[0, 0].cpu().numpy()
+        return entropy(self.scores().softmax(0)).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ class Refiner:
         self._linearised: Linearised | None = None
         self._code = torch.zeros(model.config.code_size, device=self.device)
         self._objective: Objective | None = None
+        self._ruled_out = torch.empty(model.config.classes, 0, 0, dtype=torch.bool)
 
     @torch.no_grad()
     def set_image(self, image: Image) -> SegmentationMap:
@@ -111,12 +117,13 @@ class Refiner:
         self._features = self.model.features(self._image)
         self._linearised = linearise_at(self.model, self._features)
         self.reset()
-        return self._map(self._code)
+        return self._map(self._code, self._ruled_out)
 
     def reset(self) -> None:
         """Forget the truth: back to zero code."""
         self._code = torch.zeros_like(self._code)
         self._objective = None
+        self._ruled_out = self._nothing_ruled_out()
 
     @torch.no_grad()
     def propose(self, truth: Truth) -> SegmentationMap:
@@ -126,12 +133,23 @@ class Refiner:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
         self._check(truth)
-        return self._map(self._encode(truth.resized(self.linearised.size)).code.mean[0])
+        return self._map(self._encode(truth.resized(self.linearised.size)).code.mean[0], self._nothing_ruled_out())
+
+    @torch.no_grad()
+    def completed(self, truth: Truth) -> Truth:
+        """The truth, and that the classes of which it seems to tell all are nowhere else: what `refine` takes for true.
+
+        Raises:
+            TruthError: if the truth is for an image of another size, or for other classes.
+        """
+        self._check(truth)
+        return truth.completed(self._whole(self._encode(truth.resized(self.linearised.size))))
 
     @torch.no_grad()
     def refine(self, truth: Truth) -> SegmentationMap:
         """The map of the code that explains the truth best.
 
+        A class that the label encoder believes to be told as a whole is ruled out elsewhere.
         The search starts from the code of the last call, at first from the mean of the prior.
 
         Raises:
@@ -142,12 +160,14 @@ class Refiner:
         encoding = self._encode(small)
         kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
         prior = prior_of(self.model, encoding, small, kind)
-        whole = encoding.whole[0].sigmoid() >= self.config.belief
-        objective = pose(self.linearised, small, prior, whole, self.model.evidence, self.config)
+        whole = self._whole(encoding)
+        objective = pose(self.linearised, small.completed(whole), prior, self.model.evidence, self.config)
         start = prior.mean if self._objective is None else self._code
         solution = solve(objective, start, self.config)
         self._code, self._objective = solution.code, objective
-        return self._map(solution.code, solution)
+        self._ruled_out = self._nothing_ruled_out()
+        self._ruled_out[whole & small.planes().flatten(1).any(1)[: len(whole)]] = ~truth.revealed().to(self.device)
+        return self._map(solution.code, self._ruled_out, solution)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0) -> list[SegmentationMap]:
@@ -156,7 +176,7 @@ class Refiner:
         Its covariance is the inverse of the Gauss-Newton matrix there (Laplace's approximation), so what the truth
         has settled stays, and what it left open varies.
         """
-        return [self._map(code) for code in self._codes(count, seed)]
+        return [self._map(code, self._ruled_out) for code in self._codes(count, seed)]
 
     @torch.no_grad()
     def predictive(self, count: int = 16, seed: int = 0) -> Predictive:
@@ -164,8 +184,9 @@ class Refiner:
         drawn = [self.linearised.logits(code[None])[0].softmax(0) for code in self._codes(count, seed)]
         mean = torch.stack(drawn).mean(0)
         spread = entropy(mean) - torch.stack([entropy(p) for p in drawn]).mean(0)
+        allowed = _resized(mean[None], self._size)[0].masked_fill(self._ruled_out, 0)
         return Predictive(
-            _resized(mean[None], self._size)[0].cpu().numpy(),
+            (allowed / allowed.sum(0)).cpu().numpy(),
             _resized(spread[None, None], self._size)[0, 0].clamp(min=0).cpu().numpy(),
         )
 
@@ -213,12 +234,22 @@ class Refiner:
         known = truth.planes()[None].to(self.device)
         return self.model.label_encoder(known, self.linearised.base[None], self._features)
 
+    def _whole(self, encoding: Encoding) -> Bool[Tensor, "M"]:
+        """The classes that are believed to be told as a whole."""
+        return (encoding.whole[0].sigmoid() >= self.config.belief).cpu() & self.config.infer_whole
+
     @torch.no_grad()
-    def _map(self, code: Float[Tensor, "N"], solution: Solution | None = None) -> SegmentationMap:
+    def _map(
+        self, code: Float[Tensor, "N"], ruled_out: Bool[Tensor, "M H W"], solution: Solution | None = None
+    ) -> SegmentationMap:
         logits = self.linearised.logits(code[None])
-        labels = _resized(logits, self._size).argmax(1)[0].to(torch.uint8).cpu().numpy()
+        scores = _resized(logits, self._size)[0].masked_fill(ruled_out, -torch.inf)
+        labels = scores.argmax(0).to(torch.uint8).cpu().numpy()
         uncertainty = _resized(self.linearised.uncertainty[None, None], self._size)[0, 0].cpu().numpy()
-        return SegmentationMap(labels, logits[0], uncertainty, solution)
+        return SegmentationMap(labels, logits[0], uncertainty, ruled_out, solution)
+
+    def _nothing_ruled_out(self) -> Bool[Tensor, "M H W"]:
+        return torch.zeros(self.model.config.classes, *self._size, dtype=torch.bool, device=self.device)
 
     def _check(self, truth: Truth) -> None:
         classes = self.model.config.classes

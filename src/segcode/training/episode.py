@@ -43,13 +43,14 @@ class EpisodeConfig:
             the cross-entropy, at 1 the share of wrong pixels in expectation, so that gross mistakes rule less.
         images: of a batch, so many get episodes.
         each: episodes of an image, which share its linearisation.
-        pixels: of those told, and again of those inferred, so many enter the solve.
+        pixels: so many enter the solve.
         judged: so many pixels of the refined map are.
         steps: Gauss-Newton steps.
         believed: probability that a class told as a whole is taken to be; else the solve has to do without that.
         part: probability that a box of the class's region is revealed instead of all of it.
         cut: probability that a straight line cuts the region, and one side of it is revealed, 10 to 70 % of it.
         points: probability that only a few pixels are revealed, 1 to 500, of one class or of all.
+        clicks: probability that 1 to 20 small disks are revealed around pixels that zero code has wrong.
         complete: probability that the mask of a whole region is said to be complete.
         negative: probability that a box is revealed not to be of the class.
         everything: probability that the whole label image is revealed.
@@ -62,16 +63,17 @@ class EpisodeConfig:
     robustness: Share = 0.7
     images: Count = 8
     each: Count = 2
-    pixels: Count = 160
+    pixels: Count = 240
     judged: Count = 3000
     steps: Count = 2
     believed: Share = 0.85
-    part: Share = 0.08
-    cut: Share = 0.1
-    points: Share = 0.12
-    complete: Share = 0.12
-    negative: Share = 0.05
-    everything: Share = 0.08
+    part: Share = 0.06
+    cut: Share = 0.09
+    points: Share = 0.1
+    clicks: Share = 0.2
+    complete: Share = 0.08
+    negative: Share = 0.04
+    everything: Share = 0.05
 
 
 class Episode(NamedTuple):
@@ -88,11 +90,16 @@ class Episode(NamedTuple):
     whole: bool = False
 
 
-def play(labels: Labels, classes: int, config: EpisodeConfig) -> list[Episode]:
+def play(labels: Labels, zero: Logits, config: EpisodeConfig) -> list[Episode]:
     """Episodes for the first images of a batch, those of an image side by side."""
     if config.weight == 0:
         return []
-    return [reveal(own, classes, config) for own in labels[: config.images].cpu() for _ in range(config.each)]
+    called = zero.argmax(1).cpu()
+    return [
+        reveal(own, called[i], zero.shape[1], config)
+        for i, own in enumerate(labels[: config.images].cpu())
+        for _ in range(config.each)
+    ]
 
 
 def episode_loss(
@@ -145,36 +152,28 @@ def _loss(
     episode: Episode,
     config: EpisodeConfig,
 ) -> Tensor:
-    belief = encoding.whole[0]
-    whole = torch.zeros_like(belief, dtype=torch.bool)
-    if episode.whole:
-        whole[episode.told] = torch.rand(()) < config.believed
-    code = refined(model, linearised, encoding, episode.truth, whole, config)
+    belief, truth = encoding.whole[0], episode.truth
+    if episode.whole and torch.rand(()) < config.believed:
+        truth = truth.completed(torch.isin(torch.arange(len(belief)), torch.tensor(episode.told)))
+    code = refined(model, linearised, encoding, truth, config)
     known = (labels != IGNORE).nonzero()
     if len(known) == 0:
         return code.sum() * 0
     pixels = known[torch.randint(len(known), (config.judged,), device=known.device)]
     proposal = encoding.code.mean[0]
-    loss = config.weight * judge(linearised, code, episode.truth, labels, pixels, config)
-    loss = loss + config.proposal_weight * judge(linearised, proposal, episode.truth, labels, pixels, config)
+    loss = config.weight * judge(linearised, code, truth, labels, pixels, config)
+    loss = loss + config.proposal_weight * judge(linearised, proposal, truth, labels, pixels, config)
     if episode.told is None:
         return loss
     target = torch.tensor(float(episode.whole), device=belief.device)
     return loss + config.belief_weight * functional.binary_cross_entropy_with_logits(belief[episode.told], target)
 
 
-def refined(
-    model: SegCode,
-    linearised: Linearised,
-    encoding: Encoding,
-    truth: Truth,
-    whole: Bool[Tensor, "M"],
-    config: EpisodeConfig,
-) -> Tensor:
+def refined(model: SegCode, linearised: Linearised, encoding: Encoding, truth: Truth, config: EpisodeConfig) -> Tensor:
     """The code of a truth after a few Gauss-Newton steps, (N,); gradients pass through."""
     prior = prior_of(model, encoding, truth, model.config.prior)
     solving = replace(RefinementConfig(), pixels=config.pixels)
-    objective = pose(linearised, truth, prior, whole, model.evidence, solving)
+    objective = pose(linearised, truth, prior, model.evidence, solving)
     code = prior.mean
     if len(objective.base):
         for _ in range(config.steps):
@@ -202,15 +201,26 @@ def judge(
     return (weight * misfit).sum() / weight.sum().clamp(min=1e-6)
 
 
-def reveal(labels: Integer[Tensor, "H W"], classes: int, config: EpisodeConfig) -> Episode:
-    """Truth about one class of the image, drawn evenly from those present; or, now and then, about all."""
+def reveal(
+    labels: Integer[Tensor, "H W"], called: Integer[Tensor, "H W"], classes: int, config: EpisodeConfig
+) -> Episode:
+    """Truth about one class of the image, drawn evenly from those present; or, now and then, about all.
+
+    Args:
+        labels: of the image.
+        called: what zero code says.
+        classes: M.
+        config: how often which kind of truth.
+    """
     present = labels[labels != IGNORE].unique()
     if len(present) == 0:
         return Episode(Truth.empty((labels.shape[0], labels.shape[1]), classes))
     told = int(present[torch.randint(len(present), ())])
     region = labels == told
-    kinds = torch.tensor([config.part, config.cut, config.points, config.negative, config.complete, config.everything])
-    kind = int((torch.rand(()) > kinds.cumsum(0)).sum())
+    chances = (
+        config.part, config.cut, config.points, config.negative, config.complete, config.everything, config.clicks,
+    )  # fmt: skip
+    kind = int((torch.rand(()) > torch.tensor(chances).cumsum(0)).sum())
     if kind == 0:
         return Episode(mask_truth(_boxed(region).numpy(), told, classes), told)
     if kind == 1:
@@ -227,6 +237,9 @@ def reveal(labels: Integer[Tensor, "H W"], classes: int, config: EpisodeConfig) 
         return Episode(mask_truth(region.numpy(), told, classes, complete=True))
     if kind == 5:
         return Episode(label_truth(labels.to(torch.uint8).numpy(), classes))
+    if kind == 6:
+        clicked = labels.masked_fill(~_clicked(labels, called), IGNORE)
+        return Episode(label_truth(clicked.to(torch.uint8).numpy(), classes))
     return Episode(mask_truth(region.numpy(), told, classes), told, whole=True)
 
 
@@ -265,6 +278,18 @@ def _scattered(region: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
     points = torch.zeros_like(region)
     points[chosen[:, 0], chosen[:, 1]] = True
     return points
+
+
+def _clicked(labels: Integer[Tensor, "H W"], called: Integer[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
+    """Disks of 1 to 3 pixels' radius around 1 to 20 wrong pixels, each of its class alone."""
+    disks = torch.zeros_like(labels, dtype=torch.bool)
+    wrong = ((labels != called) & (labels != IGNORE)).nonzero()
+    rows, columns = (torch.arange(side) for side in labels.shape)
+    for row, column in wrong[torch.randperm(len(wrong))[: round(20 ** float(torch.rand(())))]].tolist():
+        radius = 3 ** float(torch.rand(()))
+        near = ((rows - row) ** 2)[:, None] + (columns - column) ** 2 <= radius**2
+        disks |= near & (labels == labels[row, column])
+    return disks
 
 
 def _boxed(region: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:

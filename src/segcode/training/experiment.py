@@ -48,15 +48,15 @@ class OptimiserConfig:
         learning_rate: its peak, if it changes.
         schedule: "constant" is the paper's; "cosine" warms up over 5 % of the steps, then falls to nothing.
         weight_decay: decoupled (AdamW); 0 is plain Adam.
-        features: whether the image features are trained; if not, they stay those of `start`, batch-norm statistics
-            included, and a step costs half: for a last stage of episodes.
+        parts: names of the parameters that are trained, as patterns; the others stay those of `start`. Without the
+            features all batch-norm statistics stay, too.
         gradient_norm: gradients are clipped to this length, 0 for never; a few early steps would else undo many.
     """
 
     learning_rate: NotNegative = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: NotNegative = 0.0
-    features: bool = True
+    parts: tuple[str, ...] = ("*",)
     gradient_norm: NotNegative = 5.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fnmatch import fnmatch
 from typing import Any
 
 import lightning
@@ -39,11 +40,13 @@ class TrainingModule(lightning.LightningModule):
         self.model = SegCode(experiment.model)
         self.augment = Augment(experiment.augment)
         self.confusion: dict[str, Tensor] = {}
-        self.model.features.requires_grad_(experiment.optimiser.features)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(any(fnmatch(name, part) for part in experiment.optimiser.parts))
 
     def on_train_epoch_start(self) -> None:
+        trained = any(parameter.requires_grad for parameter in self.model.features.parameters())
         for part in (self.model.features, self.model.label_encoder):  # the parts with batch statistics
-            part.train(self.experiment.optimiser.features)
+            part.train(trained)
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
         # Noise is a function of the step alone, so a run that was killed goes on exactly as it would have.
@@ -56,7 +59,7 @@ class TrainingModule(lightning.LightningModule):
         episodes, classes = self.experiment.episodes, self.experiment.model.classes
         output = self.model(image, known_labels(labels, classes))
         loss = segcode_loss(output, labels, self.experiment.loss, progress)
-        played = play(labels, classes, episodes)
+        played = play(labels, output.zero, episodes)
         of_episodes = episode_loss(self.model, output.features, output.zero, labels, played, episodes)
         total = loss.total + of_episodes
         self.log("loss", total, prog_bar=True)
@@ -88,10 +91,12 @@ class TrainingModule(lightning.LightningModule):
             own = {stride: feature[i : i + 1].float() for stride, feature in output.features.items()}
             linearised = linearise_at(self.model, own)
             encoding = encode(self.model, own, linearised.base[None], [truth], torch.zeros(1, dtype=torch.long))
-            whole = encoding.whole[0].sigmoid() >= RefinementConfig.belief
-            code = refined(self.model, linearised, encoding, truth, whole, self.experiment.episodes)
+            truth = truth.completed((encoding.whole[0].sigmoid() >= RefinementConfig.belief).cpu())
+            code = refined(self.model, linearised, encoding, truth, self.experiment.episodes)
+            ruled_out = truth.planes()[classes:].bool().to(labels.device)
+            after = linearised.logits(code[None])[0].masked_fill(ruled_out, -torch.inf)
             hidden = labels[i].masked_fill(truth.revealed().to(labels.device), IGNORE)
-            for name, map_ in (("unrevealed", linearised.base), ("refined", linearised.logits(code[None])[0])):
+            for name, map_ in (("unrevealed", linearised.base), ("refined", after)):
                 self.confusion[name] += confusion_matrix(map_.argmax(0), hidden, classes)
 
     def on_validation_epoch_end(self) -> None:
@@ -107,7 +112,8 @@ class TrainingModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.experiment.optimiser
-        scales = [*self.model.evidence.parameters(), self.model.label_encoder.coverage]
+        numbers = [*self.model.evidence.parameters(), self.model.label_encoder.coverage]
+        scales = [p for p in numbers if p.requires_grad]
         others = [p for p in self.parameters() if p.requires_grad and all(p is not scale for scale in scales)]
         groups: list[dict[str, Any]] = [
             {"params": others},

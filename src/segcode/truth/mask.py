@@ -34,7 +34,7 @@ def mask_truth(
         raise TruthError(f"a mask holds {float(probability.max()):g}: give booleans, or probabilities in 0..1")
     is_class = torch.arange(classes) == class_index
     truth = _weighted(probability, is_class)
-    return _both(truth, _weighted(1 - probability, ~is_class)) if complete else truth
+    return truth.beside(_weighted(1 - probability, ~is_class)) if complete else truth
 
 
 def label_truth(labels: LabelImage, classes: int) -> Truth:
@@ -56,16 +56,6 @@ def _weighted(weight: Float[Tensor, "H W"], allowed: Bool[Tensor, "M"]) -> Truth
     pixels = (weight > 0).nonzero()
     values = weight[pixels[:, 0], pixels[:, 1]]
     return Truth((weight.shape[0], weight.shape[1]), pixels, allowed.expand(len(pixels), -1), values)
-
-
-def _both(a: Truth, b: Truth) -> Truth:
-    """Side by side: unlike `a + b`, a pixel may be of the class in part and not of it in part."""
-    return Truth(
-        a.size,
-        torch.cat([a.pixels, b.pixels]),
-        torch.cat([a.allowed, b.allowed]),
-        torch.cat([a.weight, b.weight]),
-    )
 
 
 def _check_class(class_index: int, classes: int) -> None:

@@ -76,6 +76,35 @@ class Truth:
             torch.cat([self.weight[adds], later.weight]),
         )
 
+    def completed(self, whole: Bool[Tensor, "M"]) -> Truth:
+        """The truth, and that of these classes it tells all: no pixel that it leaves open is of them.
+
+        Nothing is added for a class that it does not tell of.
+        """
+        classes = self.allowed.shape[1]
+        known, not_of = self.planes().bool().split(classes)
+        silent = ~known.any(0)
+        truth = self
+        for index in (whole & known.flatten(1).any(1)).nonzero()[:, 0].tolist():
+            pixels = (silent & ~not_of[index]).nonzero()
+            allowed = (torch.arange(classes) != index).expand(len(pixels), -1)
+            truth = truth.beside(Truth(self.size, pixels, allowed, torch.ones(len(pixels))))
+        return truth
+
+    def complete(self) -> Bool[Tensor, "M"]:
+        """The classes of which it tells all: every pixel is known to be of them, or known not to be."""
+        known, not_of = self.planes().bool().flatten(1).split(self.allowed.shape[1])
+        return (known.any(0) | not_of).all(1) & known.any(1)
+
+    def beside(self, other: Truth) -> Truth:
+        """The entries of both: unlike `a + b`, a pixel may be of a class in part and not of it in part."""
+        return Truth(
+            self.size,
+            torch.cat([self.pixels, other.pixels]),
+            torch.cat([self.allowed, other.allowed]),
+            torch.cat([self.weight, other.weight]),
+        )
+
     def sure(self) -> Truth:
         """The entries that are more likely right than wrong."""
         return self._only(self.weight > 0.5)

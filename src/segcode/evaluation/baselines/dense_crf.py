@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from segcode.errors import ConfigError
 from segcode.evaluation.methods import Method
@@ -72,9 +73,10 @@ class DenseCRF:
         self._image = pixels.cpu().contiguous().numpy()
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
-        logits = self.first.refine(truth)
-        energy = -logits.log_softmax(0).cpu() + _penalty(truth.resized((logits.shape[1], logits.shape[2])))
-        return self._infer(energy).to(logits)
+        rows, columns = self._image.shape[:2]
+        probability = self.first.refine(truth).softmax(0)[None].cpu()
+        small = functional.interpolate(probability, (rows, columns), mode="bilinear", align_corners=False)[0]
+        return self._infer(-small.clamp(min=1e-12).log() + _penalty(truth.resized((rows, columns))))
 
     def _infer(self, energy: Float[Tensor, "M h w"]) -> Float[Tensor, "M h w"]:
         """Log-probabilities after mean-field inference."""

@@ -101,7 +101,7 @@ def load_heads(folder: Path, model: SegCode) -> Heads:
 def _fingerprint(model: SegCode) -> str:
     """Of what the heads rely on, the features and the zero-code logits; in half precision, as models are saved."""
     digest = hashlib.sha256()
-    for part in (model.features, model.decoder):
+    for part in (model.features, model.decoder.of_zero):
         for name, value in part.state_dict().items():
             digest.update(name.encode() + value.cpu().half().numpy().tobytes())
     return digest.hexdigest()
