@@ -89,7 +89,7 @@ def test_rivals_are_measured_beside_the_others(root, model, tmp_path, monkeypatc
     ran = effort(root, model, tmp_path / "out", "--rivals", tmp_path / "rivals", "--clicks", 1, "--only", "a")
     assert ran.code == 0, ran.err
     methods = {row["method"] for row in results(tmp_path / "out")["rows"]}
-    assert methods == {"pasted", "segcode", "segcode, proposal alone", "rival"}
+    assert methods == {"pasted", "pasted, inferred", "segcode", "segcode, proposal alone", "rival"}
 
 
 @pytest.mark.parametrize(

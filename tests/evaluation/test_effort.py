@@ -101,7 +101,7 @@ def test_the_map_is_the_refiners_with_the_truth_in_it(trained):
 def test_every_protocol_method_truth_amount_and_set_of_pixels_has_one_row(effort):
     keys = {(r.protocol, r.method, r.truth, r.amount, r.pixels) for r in effort.rows}
     assert len(keys) == len(effort.rows) == 2 * 4 * (2 * 4 + 4)
-    assert effort.methods == ("pasted", "segcode", "segcode, proposal alone")
+    assert effort.methods == ("pasted", "pasted, inferred", "segcode", "segcode, proposal alone")
     assert effort.truths == ("road", "tree")
     assert [r.amount for r in effort.curve("pixels", "segcode", "tree")] == [1, 5, 20, WHOLE]
     assert [r.amount for r in effort.curve("clicks", "segcode")] == [0, 1, 2, 3]

@@ -8,7 +8,7 @@ import torch
 from conftest import TINY
 from segcode.refinement.linearise import linearise
 from segcode.tensors import IGNORE
-from segcode.training.episode import Episode, EpisodeConfig, encode, episode_loss, judge, play, reveal, whole_of
+from segcode.training.episode import Episode, EpisodeConfig, encode, episode_loss, in_turns, judge, play, reveal
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
 
@@ -193,6 +193,10 @@ def test_weight_zero_is_the_papers_training(tiny_model, labels):
 
 
 @pytest.mark.parametrize("turn", range(5))
-def test_validation_tells_the_classes_in_turns(turn):
+def test_validation_tells_classes_and_clicks_in_turns(turn):
     labels = torch.tensor([[0, 0, 2], [2, 3, IGNORE]])
-    assert whole_of(labels, turn, 4).told == [0, 2, 3][turn % 3]
+    called = torch.zeros_like(labels)
+    assert in_turns(labels, called, 2 * turn, 4).told == [0, 2, 3][turn % 3]
+    clicks, again = (in_turns(labels, called, 2 * turn + 1, 4) for _ in range(2))
+    assert clicks.told is None
+    assert torch.equal(clicks.truth.pixels, again.truth.pixels)

@@ -11,34 +11,35 @@ from torch import Tensor, nn
 
 from segcode.model.config import ModelConfig
 
-Tells = Literal["known", "whole", "excluded"]
+Tells = Literal["known", "excluded"]
 
-START = {"known": (0.3, 0.0), "whole": (0.1, 0.0), "excluded": (2.0, 0.0)}
+START = {"known": (0.3, 0.0), "excluded": (2.0, 0.0)}
 """s and g before training."""
 
 
 class Evidence(nn.Module):
     """n pixels of one truth count as s * n ** g independent ones, for neighbours err together.
 
-    s and g differ by what the pixels tell. "known": their class. "whole": the same, where that class is told as a
-    whole; then what is not of it says more. "excluded": a class that they are not of. `freedom` is the log-variance of
-    the prior of the code, (M, N), by the class that is told, in models that learn it. It starts with 0 for the waves of
-    that class and less for those of the others: what is told of the road should not raise the trees.
+    s and g differ by what the pixels tell, their class ("known") or one that they are not of ("excluded"), and by which
+    class that is. `freedom` is the log-variance of the prior of the code, (M, N), by the class that is told, in models
+    that learn it. It starts with 0 for the waves of that class and less for those of the others: what is told of the
+    road should not raise the trees.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.code_size = config.code_size
-        self.worth = nn.Parameter(torch.tensor([(math.log(scale), growth) for scale, growth in START.values()]))
+        start = torch.tensor([(math.log(scale), growth) for scale, growth in START.values()])
+        self.worth = nn.Parameter(start.repeat(config.classes, 1, 1))
         freedom = torch.zeros(config.classes, config.code_size)
         if config.code_start == "waves":
             waves = min(config.classes, config.code_channels)
             freedom[torch.arange(config.classes)[:, None] != torch.arange(config.code_size) % waves] = -2.0
         self.freedom = nn.Parameter(freedom) if config.prior != "standard" else None
 
-    def forward(self, pixels: Tensor, tells: Tells) -> Tensor:
+    def forward(self, pixels: Tensor, tells: Tells, told: Bool[Tensor, "M"]) -> Tensor:
         """The worth of so many pixels (a scalar, more than 0), by their number on the network's grid."""
-        log_scale, growth = self.worth[list(START).index(tells)]
+        log_scale, growth = self.worth[told, list(START).index(tells)].mean(0)
         return torch.exp(log_scale + growth * pixels.log())
 
     def precision(self, told: Bool[Tensor, "M"]) -> Float[Tensor, "N"]:

@@ -52,5 +52,5 @@ class RefinementConfig:
     infer_whole: bool = True
     prior: PriorKind = "model"
     pixels: int = 1024
-    belief: float = 0.95
+    belief: float = 0.9
     stopping: Stopping = field(default_factory=Stopping)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from segcode.model.evidence import Evidence, Tells
+from segcode.model.evidence import Evidence
 from segcode.model.label_encoder import Encoding
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig
@@ -39,31 +39,40 @@ def prior_of(model: SegCode, encoding: Encoding, truth: Truth, kind: Literal["st
     return Prior(mean if kind == "encoder" else torch.zeros_like(mean), precision)
 
 
-def pose(linearised: Linearised, truth: Truth, prior: Prior, evidence: Evidence, config: RefinementConfig) -> Objective:
+def pose(
+    linearised: Linearised,
+    truth: Truth,
+    prior: Prior,
+    belief: Float[Tensor, "M"],
+    evidence: Evidence,
+    config: RefinementConfig,
+) -> Objective:
     """The energy of truth on the image's own grid; gradients pass through all that was learnt.
 
     For each set of classes so many of its pixels enter that all sets have `config.pixels` together. "Not road" matters
-    where zero code sees road, so there such entries are taken more often, and count less each.
+    where zero code sees road, so there such entries are taken more often, and count less each. Known pixels speak for
+    more of their class elsewhere; so they count by the doubt that they are all of it, in a complete mask not at all.
 
     Args:
         linearised: the image.
         truth: what is known, on the grid of `linearised`.
         prior: of the code.
+        belief: the probability that a class is told as a whole.
         evidence: what so many pixels are worth together.
         config: how many pixels enter, and how far to trust them.
     """
-    sets, complete = truth.sets(), truth.complete()
+    sets, doubt = truth.sets(), (1 - belief).cpu().masked_fill(truth.complete(), 0)
     parts = [Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0])]
     for entries in sets:
         pixels, allowed, weight = truth.pixels[entries], truth.allowed[entries], truth.weight[entries]
         if weight.sum() == 0:
             continue
-        tells: Tells = "excluded" if allowed[0].sum() > 1 else "whole" if complete[allowed[0]].all() else "known"
-        chance = weight
-        if tells == "excluded":
+        if allowed[0].sum() == 1:
+            chance, worth = weight, doubt[allowed[0]] * evidence(weight.sum(), "known", allowed[0]).cpu()
+        else:
             chance = weight * (excluded_mass(linearised, pixels, allowed[0]) + RARE)
+            worth = evidence(weight.sum(), "excluded", ~allowed[0]).cpu()
         drawn, share = draw(chance, config.pixels // len(sets))
-        worth = evidence(weight.sum(), tells).to(weight.device)
         parts.append(Entries(pixels[drawn], allowed[drawn], worth * share * weight[drawn] / weight.sum()))
     pixels, allowed, weight = (torch.cat(column) for column in zip(*parts, strict=True))
     return Objective(

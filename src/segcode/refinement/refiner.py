@@ -161,7 +161,8 @@ class Refiner:
         kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
         prior = prior_of(self.model, encoding, small, kind)
         whole = self._whole(encoding)
-        objective = pose(self.linearised, small.completed(whole), prior, self.model.evidence, self.config)
+        belief = encoding.whole[0].sigmoid()
+        objective = pose(self.linearised, small.completed(whole), prior, belief, self.model.evidence, self.config)
         start = prior.mean if self._objective is None else self._code
         solution = solve(objective, start, self.config)
         self._code, self._objective = solution.code, objective

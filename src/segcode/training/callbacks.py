@@ -25,10 +25,11 @@ COLLAPSED = 0.002
 
 
 class EpochReport(Callback):
-    """One line an epoch, and a warning where the code has collapsed."""
+    """One line an epoch, and a warning where a code that is to reconstruct the labels has collapsed."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, reconstructs: bool) -> None:
         self.console = console
+        self.reconstructs = reconstructs
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         # Every process reads the metrics, for that is when they are averaged over all; one tells them.
@@ -37,7 +38,7 @@ class EpochReport(Callback):
             return
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 1
         self.console.print(epoch_line(metrics, epoch, epochs), soft_wrap=True)
-        if warning := collapse(metrics, epoch, epochs):
+        if self.reconstructs and (warning := collapse(metrics, epoch, epochs)):
             rank_zero_warn(warning)
 
 

@@ -173,7 +173,7 @@ def refined(model: SegCode, linearised: Linearised, encoding: Encoding, truth: T
     """The code of a truth after a few Gauss-Newton steps, (N,); gradients pass through."""
     prior = prior_of(model, encoding, truth, model.config.prior)
     solving = replace(RefinementConfig(), pixels=config.pixels)
-    objective = pose(linearised, truth, prior, model.evidence, solving)
+    objective = pose(linearised, truth, prior, encoding.whole[0].sigmoid().detach(), model.evidence, solving)
     code = prior.mean
     if len(objective.base):
         for _ in range(config.steps):
@@ -238,17 +238,18 @@ def reveal(
     if kind == 5:
         return Episode(label_truth(labels.to(torch.uint8).numpy(), classes))
     if kind == 6:
-        clicked = labels.masked_fill(~_clicked(labels, called), IGNORE)
-        return Episode(label_truth(clicked.to(torch.uint8).numpy(), classes))
+        return Episode(_click_truth(labels, called, classes))
     return Episode(mask_truth(region.numpy(), told, classes), told, whole=True)
 
 
-def whole_of(labels: Integer[Tensor, "H W"], turn: int, classes: int) -> Episode:
-    """A class of the image as a whole, the classes that are present taking turns."""
+def in_turns(labels: Integer[Tensor, "H W"], called: Integer[Tensor, "H W"], turn: int, classes: int) -> Episode:
+    """By turns a class as a whole, each class in its turn, and clicks where zero code is wrong; repeatable."""
     present = labels[labels != IGNORE].unique()
-    if len(present) == 0:
-        return Episode(Truth.empty((labels.shape[0], labels.shape[1]), classes))
-    told = int(present[turn % len(present)])
+    if turn % 2 == 1 or len(present) == 0:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(turn)
+            return Episode(_click_truth(labels, called, classes))
+    told = int(present[turn // 2 % len(present)])
     return Episode(mask_truth((labels == told).numpy(), told, classes), told, whole=True)
 
 
@@ -280,7 +281,7 @@ def _scattered(region: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
     return points
 
 
-def _clicked(labels: Integer[Tensor, "H W"], called: Integer[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
+def _click_truth(labels: Integer[Tensor, "H W"], called: Integer[Tensor, "H W"], classes: int) -> Truth:
     """Disks of 1 to 3 pixels' radius around 1 to 20 wrong pixels, each of its class alone."""
     disks = torch.zeros_like(labels, dtype=torch.bool)
     wrong = ((labels != called) & (labels != IGNORE)).nonzero()
@@ -289,7 +290,7 @@ def _clicked(labels: Integer[Tensor, "H W"], called: Integer[Tensor, "H W"]) -> 
         radius = 3 ** float(torch.rand(()))
         near = ((rows - row) ** 2)[:, None] + (columns - column) ** 2 <= radius**2
         disks |= near & (labels == labels[row, column])
-    return disks
+    return label_truth(labels.masked_fill(~disks, IGNORE).to(torch.uint8).numpy(), classes)
 
 
 def _boxed(region: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:

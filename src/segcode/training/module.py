@@ -20,7 +20,7 @@ from segcode.model.segcode import Reconstruction, SegCode
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import linearise_at
 from segcode.tensors import IGNORE, ImageBatch, Labels
-from segcode.training.episode import encode, episode_loss, play, refined, whole_of
+from segcode.training.episode import encode, episode_loss, in_turns, play, refined
 from segcode.training.experiment import Experiment
 
 WARM_UP = 0.05
@@ -84,9 +84,10 @@ class TrainingModule(lightning.LightningModule):
         self.log_dict({f"val/{part}": value for part, value in loss._asdict().items()}, sync_dist=True)
 
     def _validate_refinement(self, output: Reconstruction, labels: Labels, turn: int) -> None:
-        """One class of each image is told as a whole; its other pixels are judged, before and after."""
+        """Of each image a class is told as a whole, or clicks are; the other pixels are judged, before and after."""
         classes = self.experiment.model.classes
-        played = [whole_of(own, turn, classes) for own in labels.cpu()]
+        called = output.zero.argmax(1).cpu()
+        played = [in_turns(own, called[i], turn, classes) for i, own in enumerate(labels.cpu())]
         for i, (truth, *_) in enumerate(played):
             own = {stride: feature[i : i + 1].float() for stride, feature in output.features.items()}
             linearised = linearise_at(self.model, own)

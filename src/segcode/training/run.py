@@ -160,7 +160,7 @@ def _trainer(
             # A callback of its own: `save_last` writes only when the best is beaten.
             ModelCheckpoint(out / "checkpoints", "last", enable_version_counter=False),
             LearningRateMonitor("step"),
-            EpochReport(Console(stderr=True)),
+            EpochReport(Console(stderr=True), experiment.loss.reconstruction > 0),
             Panels(out / "panels", training.classes),
             *([RichProgressBar()] if progress else []),
         ],
