@@ -251,7 +251,10 @@ def test_a_class_that_seems_to_be_told_as_a_whole_is_nowhere_else(believer, imag
     assert not refiner.predictive(2).probabilities[common][~mask].any()
     assert refiner.predictive(2).probabilities.sum(0) == pytest.approx(1, abs=1e-5)
     assert np.isfinite(refined.entropy()).all()
-    assert torch.equal(refiner.completed(truth).complete(), torch.arange(4) == common)
+    inferred = refiner.infer(truth)
+    assert torch.equal(inferred.ruled_out, refined.ruled_out)
+    assert torch.equal(inferred.logits, first.logits)
+    assert torch.equal(refined.ruled_out.flatten(1).any(1), torch.arange(4) == common)
     refiner.reset()
     assert not refiner.sample(1)[0].ruled_out.any()
 

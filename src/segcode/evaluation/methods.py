@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from segcode.refinement.refiner import Refiner
 from segcode.truth.truth import Truth
@@ -46,12 +44,10 @@ class Inferred:
     name = "pasted, inferred"
 
     def begin(self, refiner: Refiner) -> None:
-        self._refiner, self._logits = refiner, refiner.linearised.base
+        self._refiner = refiner
 
     def refine(self, truth: Truth) -> Float[Tensor, "M H W"]:
-        logits = functional.interpolate(self._logits[None], truth.size, mode="bilinear", align_corners=False)[0]
-        ruled_out = self._refiner.completed(truth).planes()[len(logits) :].bool()
-        return logits.masked_fill(ruled_out.to(logits.device), -torch.inf)
+        return self._refiner.infer(truth).scores()
 
 
 class Optimised:

@@ -168,7 +168,7 @@ def evaluate(
             hidden = np.where(truth.revealed().numpy(), np.uint8(IGNORE), labels)
             maps = {
                 "pasted": zero.pasted(truth),
-                "inferred+pasted": zero.pasted(refiner.completed(truth)),
+                "inferred+pasted": refiner.infer(truth).pasted(truth),
                 "optimised": refined.labels,
                 "optimised+pasted": refined.pasted(truth),
             }

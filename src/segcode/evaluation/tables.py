@@ -35,8 +35,8 @@ NAMES = {
 def table_1(evaluation: Evaluation) -> list[tuple[str, ...]]:
     """Rows as the paper has them, in percent: zero code, encoder's code, then those of each truth class.
 
-    "Replaced + inferred" is a control that the paper lacks: zero code, the class
-    ruled out where optimising rules it out.
+    "Replaced + inferred" is a control that the paper lacks: zero code, the class ruled out
+    where optimising rules it out.
 
     "Error removed after pasting" is 1 - (100 - optimised) / (100 - replaced). "Unrevealed accuracy" counts the pixels
     that the truth did not reveal. Pasting changes none of these, so the row "replaced" has the zero code's there.

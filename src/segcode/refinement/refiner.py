@@ -136,14 +136,16 @@ class Refiner:
         return self._map(self._encode(truth.resized(self.linearised.size)).code.mean[0], self._nothing_ruled_out())
 
     @torch.no_grad()
-    def completed(self, truth: Truth) -> Truth:
-        """The truth, and that the classes of which it seems to tell all are nowhere else: what `refine` takes for true.
+    def infer(self, truth: Truth) -> SegmentationMap:
+        """Zero code, and a class that seems to be told as a whole is ruled out elsewhere: what `refine` infers, alone.
 
         Raises:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
         self._check(truth)
-        return truth.completed(self._whole(self._encode(truth.resized(self.linearised.size))))
+        small = truth.resized(self.linearised.size)
+        ruled_out = self._elsewhere(truth, self._whole(small, self._encode(small)))
+        return self._map(torch.zeros_like(self._code), ruled_out)
 
     @torch.no_grad()
     def refine(self, truth: Truth) -> SegmentationMap:
@@ -160,14 +162,13 @@ class Refiner:
         encoding = self._encode(small)
         kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
         prior = prior_of(self.model, encoding, small, kind)
-        whole = self._whole(encoding)
+        whole = self._whole(small, encoding)
         belief = encoding.whole[0].sigmoid()
         objective = pose(self.linearised, small.completed(whole), prior, belief, self.model.evidence, self.config)
         start = prior.mean if self._objective is None else self._code
         solution = solve(objective, start, self.config)
         self._code, self._objective = solution.code, objective
-        self._ruled_out = self._nothing_ruled_out()
-        self._ruled_out[whole & small.planes().flatten(1).any(1)[: len(whole)]] = ~truth.revealed().to(self.device)
+        self._ruled_out = self._elsewhere(truth, whole)
         return self._map(solution.code, self._ruled_out, solution)
 
     @torch.no_grad()
@@ -235,9 +236,16 @@ class Refiner:
         known = truth.planes()[None].to(self.device)
         return self.model.label_encoder(known, self.linearised.base[None], self._features)
 
-    def _whole(self, encoding: Encoding) -> Bool[Tensor, "M"]:
-        """The classes that are believed to be told as a whole."""
-        return (encoding.whole[0].sigmoid() >= self.config.belief).cpu() & self.config.infer_whole
+    def _whole(self, truth: Truth, encoding: Encoding) -> Bool[Tensor, "M"]:
+        """The told classes that are believed to be told as a whole."""
+        believed = (encoding.whole[0].sigmoid() >= self.config.belief).cpu() & self.config.infer_whole
+        return believed & truth.planes()[: len(believed)].flatten(1).any(1)
+
+    def _elsewhere(self, truth: Truth, whole: Bool[Tensor, "M"]) -> Bool[Tensor, "M H W"]:
+        """These classes, wherever the truth does not tell one."""
+        ruled_out = self._nothing_ruled_out()
+        ruled_out[whole] = ~truth.revealed().to(self.device)
+        return ruled_out
 
     @torch.no_grad()
     def _map(
