@@ -30,12 +30,12 @@ def test_every_command_is_registered_once():
 @pytest.mark.parametrize("command", ["refine", "sample", "evaluate", "effort", "calibration"])
 def test_commands_that_refine_share_the_options_of_the_solver(command):
     text = segcode(command, "--help").out
-    assert all(f"--{option}" in text for option in ("solver", "energy", "evidence", "infer-whole", "prior", "steps"))
+    assert all(f"--{option}" in text for option in ("solver", "energy", "evidence", "hold", "infer-whole", "prior", "steps"))
 
 
 def test_the_options_of_the_solver_reach_their_setting():
-    config = refinement_config("gauss_newton", "euclidean", 3.0, False, "encoder", 7)
-    expected = RefinementConfig("euclidean", "gauss_newton", 3.0, False, "encoder", stopping=Stopping(steps=7))
+    config = refinement_config("gauss_newton", "euclidean", 3.0, 0.5, False, "encoder", 7)
+    expected = RefinementConfig("euclidean", "gauss_newton", 3.0, 0.5, False, "encoder", stopping=Stopping(steps=7))
     assert config == expected
 
 

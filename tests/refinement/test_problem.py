@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import TINY
-from segcode.model.evidence import START
+from segcode.model.evidence import HOLD, START
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import linearise
 from segcode.refinement.objective import Objective, Prior
-from segcode.refinement.problem import draw, pose
+from segcode.refinement.problem import draw, lattice, pose
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
 
@@ -26,10 +26,10 @@ def scene(tiny_model):
     return tiny_model, linearise(tiny_model, torch.rand(1, 3, *TINY.size))
 
 
-def posed(scene, truth: Truth, belief: float = 0.0, **settings) -> Objective:
+def posed(scene, truth: Truth, **settings) -> Objective:
     model, linearised = scene
     config = replace(RefinementConfig(), **settings)
-    return pose(linearised, truth, PRIOR, torch.full((4,), belief), model.evidence, config)
+    return pose(linearised, truth, PRIOR, model.evidence, config)
 
 
 def square(rows: slice, columns: slice) -> np.ndarray:
@@ -50,14 +50,33 @@ def test_the_worth_of_a_region_is_what_was_learnt_however_many_of_its_pixels_ent
         assert float(objective.weight.sum().detach()) == pytest.approx(worth, rel=1e-4)
 
 
-def test_pixels_that_may_be_all_of_their_class_say_less_of_it_elsewhere(scene):
-    doubtful, sure = (posed(scene, mask_truth(BLOCK, 1, 4), belief=b).weight.sum() for b in (0.0, 0.75))
-    assert float((sure / doubtful).detach()) == pytest.approx(0.25)
-    complete = posed(scene, mask_truth(BLOCK, 1, 4, complete=True))
-    known = complete.allowed.sum(1) == 1
-    assert known.any()
-    assert not complete.weight[known].any()
-    assert (complete.weight[~known] > 0).all()
+def test_the_first_prediction_is_held_where_nothing_is_told(scene):
+    hold = posed(scene, mask_truth(BLOCK, 1, 4)).hold
+    everywhere = posed(scene, Truth.empty(TINY.size, 4)).hold
+    told = BLOCK.sum() / BLOCK.size
+    assert float(everywhere.weight.sum().detach()) == pytest.approx(HOLD, rel=1e-4)
+    assert float(hold.weight.sum().detach()) == pytest.approx((1 - told) * HOLD, rel=0.05)
+
+
+def test_a_class_that_is_ruled_out_is_not_held(scene):
+    hold = posed(scene, mask_truth(BLOCK, 1, 4, complete=True)).hold
+    assert not hold.base.softmax(1)[:, 1].any()
+    assert float(hold.value(torch.zeros(TINY.code_size)).detach()) == 0
+
+
+def test_nothing_may_be_held(scene):
+    code = torch.ones(TINY.code_size)
+    free = posed(scene, mask_truth(BLOCK, 1, 4), hold=0.0)
+    with torch.no_grad():
+        assert free.value(code) == replace(free, hold=None).value(code)
+
+
+@pytest.mark.parametrize("size", [(4, 6), (144, 192), (7, 300)])
+def test_a_lattice_is_even(size):
+    pixels = lattice(size, 24)
+    assert len(pixels.unique(dim=0)) == len(pixels) == pytest.approx(24, rel=0.35)
+    middle = (torch.tensor(size) - 1) / 2
+    assert torch.allclose(pixels.float().mean(0), middle, atol=2)
 
 
 def test_a_stroke_is_not_drowned_by_a_large_region(scene):
@@ -80,7 +99,8 @@ def test_what_was_learnt_gets_a_gradient(scene, complete):
     posed(scene, mask_truth(BLOCK, 1, 4, complete)).gradient(torch.zeros(TINY.code_size)).square().sum().backward()
     moved = scene[0].evidence.worth.grad.abs().sum(2) > 0
     expected = torch.zeros(4, 2, dtype=torch.bool)
-    expected[1, list(START).index("excluded" if complete else "known")] = True
+    expected[1, list(START).index("known")] = True
+    expected[1, list(START).index("excluded")] = complete
     assert torch.equal(moved, expected)
 
 

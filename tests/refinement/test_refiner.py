@@ -15,7 +15,7 @@ from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.truth import Truth
 
 SIZE = (40, 60)
-STRONG = RefinementConfig(evidence=500.0, infer_whole=False)
+STRONG = RefinementConfig(evidence=500.0, hold=0.0, infer_whole=False)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_thinning_a_large_region_hardly_moves_the_map(tiny_model, image):
     mask[:, :40] = True
     logits = []
     for pixels in (400, 10_000):
-        refiner = Refiner(tiny_model, RefinementConfig(pixels=pixels))
+        refiner = Refiner(tiny_model, RefinementConfig(pixels=pixels, hold=0.0))
         refiner.set_image(image)
         logits.append(refiner.refine(mask_truth(mask, 2, 4)).logits)
     first = refiner.set_image(image).logits
@@ -168,12 +168,21 @@ def test_an_image_must_be_set_first(tiny_model):
 def test_the_covariance_is_that_of_the_samples(tiny_model, image, stroke):
     refiner = Refiner(tiny_model, STRONG)
     refiner.set_image(image)
-    assert torch.equal(refiner.covariance, torch.eye(TINY.code_size))
+    untold = refiner.covariance
     refiner.refine(mask_truth(stroke, 2, 4))
+    assert not torch.allclose(refiner.covariance, untold)
     codes = refiner._codes(20_000, seed=0)
     assert torch.allclose(codes.T.cov(), refiner.covariance, atol=0.05)
     refiner.reset()
-    assert torch.equal(refiner.covariance, torch.eye(TINY.code_size))
+    assert torch.equal(refiner.covariance, untold)
+
+
+def test_a_code_that_overthrows_the_first_prediction_is_unlikely(tiny_model, image):
+    held, free = (Refiner(tiny_model, replace(STRONG, hold=hold)) for hold in (1.0, 0.0))
+    for refiner in (held, free):
+        refiner.set_image(image)
+    assert torch.allclose(free.covariance, torch.eye(TINY.code_size), atol=1e-5)
+    assert held.covariance.trace() < 0.9 * free.covariance.trace()
 
 
 def test_truth_narrows_what_the_code_leaves_open(tiny_model, image):
@@ -260,7 +269,7 @@ def test_a_class_that_seems_to_be_told_as_a_whole_is_nowhere_else(believer, imag
 
 
 def test_the_encoders_prior_pulls_towards_its_proposal(tiny_model, image, stroke):
-    weak = RefinementConfig(prior="encoder", evidence=0.0)
+    weak = RefinementConfig(prior="encoder", evidence=0.0, hold=0.0)
     refiner = Refiner(tiny_model, weak)
     refiner.set_image(image)
     truth = mask_truth(stroke, 2, 4)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from segcode.refinement.config import Stopping
-from segcode.refinement.objective import Objective, Prior
+from segcode.refinement.objective import Hold, Objective, Prior
 from segcode.refinement.refiner import SOLVERS
 from segcode.refinement.solution import Status
 
@@ -30,18 +30,20 @@ def random_objective(
     prior = Prior(torch.zeros(code).double(), torch.ones(code).double())
     if not standard:
         prior = Prior(torch.full((code,), 0.3).double(), torch.linspace(0.5, 2.0, code).double())
-    return Objective(
-        torch.randn(pixels, classes, generator=draw, dtype=torch.float64),
-        torch.randn(pixels, classes, code, generator=draw, dtype=torch.float64),
-        allowed,
-        torch.rand(pixels, generator=draw, dtype=torch.float64),
-        prior,
-        energy,
-    )
+    def scene(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        base, weight = (torch.randn(count, k, generator=draw, dtype=torch.float64) for k in (classes, 1))
+        return base, torch.randn(count, classes, code, generator=draw, dtype=torch.float64), weight.square()[:, 0]
+
+    base, jacobian, weight = scene(pixels)
+    return Objective(base, jacobian, allowed, weight, prior, Hold(*scene(5)), energy)
 
 
-def cost_of_prior(objective: Objective, code: torch.Tensor) -> torch.Tensor:
-    return 0.5 * (objective.prior.precision * (code - objective.prior.mean).square()).sum()
+def cost_of_holding(objective: Objective, code: torch.Tensor) -> torch.Tensor:
+    """By the prior, and of the first prediction."""
+    prior, hold = objective.prior, objective.hold
+    p, after = hold.base.softmax(1), (hold.base + hold.jacobian @ code).log_softmax(1)
+    held = torch.nn.functional.kl_div(after, p, reduction="none").sum(1)
+    return 0.5 * (prior.precision * (code - prior.mean).square()).sum() + hold.weight @ held
 
 
 def scipy_minimum(objective: Objective) -> float:
@@ -121,7 +123,7 @@ def test_gradient_is_that_of_autograd(seed, energy, known):
     else:
         q = (p * objective.allowed) / (p * objective.allowed).sum(1, keepdim=True)
         misfit = (p - q).square().sum(1)
-    cost = objective.weight @ misfit + cost_of_prior(objective, code)
+    cost = objective.weight @ misfit + cost_of_holding(objective, code)
     (expected,) = torch.autograd.grad(cost, code)
     assert objective.value(code.detach()) == pytest.approx(float(cost.detach()), rel=1e-9)
     assert torch.allclose(objective.gradient(code.detach()), expected, atol=1e-9)
@@ -133,7 +135,7 @@ def test_matrix_is_the_hessian_of_the_cross_entropy_of_known_classes():
 
     def cost(code):
         logits = objective.base + objective.jacobian @ code
-        return objective.weight @ -(logits.log_softmax(1)[objective.allowed]) + cost_of_prior(objective, code)
+        return objective.weight @ -(logits.log_softmax(1)[objective.allowed]) + cost_of_holding(objective, code)
 
     assert torch.allclose(objective.quadratic(code).matrix, torch.autograd.functional.hessian(cost, code), atol=1e-9)
 

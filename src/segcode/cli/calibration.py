@@ -14,6 +14,7 @@ from segcode.cli.options import (
     Device,
     Energy,
     Evidence,
+    Hold,
     InferWhole,
     LeaveOut,
     Model,
@@ -56,6 +57,7 @@ def calibration(
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,
     evidence: Evidence = RefinementConfig.evidence,
+    hold: Hold = RefinementConfig.hold,
     infer_whole: InferWhole = RefinementConfig.infer_whole,
     prior: Prior = RefinementConfig.prior,
     steps: Steps = Stopping.steps,
@@ -85,7 +87,7 @@ def calibration(
     from segcode.evaluation.calibration_report import summary, write_calibration
     from segcode.model.checkpoint import load_model
 
-    config = refinement_config(solver, energy, evidence, infer_whole, prior, steps)
+    config = refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
     source = select(open_source(data, root, split), only, leave_out)
     measured = measure_calibration(
         load_model(model),

@@ -15,6 +15,7 @@ from segcode.cli.options import (
     Device,
     Energy,
     Evidence,
+    Hold,
     InferWhole,
     LeaveOut,
     Model,
@@ -75,6 +76,7 @@ def effort(
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,
     evidence: Evidence = RefinementConfig.evidence,
+    hold: Hold = RefinementConfig.hold,
     infer_whole: InferWhole = RefinementConfig.infer_whole,
     prior: Prior = RefinementConfig.prior,
     steps: Steps = Stopping.steps,
@@ -104,7 +106,7 @@ def effort(
     from segcode.model.checkpoint import load_model
 
     config = EffortConfig(tuple(truths), tuple(amounts), clicks, radius, jitter, seed)
-    refinement = refinement_config(solver, energy, evidence, infer_whole, prior, steps)
+    refinement = refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
     source = select(open_source(data, root, split), only, leave_out)
     trained = load_model(model)
     methods: list[Method] = [Pasted(), Inferred(), Optimised(), Proposed()]

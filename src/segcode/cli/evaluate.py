@@ -14,6 +14,7 @@ from segcode.cli.options import (
     Device,
     Energy,
     Evidence,
+    Hold,
     InferWhole,
     LeaveOut,
     Model,
@@ -54,6 +55,7 @@ def evaluate(
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,
     evidence: Evidence = RefinementConfig.evidence,
+    hold: Hold = RefinementConfig.hold,
     infer_whole: InferWhole = RefinementConfig.infer_whole,
     prior: Prior = RefinementConfig.prior,
     steps: Steps = Stopping.steps,
@@ -79,7 +81,7 @@ def evaluate(
     from segcode.evaluation.tables import GAINS, gains, markdown, table_1
     from segcode.model.checkpoint import load_model
 
-    config = refinement_config(solver, energy, evidence, infer_whole, prior, steps)
+    config = refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
     source = select(open_source(data, root, split), only, leave_out)
     evaluation = measure(
         load_model(model),

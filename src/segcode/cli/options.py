@@ -116,6 +116,13 @@ Evidence: TypeAlias = Annotated[
     float,
     typer.Option(min=0, help="Times what the model has learnt to trust known pixels.", rich_help_panel=_SOLVING),
 ]
+Hold: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        min=0, help="Times how firmly the first prediction is held where nothing is told; the paper has 0.",
+        rich_help_panel=_SOLVING,
+    ),
+]
 InferWhole: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -137,9 +144,10 @@ def refinement_config(
     solver: config.Solver,
     energy: config.Energy,
     evidence: float,
+    hold: float,
     infer_whole: bool,
     prior: config.PriorKind,
     steps: int,
 ) -> RefinementConfig:
     """The options under "How the code is found" as the library takes them; what has no option keeps its default."""
-    return RefinementConfig(energy, solver, evidence, infer_whole, prior, stopping=Stopping(steps=steps))
+    return RefinementConfig(energy, solver, evidence, hold, infer_whole, prior, stopping=Stopping(steps=steps))

@@ -11,6 +11,7 @@ from segcode.cli.options import (
     Device,
     Energy,
     Evidence,
+    Hold,
     ImagePath,
     InferWhole,
     Masks,
@@ -43,6 +44,7 @@ def refine(
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,
     evidence: Evidence = RefinementConfig.evidence,
+    hold: Hold = RefinementConfig.hold,
     infer_whole: InferWhole = RefinementConfig.infer_whole,
     prior: Prior = RefinementConfig.prior,
     steps: Steps = Stopping.steps,
@@ -67,7 +69,7 @@ def refine(
     refuse_to_overwrite([image, *given.files], [*maps, sheet])
     picture = read_image(image)
     refiner, classes = load_refiner(
-        model, device, refinement_config(solver, energy, evidence, infer_whole, prior, steps)
+        model, device, refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
     )
     known = given.read((picture.shape[0], picture.shape[1]), classes)
     before = refiner.set_image(picture)

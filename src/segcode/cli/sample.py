@@ -13,6 +13,7 @@ from segcode.cli.options import (
     Device,
     Energy,
     Evidence,
+    Hold,
     ImagePath,
     InferWhole,
     Masks,
@@ -47,6 +48,7 @@ def sample(
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,
     evidence: Evidence = RefinementConfig.evidence,
+    hold: Hold = RefinementConfig.hold,
     infer_whole: InferWhole = RefinementConfig.infer_whole,
     prior: Prior = RefinementConfig.prior,
     steps: Steps = Stopping.steps,
@@ -72,7 +74,7 @@ def sample(
     refuse_to_overwrite([image, *given.files], [*files, sheet])
     picture = read_image(image)
     refiner, classes = load_refiner(
-        model, device, refinement_config(solver, energy, evidence, infer_whole, prior, steps)
+        model, device, refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
     )
     size = picture.shape[0], picture.shape[1]
     known = given.read(size, classes) if given else Truth.empty(size, len(classes))

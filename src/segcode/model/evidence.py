@@ -16,6 +16,9 @@ Tells = Literal["known", "excluded"]
 START = {"known": (0.3, 0.0), "excluded": (2.0, 0.0)}
 """s and g before training."""
 
+HOLD = 1000.0
+"""What the first prediction counts before training."""
+
 
 class Evidence(nn.Module):
     """n pixels of one truth count as s * n ** g independent ones, for neighbours err together.
@@ -31,6 +34,7 @@ class Evidence(nn.Module):
         self.code_size = config.code_size
         start = torch.tensor([(math.log(scale), growth) for scale, growth in START.values()])
         self.worth = nn.Parameter(start.repeat(config.classes, 1, 1))
+        self.log_hold = nn.Parameter(torch.tensor(math.log(HOLD)))
         freedom = torch.zeros(config.classes, config.code_size)
         if config.code_start == "waves":
             waves = min(config.classes, config.code_channels)
@@ -41,6 +45,10 @@ class Evidence(nn.Module):
         """The worth of so many pixels (a scalar, more than 0), by their number on the network's grid."""
         log_scale, growth = self.worth[told, list(START).index(tells)].mean(0)
         return torch.exp(log_scale + growth * pixels.log())
+
+    def hold(self) -> Tensor:
+        """What the first prediction counts where nothing is told, a scalar: of the whole image, in pixels."""
+        return self.log_hold.exp()
 
     def precision(self, told: Bool[Tensor, "M"]) -> Float[Tensor, "N"]:
         """Of the code: the variances of several told classes add up; without any it is 1."""

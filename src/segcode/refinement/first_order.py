@@ -31,7 +31,7 @@ def adam(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) ->
 def lbfgs(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -> Solution:
     """Limited-memory BFGS with a strong Wolfe line search (Liu and Nocedal 1989), PyTorch's own."""
     code = start.clone()
-    optimiser = torch.optim.LBFGS([code], max_iter=1, tolerance_grad=0.0, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS([code], max_iter=1, max_eval=25, tolerance_grad=0.0, line_search_fn="strong_wolfe")
     costs = [objective.value(start)]
 
     def evaluate() -> float:

@@ -1,6 +1,6 @@
 """What a refinement minimises: the truth's misfit and the prior of the code.
 
-    E(c) = sum_i w_i e_i(c) + 1/2 (c - m)^T D (c - m)
+    E(c) = sum_i w_i e_i(c) + sum_j h_j KL(S0_j || S_j(c)) + 1/2 (c - m)^T D (c - m)
 
 Pixel i has logits z_i = S0_i + J_i c, p = softmax(z_i), and a set A of allowed classes (one class where it is known);
 q is p restricted to A and normalised, the one-hot T_i of Eq. 7 where A has one member. Then
@@ -8,7 +8,10 @@ q is p restricted to A and normalised, the one-hot T_i of Eq. 7 where A has one 
     cross-entropy   e = -log sum_{k in A} p_k     gradient  p - q
     Euclidean       e = |p - q|^2                 residual  p - q   (Sect. 3, Eq. 7 and 8)
 
-so both energies are made of one vector, p - q. The prior has the mean m and the diagonal precision D; the model's own,
+so both energies are made of one vector, p - q. The second sum holds the map where nothing is told: the first
+prediction is what the image says, and a code that overthrows it in many places is the less likely for that, however
+short it is. Near zero code this adds the map's Fisher information to D, so it is a prior of the code that depends on
+the image (learning without forgetting, Li and Hoiem 2016, has the same term for a network's weights). The prior has the mean m and the diagonal precision D; the model's own,
 c ~ N(0, I), has 0 and I. The weights add up to the number of independent pixels that the truth is worth, not to the
 number of its pixels: neighbours err together.
 """
@@ -51,6 +54,36 @@ class Quadratic(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Hold:
+    """sum_j h_j KL(S0_j || S_j(c)): convex in the code, and least where the map is the first prediction.
+
+    Attributes:
+        base: S0 at the pixels.
+        jacobian: J at the pixels.
+        weight: h.
+    """
+
+    base: Float[Tensor, "k M"]
+    jacobian: Float[Tensor, "k M N"]
+    weight: Float[Tensor, "k"]
+
+    def value(self, code: Float[Tensor, "N"]) -> Float[Tensor, ""]:
+        """The sum at a code."""
+        before, after = self.base.log_softmax(1), (self.base + self.jacobian @ code).log_softmax(1)
+        return self.weight.double() @ (before.exp() * (before - after)).sum(1).double()
+
+    def gradient(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
+        """Its derivative by the code."""
+        slope = (self.base + self.jacobian @ code).softmax(1) - self.base.softmax(1)
+        return (self.weight[:, None] * slope).flatten() @ self.jacobian.flatten(0, 1)
+
+    def matrix(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N N"]:
+        """Its second derivative."""
+        right = _covariance((self.base + self.jacobian @ code).softmax(1), self.jacobian)
+        return self.jacobian.flatten(0, 1).T @ (self.weight[:, None, None] * right).flatten(0, 1)
+
+
+@dataclass(frozen=True)
 class Objective:
     """E(c) for n pixels of one image.
 
@@ -60,6 +93,7 @@ class Objective:
         allowed: A, the classes that each pixel may be of.
         weight: w.
         prior: m and D.
+        hold: of the first prediction; None for none.
         energy: which misfit e.
     """
 
@@ -68,6 +102,7 @@ class Objective:
     allowed: AllowedClasses
     weight: Float[Tensor, "n"]
     prior: Prior
+    hold: Hold | None = None
     energy: Energy = "cross_entropy"
 
     def value(self, code: Float[Tensor, "N"]) -> float:
@@ -79,7 +114,8 @@ class Objective:
             p, q = self._probabilities(logits)
             misfit = (p - q).square().sum(1)
         away = code.double() - self.prior.mean
-        return float(self.weight.double() @ misfit.double() + 0.5 * (self.prior.precision * away.square()).sum())
+        total = self.weight.double() @ misfit.double() + 0.5 * (self.prior.precision * away.square()).sum()
+        return float(total if self.hold is None else total + self.hold.value(code))
 
     def gradient(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
         """dE/dc."""
@@ -88,6 +124,8 @@ class Objective:
         if self.energy == "euclidean":  # 2 D^T (p - q), and D is symmetric in the classes
             slope = 2 * (_product(p, slope) - _product(q, slope))
         pull = self.prior.precision * (code - self.prior.mean)
+        if self.hold is not None:
+            pull = pull + self.hold.gradient(code)
         return (self.weight[:, None] * slope).flatten() @ self.jacobian.flatten(0, 1) + pull
 
     def quadratic(self, code: Float[Tensor, "N"]) -> Quadratic:
@@ -120,6 +158,8 @@ class Objective:
             left = _covariance(p, self.jacobian) - _covariance(q, self.jacobian)
             right = 2 * left
         matrix = left.flatten(0, 1).T @ (self.weight[:, None, None] * right).flatten(0, 1)
+        if self.hold is not None:
+            matrix = matrix + self.hold.matrix(code)
         return 0.5 * (matrix + matrix.T) + self.prior.precision.diag()
 
     def _probabilities(self, logits: Float[Tensor, "n M"]) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -13,12 +14,15 @@ from segcode.model.label_encoder import Encoding
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import Linearised
-from segcode.refinement.objective import Objective, Prior
+from segcode.refinement.objective import Hold, Objective, Prior
 from segcode.tensors import AllowedClasses, Pixels
 from segcode.truth.truth import Truth
 
 RARE = 1e-3
 """Added to probabilities, so that no pixel has no chance to be drawn."""
+
+OUT = -1e4
+"""The logit of a class that is ruled out: its probability is 0, and all sums stay finite."""
 
 
 class Entries(NamedTuple):
@@ -43,32 +47,30 @@ def pose(
     linearised: Linearised,
     truth: Truth,
     prior: Prior,
-    belief: Float[Tensor, "M"],
     evidence: Evidence,
     config: RefinementConfig,
 ) -> Objective:
     """The energy of truth on the image's own grid; gradients pass through all that was learnt.
 
     For each set of classes so many of its pixels enter that all sets have `config.pixels` together. "Not road" matters
-    where zero code sees road, so there such entries are taken more often, and count less each. Known pixels speak for
-    more of their class elsewhere; so they count by the doubt that they are all of it, in a complete mask not at all.
+    where zero code sees road, so there such entries are taken more often, and count less each. Where nothing is told,
+    the first prediction is held.
 
     Args:
         linearised: the image.
         truth: what is known, on the grid of `linearised`.
         prior: of the code.
-        belief: the probability that a class is told as a whole.
-        evidence: what so many pixels are worth together.
+        evidence: what so many pixels are worth together, and the first prediction.
         config: how many pixels enter, and how far to trust them.
     """
-    sets, doubt = truth.sets(), (1 - belief).cpu().masked_fill(truth.complete(), 0)
+    sets = truth.sets()
     parts = [Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0])]
     for entries in sets:
         pixels, allowed, weight = truth.pixels[entries], truth.allowed[entries], truth.weight[entries]
         if weight.sum() == 0:
             continue
         if allowed[0].sum() == 1:
-            chance, worth = weight, doubt[allowed[0]] * evidence(weight.sum(), "known", allowed[0]).cpu()
+            chance, worth = weight, evidence(weight.sum(), "known", allowed[0]).cpu()
         else:
             chance = weight * (excluded_mass(linearised, pixels, allowed[0]) + RARE)
             worth = evidence(weight.sum(), "excluded", ~allowed[0]).cpu()
@@ -81,8 +83,32 @@ def pose(
         allowed.to(linearised.base.device),
         config.evidence * weight.to(linearised.base.device),
         prior,
+        hold(linearised, truth, evidence, config),
         config.energy,
     )
+
+
+def hold(linearised: Linearised, truth: Truth, evidence: Evidence, config: RefinementConfig) -> Hold:
+    """Of the first prediction, at evenly spread pixels whose class is not told; classes that are ruled out are out."""
+    pixels = lattice(linearised.size, config.held)
+    weight = config.hold * evidence.hold() / len(pixels)
+    known, not_of = truth.planes().split(len(linearised.base))
+    rows, columns = pixels.unbind(1)
+    pixels = pixels[~known[:, rows, columns].any(0).bool()]
+    rows, columns = pixels.unbind(1)
+    base = linearised.base_at(pixels).masked_fill(not_of[:, rows, columns].T.bool().to(linearised.base.device), OUT)
+    return Hold(base, linearised.jacobian(pixels), weight.expand(len(pixels)))
+
+
+def lattice(size: tuple[int, int], count: int) -> Pixels:
+    """About so many pixels, as far from each other as from the edges."""
+    spacing = math.sqrt(math.prod(size) / count)
+
+    def places(side: int) -> Tensor:
+        lines = max(1, round(side / spacing))
+        return ((torch.arange(lines) + 0.5) * side / lines).long()
+
+    return torch.cartesian_prod(places(size[0]), places(size[1]))
 
 
 def excluded_mass(linearised: Linearised, pixels: Pixels, allowed: Bool[Tensor, "M"]) -> Float[Tensor, "n"]:

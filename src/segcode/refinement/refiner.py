@@ -24,7 +24,7 @@ from segcode.refinement.first_order import adam, lbfgs
 from segcode.refinement.gauss_newton import gauss_newton
 from segcode.refinement.levenberg_marquardt import levenberg_marquardt
 from segcode.refinement.linearise import Linearised, linearise_at
-from segcode.refinement.objective import Objective
+from segcode.refinement.objective import Objective, Prior
 from segcode.refinement.problem import pose, prior_of
 from segcode.refinement.solution import Solution, Status
 from segcode.tensors import Image, ImageBatch, LabelImage
@@ -163,8 +163,7 @@ class Refiner:
         kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
         prior = prior_of(self.model, encoding, small, kind)
         whole = self._whole(small, encoding)
-        belief = encoding.whole[0].sigmoid()
-        objective = pose(self.linearised, small.completed(whole), prior, belief, self.model.evidence, self.config)
+        objective = pose(self.linearised, small.completed(whole), prior, self.model.evidence, self.config)
         start = prior.mean if self._objective is None else self._code
         solution = solve(objective, start, self.config)
         self._code, self._objective = solution.code, objective
@@ -173,10 +172,10 @@ class Refiner:
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0) -> list[SegmentationMap]:
-        """Maps of codes drawn from N(0, I), or after `refine` from the Gaussian around the code found.
+        """Maps of codes drawn from the Gaussian around zero code, or after `refine` around the code found.
 
         Its covariance is the inverse of the Gauss-Newton matrix there (Laplace's approximation), so what the truth
-        has settled stays, and what it left open varies.
+        has settled stays, and what it left open varies. Before any truth, and with `hold=0`, that is N(0, I).
         """
         return [self._map(code, self._ruled_out) for code in self._codes(count, seed)]
 
@@ -195,17 +194,22 @@ class Refiner:
     def _codes(self, count: int, seed: int) -> Float[Tensor, "count N"]:
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(count, len(self._code), generator=generator).to(self.device)
-        if self._objective is not None:
-            lower = torch.linalg.cholesky(self._objective.matrix(self._code))
-            noise = torch.linalg.solve_triangular(lower.T, noise.T, upper=True).T
-        return self._code + noise
+        lower = torch.linalg.cholesky(self._precision())
+        return self._code + torch.linalg.solve_triangular(lower.T, noise.T, upper=True).T
 
     @property
     def covariance(self) -> Float[Tensor, "N N"]:
-        """Of the code given the truth: the inverse of the Gauss-Newton matrix (Laplace); without truth the identity."""
-        if self._objective is None:
-            return torch.eye(len(self._code), device=self.device)
-        return torch.cholesky_inverse(torch.linalg.cholesky(self._objective.matrix(self._code)))
+        """Of the code given the truth, or given none: the inverse of the Gauss-Newton matrix (Laplace)."""
+        return torch.cholesky_inverse(torch.linalg.cholesky(self._precision()))
+
+    @torch.no_grad()
+    def _precision(self) -> Float[Tensor, "N N"]:
+        return (self._objective or self._untold()).matrix(self._code)
+
+    def _untold(self) -> Objective:
+        nothing = Truth.empty(self.linearised.size, self.model.config.classes)
+        prior = Prior.standard(len(self._code), self.device)
+        return pose(self.linearised, nothing, prior, self.model.evidence, self.config)
 
     def encode(self, labels: LabelImage) -> SegmentationMap:
         """The map of the label encoder's code for a whole label image (H, W), IGNORE where unknown.

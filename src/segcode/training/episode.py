@@ -44,6 +44,7 @@ class EpisodeConfig:
         images: of a batch, so many get episodes.
         each: episodes of an image, which share its linearisation.
         pixels: so many enter the solve.
+        held: at so many of an image it holds the first prediction.
         judged: so many pixels of the refined map are.
         steps: Gauss-Newton steps.
         believed: probability that a class told as a whole is taken to be; else the solve has to do without that.
@@ -64,6 +65,7 @@ class EpisodeConfig:
     images: Count = 8
     each: Count = 2
     pixels: Count = 240
+    held: Count = 150
     judged: Count = 3000
     steps: Count = 2
     believed: Share = 0.85
@@ -172,8 +174,8 @@ def _loss(
 def refined(model: SegCode, linearised: Linearised, encoding: Encoding, truth: Truth, config: EpisodeConfig) -> Tensor:
     """The code of a truth after a few Gauss-Newton steps, (N,); gradients pass through."""
     prior = prior_of(model, encoding, truth, model.config.prior)
-    solving = replace(RefinementConfig(), pixels=config.pixels)
-    objective = pose(linearised, truth, prior, encoding.whole[0].sigmoid().detach(), model.evidence, solving)
+    solving = replace(RefinementConfig(), pixels=config.pixels, held=config.held)
+    objective = pose(linearised, truth, prior, model.evidence, solving)
     code = prior.mean
     if len(objective.base):
         for _ in range(config.steps):
