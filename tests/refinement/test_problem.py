@@ -26,10 +26,10 @@ def scene(tiny_model):
     return tiny_model, linearise(tiny_model, torch.rand(1, 3, *TINY.size))
 
 
-def posed(scene, truth: Truth, **settings) -> Objective:
+def posed(scene, truth: Truth, belief: float = 0.0, **settings) -> Objective:
     model, linearised = scene
     config = replace(RefinementConfig(), **settings)
-    return pose(linearised, truth, PRIOR, model.evidence, config)
+    return pose(linearised, truth, PRIOR, torch.full((4,), belief), model.evidence, config)
 
 
 def square(rows: slice, columns: slice) -> np.ndarray:
@@ -48,6 +48,15 @@ def test_the_worth_of_a_region_is_what_was_learnt_however_many_of_its_pixels_ent
         objective = posed(scene, mask_truth(BLOCK, 1, 4), pixels=pixels, evidence=1.0)
         assert len(objective.weight) == min(pixels, BLOCK.sum())
         assert float(objective.weight.sum().detach()) == pytest.approx(worth, rel=1e-4)
+
+
+@pytest.mark.parametrize(("complete", "share"), [(False, 0.25), (True, 1.0)])
+def test_pixels_that_may_be_all_of_their_class_count_by_the_doubt(scene, complete, share):
+    def known(belief: float) -> float:
+        objective = posed(scene, mask_truth(BLOCK, 1, 4, complete), belief=belief)
+        return float(objective.weight[objective.allowed.sum(1) == 1].sum().detach())
+
+    assert known(0.75) / known(0.0) == pytest.approx(share)
 
 
 def test_the_first_prediction_is_held_where_nothing_is_told(scene):

@@ -196,6 +196,7 @@ def test_a_completed_mask_is_a_complete_one():
     mask = square(0, 0, 4)
     whole = torch.tensor([False, True, True])
     completed = mask_truth(mask, 1, 3).completed(whole)
+    assert completed.complete().tolist() == [False, True, False]
     assert torch.equal(completed.planes(), mask_truth(mask, 1, 3, complete=True).planes())
     assert len(completed.completed(whole)) == len(completed)
 
@@ -206,3 +207,10 @@ def test_other_classes_that_are_told_stay_when_one_is_completed():
     assert torch.equal(known, truth.planes()[:3].bool())
     assert torch.equal(not_of[1], ~known.any(0))
     assert not not_of[[0, 2]].any()
+
+
+def test_what_is_told_in_part_is_not_complete():
+    assert not mask_truth(square(0, 0, 4), 1, 3).complete().any()
+    assert not Truth.empty((4, 4), 3).complete().any()
+    labels = np.array([[0, 1], [1, 2]], np.uint8)
+    assert label_truth(labels, 4).complete().tolist() == [True, True, True, False]

@@ -13,7 +13,7 @@ from segcode.model.config import ModelConfig
 
 Tells = Literal["known", "excluded"]
 
-START = {"known": (0.3, 0.0), "excluded": (2.0, 0.0)}
+START = {"known": (120.0, -0.2), "excluded": (20.0, 0.3)}
 """s and g before training."""
 
 HOLD = 1000.0

@@ -47,30 +47,33 @@ def pose(
     linearised: Linearised,
     truth: Truth,
     prior: Prior,
+    belief: Float[Tensor, "M"],
     evidence: Evidence,
     config: RefinementConfig,
 ) -> Objective:
     """The energy of truth on the image's own grid; gradients pass through all that was learnt.
 
     For each set of classes so many of its pixels enter that all sets have `config.pixels` together. "Not road" matters
-    where zero code sees road, so there such entries are taken more often, and count less each. Where nothing is told,
-    the first prediction is held.
+    where zero code sees road, so there such entries are taken more often, and count less each. Pixels that may be
+    all of their class, though they are not said to be, count by the doubt that they are: else they would raise it where
+    it ends. Where nothing is told, the first prediction is held.
 
     Args:
         linearised: the image.
         truth: what is known, on the grid of `linearised`.
         prior: of the code.
+        belief: the probability that a class is told as a whole.
         evidence: what so many pixels are worth together, and the first prediction.
         config: how many pixels enter, and how far to trust them.
     """
-    sets = truth.sets()
+    sets, doubt = truth.sets(), torch.where(truth.complete(), 1.0, 1 - belief.cpu())
     parts = [Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0])]
     for entries in sets:
         pixels, allowed, weight = truth.pixels[entries], truth.allowed[entries], truth.weight[entries]
         if weight.sum() == 0:
             continue
         if allowed[0].sum() == 1:
-            chance, worth = weight, evidence(weight.sum(), "known", allowed[0]).cpu()
+            chance, worth = weight, doubt[allowed[0]] * evidence(weight.sum(), "known", allowed[0]).cpu()
         else:
             chance = weight * (excluded_mass(linearised, pixels, allowed[0]) + RARE)
             worth = evidence(weight.sum(), "excluded", ~allowed[0]).cpu()

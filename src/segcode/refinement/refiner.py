@@ -163,7 +163,8 @@ class Refiner:
         kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
         prior = prior_of(self.model, encoding, small, kind)
         whole = self._whole(small, encoding)
-        objective = pose(self.linearised, small.completed(whole), prior, self.model.evidence, self.config)
+        belief = encoding.whole[0].sigmoid()
+        objective = pose(self.linearised, small.completed(whole), prior, belief, self.model.evidence, self.config)
         start = prior.mean if self._objective is None else self._code
         solution = solve(objective, start, self.config)
         self._code, self._objective = solution.code, objective
@@ -208,8 +209,8 @@ class Refiner:
 
     def _untold(self) -> Objective:
         nothing = Truth.empty(self.linearised.size, self.model.config.classes)
-        prior = Prior.standard(len(self._code), self.device)
-        return pose(self.linearised, nothing, prior, self.model.evidence, self.config)
+        prior, belief = Prior.standard(len(self._code), self.device), torch.zeros(self.model.config.classes)
+        return pose(self.linearised, nothing, prior, belief, self.model.evidence, self.config)
 
     def encode(self, labels: LabelImage) -> SegmentationMap:
         """The map of the label encoder's code for a whole label image (H, W), IGNORE where unknown.

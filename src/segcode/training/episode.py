@@ -175,7 +175,7 @@ def refined(model: SegCode, linearised: Linearised, encoding: Encoding, truth: T
     """The code of a truth after a few Gauss-Newton steps, (N,); gradients pass through."""
     prior = prior_of(model, encoding, truth, model.config.prior)
     solving = replace(RefinementConfig(), pixels=config.pixels, held=config.held)
-    objective = pose(linearised, truth, prior, model.evidence, solving)
+    objective = pose(linearised, truth, prior, encoding.whole[0].sigmoid().detach(), model.evidence, solving)
     code = prior.mean
     if len(objective.base):
         for _ in range(config.steps):

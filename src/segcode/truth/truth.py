@@ -91,6 +91,11 @@ class Truth:
             truth = truth.beside(Truth(self.size, pixels, allowed, torch.ones(len(pixels))))
         return truth
 
+    def complete(self) -> Bool[Tensor, "M"]:
+        """The classes of which it tells all: every pixel is known to be of them, or known not to be."""
+        known, not_of = self.planes().bool().flatten(1).split(self.allowed.shape[1])
+        return (known.any(0) | not_of).all(1) & known.any(1)
+
     def beside(self, other: Truth) -> Truth:
         """The entries of both: unlike `a + b`, a pixel may be of a class in part and not of it in part."""
         return Truth(
