@@ -30,7 +30,9 @@ def test_every_command_is_registered_once():
 @pytest.mark.parametrize("command", ["refine", "sample", "evaluate", "effort", "calibration"])
 def test_commands_that_refine_share_the_options_of_the_solver(command):
     text = segcode(command, "--help").out
-    assert all(f"--{option}" in text for option in ("solver", "energy", "evidence", "hold", "infer-whole", "prior", "steps"))
+    assert all(
+        f"--{option}" in text for option in ("solver", "energy", "evidence", "hold", "infer-whole", "prior", "steps")
+    )
 
 
 def test_the_options_of_the_solver_reach_their_setting():

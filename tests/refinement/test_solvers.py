@@ -30,6 +30,7 @@ def random_objective(
     prior = Prior(torch.zeros(code).double(), torch.ones(code).double())
     if not standard:
         prior = Prior(torch.full((code,), 0.3).double(), torch.linspace(0.5, 2.0, code).double())
+
     def scene(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         base, weight = (torch.randn(count, k, generator=draw, dtype=torch.float64) for k in (classes, 1))
         return base, torch.randn(count, classes, code, generator=draw, dtype=torch.float64), weight.square()[:, 0]

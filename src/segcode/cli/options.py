@@ -119,7 +119,8 @@ Evidence: TypeAlias = Annotated[
 Hold: TypeAlias = Annotated[
     float,
     typer.Option(
-        min=0, help="Times how firmly the first prediction is held where nothing is told; the paper has 0.",
+        min=0,
+        help="Times how firmly the first prediction is held where nothing is told; the paper has 0.",
         rich_help_panel=_SOLVING,
     ),
 ]

@@ -35,8 +35,8 @@ class RefinementConfig:
         energy: "cross_entropy", convex in the code, or "euclidean", the paper's.
         solver: Levenberg-Marquardt is fast and safe; the first-order solvers are baselines.
         evidence: factor on what the model has learnt that so many known pixels are worth.
-        hold: factor on how firmly the model holds its first prediction where nothing is told; 0 leaves only the prior, as
-            in the paper.
+        hold: factor on how firmly the model holds its first prediction where nothing is told; 0 leaves the prior alone,
+            as in the paper.
         infer_whole: where the label encoder believes that a class is told as a whole, take it that there is none of it
             elsewhere.
         prior: of the code: "standard" is N(0, I); "learnt" has the variances that the model has learnt for truth about

@@ -11,9 +11,9 @@ q is p restricted to A and normalised, the one-hot T_i of Eq. 7 where A has one 
 so both energies are made of one vector, p - q. The second sum holds the map where nothing is told: the first
 prediction is what the image says, and a code that overthrows it in many places is the less likely for that, however
 short it is. Near zero code this adds the map's Fisher information to D, so it is a prior of the code that depends on
-the image (learning without forgetting, Li and Hoiem 2016, has the same term for a network's weights). The prior has the mean m and the diagonal precision D; the model's own,
-c ~ N(0, I), has 0 and I. The weights add up to the number of independent pixels that the truth is worth, not to the
-number of its pixels: neighbours err together.
+the image (learning without forgetting, Li and Hoiem 2016, has the same term for a network's weights). The prior has
+the mean m and the diagonal precision D; the model's own, c ~ N(0, I), has 0 and I. The weights w add up to the number
+of independent pixels that the truth is worth, not to the number of its pixels: neighbours err together.
 """
 
 from __future__ import annotations
