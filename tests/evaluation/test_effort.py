@@ -259,7 +259,16 @@ def test_tables_hold_the_percentages(effort):
     for row in effort.curve("clicks", "segcode"):
         assert f"{100 * row.mean_iou:.2f}" in text
     widths = [line.count("|") for line in text.splitlines()]
-    assert set(widths) == {0, 8, 7}  # 1 + name, 4 amounts, images, seconds; name, 4 clicks, seconds
+    # 1 + name, 4 amounts, images, seconds; name, 4 clicks, seconds; name, 4 amounts; name, 3 clicks
+    assert set(widths) == {0, 8, 7, 6, 5}
+
+
+def test_the_lead_is_the_difference_in_accuracy(effort):
+    _, leads = effort_tables(effort).split("Segcode ahead of", 1)
+    own, other = (effort.curve("pixels", method, "road")[0].pixel_accuracy for method in ("segcode", "pasted"))
+    assert f"| road, pasted | {100 * (own - other):+.2f} [" in leads
+    assert "| pasted |" in leads  # of clicks
+    assert "segcode |" not in leads
 
 
 def test_the_numbers_are_written_before_any_picture(effort, tmp_path, monkeypatch):

@@ -14,8 +14,8 @@ from segcode.model.config import ModelConfig
 Tells = Literal["known", "excluded"]
 
 START = {"known": (120.0, -0.2), "excluded": (20.0, 0.3)}
-"""s and g before training, chosen on CamVid val. The known pixels that are many agree with the first prediction mostly, so
-more of them say less each, and a little less together."""
+"""s and g before training, chosen on CamVid val. Where many pixels of a class are known, most only confirm the first
+prediction: together they are worth a little less than a few."""
 
 HOLD = 1000.0
 """What the first prediction counts before training."""
