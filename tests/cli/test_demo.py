@@ -1,11 +1,10 @@
 import re
 
-import numpy as np
 import pytest
 from command_line import files_in, make_model_folder, segcode
 
 from segcode.classes import CAMVID
-from segcode.cli.demo import choose, nearer_half
+from segcode.cli.demo import choose
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +27,3 @@ def test_the_demo_draws_refines_and_prints_what_it_gained(model, tmp_path):
 def test_the_seed_alone_chooses_the_streets():
     assert choose(6, 100, seed=0) == choose(6, 100, seed=0) != choose(6, 100, seed=1)
     assert choose(6, 4, seed=0) == [0, 1, 2, 3]
-
-
-def test_the_nearer_half_is_the_lower_one():
-    region = np.zeros((6, 4), bool)
-    region[1:5] = True
-    assert np.array_equal(np.flatnonzero(nearer_half(region).any(1)), [3, 4])
-    assert not nearer_half(region & False).any()

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _HEIGHT: Final = 360
 _WIDTH: Final = 480
-_TRUTH: Final = ("road", "sidewalk")
+_CLICKS: Final = 5
+_RADIUS: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ def demo(
     model: Model = "streets",
     device: Device = "auto",
 ) -> None:
-    """Predict streets, tell part of the truth, refine, and print how much better the maps are.
+    """Predict streets, click on what is wrong, refine, and print how much better the maps are.
 
-    The streets are synthetic, from the test split, and chosen by the seed alone. What is told of each is the nearer
-    half of its road and of its sidewalk, as a map or a laser scanner might know it.
+    The streets are synthetic, from the test split, and chosen by the seed alone. Each gets five clicks, as an annotator
+    would make them: one after the other, in the middle of the largest region that is still wrong.
     """
     from rich.console import Console
 
@@ -73,17 +74,22 @@ def choose(number: int, total: int, seed: int) -> list[int]:
 def _refine_and_draw(refiner: Refiner, classes: ClassSet, sample: Sample, out: Path) -> Scene:
     import numpy as np
 
+    from segcode.evaluation.clicks import disk_truth, next_click
     from segcode.export.comparison import before_after, sample_sheet
     from segcode.export.picture import heat, write_picture
-    from segcode.tensors import IGNORE
-    from segcode.truth.mask import label_truth
+    from segcode.truth.truth import Truth
 
     assert sample.labels is not None
-    revealed = np.any([nearer_half(sample.labels == classes.index(name)) for name in _TRUTH], axis=0)
-    truth = label_truth(np.where(revealed, sample.labels, np.uint8(IGNORE)), len(classes))
-    first = refiner.set_image(sample.image)
-    refined = refiner.refine(truth)
-    after = refined.pasted(truth)
+    first = refined = refiner.set_image(sample.image)
+    after, truth = first.labels, Truth.empty(sample.labels.shape, len(classes))
+    for _ in range(_CLICKS):
+        click = next_click(after, sample.labels, np.random.default_rng(0))
+        if click is None:
+            break
+        truth = truth + disk_truth(click, sample.labels, _RADIUS, len(classes))
+        refined = refiner.refine(truth)
+        after = refined.pasted(truth)
+    revealed = truth.revealed().numpy()
     entropy = refined.entropy()
     samples = [drawn.pasted(truth) for drawn in refiner.sample(6)]
 
@@ -101,17 +107,6 @@ def _refine_and_draw(refiner: Refiner, classes: ClassSet, sample: Sample, out: P
         "refined, truth pasted in": after,
     }
     return Scene(maps, sample.labels, revealed)
-
-
-def nearer_half(region: Bool[ndarray, "H W"]) -> Bool[ndarray, "H W"]:
-    """The lower half of a region by area: on the ground lower means nearer."""
-    import numpy as np
-
-    rows = np.nonzero(region)[0]
-    if len(rows) == 0:
-        return region
-    nearer: Bool[ndarray, "H W"] = region & (np.arange(len(region)) > np.median(rows))[:, None]
-    return nearer
 
 
 def _table(scenes: list[Scene]) -> Table:
