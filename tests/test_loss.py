@@ -11,7 +11,14 @@ from torch.distributions import Normal
 from torch.distributions import kl_divergence as kl_of_torch
 
 from conftest import TINY
-from segcode.loss import LossConfig, attenuated_cross_entropy, cross_entropy, kl_divergence, segcode_loss
+from segcode.loss import (
+    LossConfig,
+    attenuated_cross_entropy,
+    cross_entropy,
+    kl_divergence,
+    pixel_weights,
+    segcode_loss,
+)
 from segcode.model.label_encoder import CodeDistribution, known_labels
 from segcode.tensors import IGNORE
 
@@ -65,6 +72,17 @@ def test_an_image_of_void_alone_has_no_loss():
     assert loss == 0
     assert logits.grad is not None
     assert not logits.grad.any()
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_rare_classes_may_count_more(balance):
+    labels = torch.zeros(1, 4, 5, dtype=torch.long)
+    labels[0, 0, :2] = 1
+    labels[0, 3, 3:] = IGNORE
+    weight = pixel_weights(labels, balance)
+    assert float(weight[0, 0, 0] / weight[0, 1, 0]) == pytest.approx((16 / 2) ** balance)
+    assert float(weight.sum()) == pytest.approx(18)
+    assert not weight[labels == IGNORE].any()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -35,6 +35,8 @@ class LossConfig:
         kl_warmup: share of the training, 0..1, over which W_k grows from 0, so that the code does not collapse.
         samples: T of Eq. 4.
         zero_code: weight of the plain cross-entropy of zero code; the paper has none.
+        balance: a class counts by the power -balance of its share of the batch, 0 as in the paper; at 1 all classes of
+            a batch count the same.
     """
 
     reconstruction: NotNegative = 1.0
@@ -42,6 +44,7 @@ class LossConfig:
     kl_warmup: Share = 0.25
     samples: Count = 4
     zero_code: NotNegative = 0.0
+    balance: Share = 0.0
 
 
 class LossParts(NamedTuple):
@@ -62,8 +65,17 @@ def kl_divergence(code: CodeDistribution) -> Float[Tensor, ""]:
     return (log_variance.exp() - log_variance - 1 + mean.square()).sum(1).mean()
 
 
+def pixel_weights(labels: Labels, balance: float = 0.0) -> Float[Tensor, "B H W"]:
+    """What each pixel counts: void nothing, the others 1 on average, those of rare classes more."""
+    count = torch.bincount(labels.flatten().long(), minlength=IGNORE + 1)
+    weight = count.clamp(min=1).float() ** -balance
+    weight[IGNORE] = 0
+    pixels = weight[labels.long()]
+    return pixels * (labels != IGNORE).sum() / pixels.sum().clamp(min=1e-12)
+
+
 def attenuated_cross_entropy(
-    logits: Logits, uncertainty: Uncertainty, labels: Labels, samples: int
+    logits: Logits, uncertainty: Uncertainty, labels: Labels, samples: int, balance: float = 0.0
 ) -> Float[Tensor, ""]:
     """Eq. 3 and 4: -log 1/T sum_t softmax(S' + b eps_t)[label], mean over known pixels; the paper's sign is a slip.
 
@@ -77,7 +89,7 @@ def attenuated_cross_entropy(
         [_log_probability(logits + uncertainty * torch.randn_like(logits), target) for _ in range(samples)]
     )
     likelihood = torch.logsumexp(log_probability, dim=0) - math.log(samples)
-    return -(likelihood * known).sum() / known.sum().clamp(min=1)
+    return -(likelihood * pixel_weights(labels, balance)).sum() / known.sum().clamp(min=1)
 
 
 def _log_probability(logits: Logits, target: Tensor) -> Tensor:
@@ -85,16 +97,17 @@ def _log_probability(logits: Logits, target: Tensor) -> Tensor:
     return logits.gather(1, target).squeeze(1) - torch.logsumexp(logits, dim=1)
 
 
-def cross_entropy(logits: Logits, labels: Labels) -> Float[Tensor, ""]:
+def cross_entropy(logits: Logits, labels: Labels, balance: float = 0.0) -> Float[Tensor, ""]:
     """Mean cross-entropy over the known pixels, 0 where there are none."""
     known = (labels != IGNORE).sum().clamp(min=1)
-    return functional.cross_entropy(logits.float(), labels.long(), ignore_index=IGNORE, reduction="sum") / known
+    misfit = functional.cross_entropy(logits.float(), labels.long(), ignore_index=IGNORE, reduction="none")
+    return (misfit * pixel_weights(labels, balance)).sum() / known
 
 
 def segcode_loss(output: Reconstruction, labels: Labels, config: LossConfig, progress: float) -> LossParts:
     """Eq. 5 at a point of the training, `progress` in 0..1."""
-    segmentation = attenuated_cross_entropy(output.logits, output.uncertainty, labels, config.samples)
-    zero = cross_entropy(output.zero, labels)
+    segmentation = attenuated_cross_entropy(output.logits, output.uncertainty, labels, config.samples, config.balance)
+    zero = cross_entropy(output.zero, labels, config.balance)
     kl = kl_divergence(output.encoding.code)
     weight = config.kl_weight / PAPER_PIXELS * min(1.0, progress / max(config.kl_warmup, 1e-9))
     total = config.reconstruction * segmentation + config.zero_code * zero + weight * kl

@@ -39,6 +39,7 @@ zero_code = 1.0
 [optimiser]
 learning_rate = 1e-2
 schedule = "cosine"
+averaging = 0.5
 """
 
 CLASSES = """
@@ -108,6 +109,15 @@ def test_checkpoints_load_without_pickle(finished):
         assert "state_dict" in torch.load(finished / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
 
+def test_the_running_mean_of_the_weights_is_kept(finished):
+    """Beside the weights that the training goes on with, and only the first in the model."""
+    best = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)
+    model = load_file(finished / "model" / "model.safetensors")
+    mean, current = (best[key]["model.decoder.grid.weight"] for key in ("state_dict", "current_model_state"))
+    assert torch.equal(model["decoder.grid.weight"], mean.half())
+    assert not torch.equal(mean, current)
+
+
 def test_a_killed_training_goes_on_exactly_as_if_it_had_not_been(experiment_file, finished, tmp_path):
     script = (
         "from pathlib import Path; from segcode.training.experiment import read_experiment;"
@@ -172,7 +182,7 @@ def test_what_is_to_begin_anew_is_not_taken_over(experiment_file, finished):
     module.model.load_state_dict(own)
     _start_from(str(finished / "model"), module, ("decoder.grid*", "*evidence*"))
     kept = [key for key, value in module.model.state_dict().items() if torch.equal(value, own[key])]
-    assert set(kept) == {"decoder.grid.weight", "evidence.worth"}
+    assert set(kept) == {"decoder.grid.weight", "evidence.worth", "evidence.log_hold"}
 
 
 def test_what_is_left_out_does_not_choose_the_best_epoch(experiment_file, tmp_path):

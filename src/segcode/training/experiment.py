@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from segcode.config import Count, NotNegative, changed, parse, read_toml
+from segcode.config import Count, NotNegative, Share, changed, parse, read_toml
 from segcode.data.augment import AugmentConfig
 from segcode.loss import LossConfig
 from segcode.model.config import ModelConfig
@@ -51,6 +51,8 @@ class OptimiserConfig:
         parts: names of the parameters that are trained, as patterns; the others stay those of `start`. Without the
             features all batch-norm statistics stay, too.
         gradient_norm: gradients are clipped to this length, 0 for never; a few early steps would else undo many.
+        averaging: what is validated and kept is a running mean of the weights that forgets by this factor a step, such
+            as 0.999; 0 for the weights themselves.
     """
 
     learning_rate: NotNegative = 1e-4
@@ -58,6 +60,7 @@ class OptimiserConfig:
     weight_decay: NotNegative = 0.0
     parts: tuple[str, ...] = ("*",)
     gradient_norm: NotNegative = 5.0
+    averaging: Share = 0.0
 
 
 @dataclass(frozen=True)

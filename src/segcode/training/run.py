@@ -15,7 +15,7 @@ from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
@@ -83,6 +83,8 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
         raise DataError(str(error).strip().splitlines()[-1].removeprefix("segcode.errors.DataError: ")) from None
     # The figures of the card are those of the weights beside it.
     trainer.validate(module, datamodule=data, ckpt_path=best.best_model_path, verbose=False, weights_only=True)
+    # Beside a running mean the module holds the weights that the training would go on with.
+    module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
     if trainer.is_global_zero:
         card = model_card(experiment, trainer.logged_metrics, len(training))
         save_model(out / "model", module.model, training.classes, card)
@@ -162,6 +164,7 @@ def _trainer(
             LearningRateMonitor("step"),
             EpochReport(Console(stderr=True), experiment.loss.reconstruction > 0),
             Panels(out / "panels", training.classes),
+            *([EMAWeightAveraging(decay=averaging)] if (averaging := experiment.optimiser.averaging) else []),
             *([RichProgressBar()] if progress else []),
         ],
     )
