@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -142,6 +143,10 @@ class Truth:
 
     def planes(self) -> Float[Tensor, "planes H W"]:
         """What the label encoder sees, (2 M, H, W): 1 where a pixel is of a class for sure, or is not."""
+        return self._planes
+
+    @cached_property
+    def _planes(self) -> Float[Tensor, "planes H W"]:
         sure, pixels = self.sure(), math.prod(self.size)
         left = torch.ones(pixels, self.allowed.shape[1], dtype=torch.uint8)
         left.scatter_reduce_(0, sure._flat()[:, None].expand_as(sure.allowed), sure.allowed.to(torch.uint8), "amin")
