@@ -65,7 +65,7 @@ def kl_divergence(code: CodeDistribution) -> Float[Tensor, ""]:
     return (log_variance.exp() - log_variance - 1 + mean.square()).sum(1).mean()
 
 
-def pixel_weights(labels: Labels, balance: float = 0.0) -> Float[Tensor, "B H W"]:
+def pixel_weights(labels: Labels, balance: float) -> Float[Tensor, "B H W"]:
     """What each pixel counts: void nothing, the others 1 on average, those of rare classes more."""
     count = torch.bincount(labels.flatten().long(), minlength=IGNORE + 1)
     weight = count.clamp(min=1).float() ** -balance
@@ -75,12 +75,17 @@ def pixel_weights(labels: Labels, balance: float = 0.0) -> Float[Tensor, "B H W"
 
 
 def attenuated_cross_entropy(
-    logits: Logits, uncertainty: Uncertainty, labels: Labels, samples: int, balance: float = 0.0
+    logits: Logits,
+    uncertainty: Uncertainty,
+    labels: Labels,
+    samples: int,
+    weight: Float[Tensor, "B H W"] | None = None,
 ) -> Float[Tensor, ""]:
     """Eq. 3 and 4: -log 1/T sum_t softmax(S' + b eps_t)[label], mean over known pixels; the paper's sign is a slip.
 
     The noise eps_t is drawn for each class, pixel and sample. For b = 0 this is the cross-entropy. Void pixels count
-    nowhere; a batch of void alone has loss 0. Computed in float32 whatever the precision of the arguments.
+    nowhere, the others 1, or what `pixel_weights` gives; a batch of void alone has loss 0. Computed in float32 whatever
+    the precision of the arguments.
     """
     logits, uncertainty = logits.float(), uncertainty.float()
     known = labels != IGNORE
@@ -89,7 +94,7 @@ def attenuated_cross_entropy(
         [_log_probability(logits + uncertainty * torch.randn_like(logits), target) for _ in range(samples)]
     )
     likelihood = torch.logsumexp(log_probability, dim=0) - math.log(samples)
-    return -(likelihood * pixel_weights(labels, balance)).sum() / known.sum().clamp(min=1)
+    return -(likelihood * (known if weight is None else weight)).sum() / known.sum().clamp(min=1)
 
 
 def _log_probability(logits: Logits, target: Tensor) -> Tensor:
@@ -97,17 +102,18 @@ def _log_probability(logits: Logits, target: Tensor) -> Tensor:
     return logits.gather(1, target).squeeze(1) - torch.logsumexp(logits, dim=1)
 
 
-def cross_entropy(logits: Logits, labels: Labels, balance: float = 0.0) -> Float[Tensor, ""]:
-    """Mean cross-entropy over the known pixels, 0 where there are none."""
-    known = (labels != IGNORE).sum().clamp(min=1)
+def cross_entropy(logits: Logits, labels: Labels, weight: Float[Tensor, "B H W"] | None = None) -> Float[Tensor, ""]:
+    """Mean cross-entropy over the known pixels, 0 where there are none, weighed as in `attenuated_cross_entropy`."""
+    known = labels != IGNORE
     misfit = functional.cross_entropy(logits.float(), labels.long(), ignore_index=IGNORE, reduction="none")
-    return (misfit * pixel_weights(labels, balance)).sum() / known
+    return (misfit * (known if weight is None else weight)).sum() / known.sum().clamp(min=1)
 
 
 def segcode_loss(output: Reconstruction, labels: Labels, config: LossConfig, progress: float) -> LossParts:
     """Eq. 5 at a point of the training, `progress` in 0..1."""
-    segmentation = attenuated_cross_entropy(output.logits, output.uncertainty, labels, config.samples, config.balance)
-    zero = cross_entropy(output.zero, labels, config.balance)
+    pixels = pixel_weights(labels, config.balance)
+    segmentation = attenuated_cross_entropy(output.logits, output.uncertainty, labels, config.samples, pixels)
+    zero = cross_entropy(output.zero, labels, pixels)
     kl = kl_divergence(output.encoding.code)
     weight = config.kl_weight / PAPER_PIXELS * min(1.0, progress / max(config.kl_warmup, 1e-9))
     total = config.reconstruction * segmentation + config.zero_code * zero + weight * kl

@@ -38,6 +38,7 @@ def test_the_defaults_are_the_papers_recipe():
         ("[loss]\nkl_warmup = 8", "loss.kl_warmup is 8"),
         ("[augment]\ncrop = 1.5", "augment.crop is 1.5"),
         ("[optimiser]\nlearning_rate = -1", "optimiser.learning_rate is -1"),
+        ("[optimiser]\naveraging = 1", "optimiser.averaging is 1"),
         ("[data]\nworkers = -2", "data.workers is -2"),
         ("epochs = ", "not valid TOML"),
     ],

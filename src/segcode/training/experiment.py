@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from segcode.config import Count, NotNegative, Share, changed, parse, read_toml
+from segcode.config import Count, NotNegative, changed, parse, read_toml
 from segcode.data.augment import AugmentConfig
 from segcode.loss import LossConfig
 from segcode.model.config import ModelConfig
@@ -60,7 +60,7 @@ class OptimiserConfig:
     weight_decay: NotNegative = 0.0
     parts: tuple[str, ...] = ("*",)
     gradient_norm: NotNegative = 5.0
-    averaging: Share = 0.0
+    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 @dataclass(frozen=True)
