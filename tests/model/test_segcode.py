@@ -33,17 +33,23 @@ def test_void_is_zero_in_one_hot():
     assert hot[0, :, 0].T.tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
 
 
-def test_void_pixels_tell_the_encoder_nothing(tiny_model):
-    """The first layer sees of a void image what it sees of no labels at all: zero code and its image channels."""
-    features = tiny_model.features(torch.rand(1, 3, 32, 48))
-    first = tiny_model.label_encoder.down[0]
-    seen = []
-    first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+def test_what_the_encoder_sees_of_an_image_and_what_it_is_told_add_up(tiny_model):
+    """Its first convolution, taken apart, is that of all its input: known planes, zero code, features."""
+    features, known = tiny_model.features(torch.rand(2, 3, 32, 48)), torch.zeros(2, 8, 32, 48)
+    known[0, 2, 3:9, 5:20] = known[1, 6, 20:, :] = 1
     zero = tiny_model.decoder.base(features)
-    tiny_model.label_encoder(known_labels(torch.full((1, 32, 48), IGNORE), 4), zero, features)
-    assert not seen[0][:, :8].any()
-    assert torch.equal(seen[0][:, 8:12], zero.softmax(1))
-    assert torch.equal(seen[0][:, 12:], features[1])
+    first, passed = tiny_model.label_encoder.down[0], []
+    first[1].register_forward_pre_hook(lambda _, inputs: passed.append(inputs[0].clone()))
+    tiny_model.label_encoder(known, zero, features)
+    assert torch.allclose(passed[0], first[0](torch.cat([known, zero.softmax(1), features[1]], dim=1)), atol=1e-5)
+
+
+def test_void_pixels_tell_the_encoder_nothing(tiny_model):
+    features = tiny_model.features(torch.rand(1, 3, 32, 48))
+    zero, void = tiny_model.decoder.base(features), torch.full((1, 32, 48), IGNORE)
+    told = tiny_model.label_encoder(known_labels(void, 4), zero, features)
+    untold = tiny_model.label_encoder(torch.zeros(1, 8, 32, 48), zero, features)
+    assert torch.equal(told.whole, untold.whole)
 
 
 def test_where_nothing_is_known_the_code_is_standard_normal(tiny_model):

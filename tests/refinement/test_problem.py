@@ -13,7 +13,7 @@ from segcode.model.evidence import HOLD, START
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import linearise
 from segcode.refinement.objective import Objective, Prior
-from segcode.refinement.problem import draw, lattice, pose
+from segcode.refinement.problem import draw, held_at, lattice, pose
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
 
@@ -29,7 +29,8 @@ def scene(tiny_model):
 def posed(scene, truth: Truth, belief: float = 0.0, **settings) -> Objective:
     model, linearised = scene
     config = replace(RefinementConfig(), **settings)
-    return pose(linearised, truth, PRIOR, torch.full((4,), belief), model.evidence, config)
+    held = held_at(linearised, config.held)
+    return pose(linearised, held, truth, PRIOR, torch.full((4,), belief), model.evidence, config)
 
 
 def square(rows: slice, columns: slice) -> np.ndarray:
@@ -69,8 +70,8 @@ def test_the_first_prediction_is_held_where_nothing_is_told(scene):
 
 def test_a_class_that_is_ruled_out_is_not_held(scene):
     hold = posed(scene, mask_truth(BLOCK, 1, 4, complete=True)).hold
-    assert not hold.base.softmax(1)[:, 1].any()
-    assert float(hold.value(torch.zeros(TINY.code_size)).detach()) == 0
+    assert not hold.base.softmax(1)[hold.weight > 0, 1].any()
+    assert not hold.misfit(hold.logits(torch.zeros(TINY.code_size))).any()
 
 
 def test_nothing_may_be_held(scene):

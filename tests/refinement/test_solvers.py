@@ -36,7 +36,7 @@ def random_objective(
         return base, torch.randn(count, classes, code, generator=draw, dtype=torch.float64), weight.square()[:, 0]
 
     base, jacobian, weight = scene(pixels)
-    return Objective(base, jacobian, allowed, weight, prior, Hold(*scene(5)), energy)
+    return Objective(base, jacobian, weight, allowed, prior, Hold(*scene(5)), energy)
 
 
 def cost_of_holding(objective: Objective, code: torch.Tensor) -> torch.Tensor:
@@ -138,7 +138,7 @@ def test_matrix_is_the_hessian_of_the_cross_entropy_of_known_classes():
         logits = objective.base + objective.jacobian @ code
         return objective.weight @ -(logits.log_softmax(1)[objective.allowed]) + cost_of_holding(objective, code)
 
-    assert torch.allclose(objective.quadratic(code).matrix, torch.autograd.functional.hessian(cost, code), atol=1e-9)
+    assert torch.allclose(objective.matrix(code), torch.autograd.functional.hessian(cost, code), atol=1e-9)
 
 
 @settings(max_examples=25, deadline=None)

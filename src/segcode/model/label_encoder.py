@@ -41,6 +41,18 @@ class Encoding(NamedTuple):
     whole: Float[Tensor, "B M"]
 
 
+class Scene(NamedTuple):
+    """What the label encoder makes of an image before anything is told: it serves all truths about the image.
+
+    Attributes:
+        probability: of each class by zero code.
+        levels: the part of the image in each convolution, fine to coarse.
+    """
+
+    probability: Float[Tensor, "B M H W"]
+    levels: tuple[Tensor, ...]
+
+
 def one_hot(labels: Labels, classes: int) -> Tensor:
     """Labels (B, H, W) as (B, M, H, W) in 0 and 1; void pixels are all zero."""
     void = labels == IGNORE
@@ -79,16 +91,45 @@ class LabelEncoder(nn.Module):
 
     def forward(self, known: Known, zero: Logits, features: Pyramid) -> Encoding:
         """Encode what is known of images, given their logits of zero code and their features."""
+        return self.encode(known, self.see(zero, features))
+
+    def see(self, zero: Logits, features: Pyramid) -> Scene:
+        """What images alone contribute, given their logits of zero code and their features."""
         probability = zero.detach().float().softmax(1)
-        x = torch.cat([known, probability], dim=1)
-        for stride, down in zip(reversed(STRIDES[1:]), self.down, strict=True):
-            x = down(torch.cat([x, features[stride]], dim=1))
-        x = self.pool(self.last(torch.cat([x, features[16]], dim=1))).flatten(1)
+        levels = []
+        for stride, layer in zip(reversed(STRIDES), (*self.down, self.last), strict=True):
+            image = torch.cat([probability, features[1]], dim=1) if stride == 1 else features[stride]
+            convolve = _convolution_of(layer)
+            levels.append(_convolved(convolve, image, slice(convolve.in_channels - image.shape[1], None)))
+        return Scene(probability, tuple(levels))
+
+    def encode(self, known: Known, scene: Scene) -> Encoding:
+        """Encode what is known of images that were seen."""
+        told = known.flatten(2).any(2)
+        used = told.any(0)  # nothing is known of most classes
+        used[0] = True  # no plane at all is no input
+        channels: Tensor | slice = used.nonzero()[:, 0]
+        x = known[:, channels]
+        for layer, of_image in zip((*self.down, self.last), scene.levels, strict=True):
+            x = layer[1:](of_image + _convolved(_convolution_of(layer), x, channels))
+            channels = slice(x.shape[1])
+        x = self.pool(x).flatten(1)
         # Beyond e^-10 and e^10 the variance says nothing more, and its exponent leaves half precision.
-        told = known.flatten(1).any(1, keepdim=True)
-        code = CodeDistribution(self.mean(x) * told, self.log_variance(x).clamp(-10.0, 10.0) * told)
+        any_told = told.any(1, keepdim=True)
+        code = CodeDistribution(self.mean(x) * any_told, self.log_variance(x).clamp(-10.0, 10.0) * any_told)
         # The share of what zero code calls a class that is known to be of it: of a whole mask, nearly all.
-        called = probability.sum((2, 3))
-        covered = (probability * known[:, : self.classes]).sum((2, 3)) / called.clamp(min=1e-6)
+        called = scene.probability.sum((2, 3))
+        covered = (scene.probability * known[:, : self.classes]).sum((2, 3)) / called.clamp(min=1e-6)
         slope, offset = self.coverage
         return Encoding(code, self.whole(x) + slope * covered + offset)
+
+
+def _convolution_of(layer: nn.Sequential) -> nn.Conv2d:
+    convolve = layer[0]
+    assert isinstance(convolve, nn.Conv2d)
+    return convolve
+
+
+def _convolved(layer: nn.Conv2d, x: Tensor, channels: Tensor | slice) -> Tensor:
+    """What some of its input channels contribute to a convolution."""
+    return functional.conv2d(x, layer.weight[:, channels], stride=layer.stride, padding=layer.padding)

@@ -22,21 +22,22 @@ def levenberg_marquardt(objective: Objective, start: Float[Tensor, "N"], stoppin
     is taken, and the damping m changes by max(1/3, 1 - (2 r - 1)^3) where r is the kept share of the promise; else m
     grows faster and faster (Nielsen 1999).
     """
-    code, at = start, objective.quadratic(start)
-    costs = [at.value]
+    code, costs = start, [objective.value(start)]
+    gradient, matrix = objective.gradient(code), objective.matrix(code)
     damping, growth = FIRST_DAMPING, 2.0
     eye = torch.eye(len(code), dtype=code.dtype, device=code.device)
     for _ in range(stopping.steps):
-        if stopping.met(at.value, at.gap):
+        if stopping.met(costs[-1], objective.gap(gradient)):
             return Solution(code, tuple(costs), Status.CONVERGED)
-        step = -solve(at.matrix + damping * eye, at.gradient)
-        fallen = at.value - objective.value(code + step)
+        step = -solve(matrix + damping * eye, gradient)
+        cost = objective.value(code + step)
+        fallen = costs[-1] - cost
         if fallen > 0:
-            promised = -float(at.gradient @ step + 0.5 * step @ at.matrix @ step)
+            promised = -float(gradient @ step + 0.5 * step @ matrix @ step)
             damping, growth = damping * max(1 / 3, 1 - (2 * fallen / promised - 1) ** 3), 2.0
             code = code + step
-            at = objective.quadratic(code)
-            costs.append(at.value)
+            costs.append(cost)
+            gradient, matrix = objective.gradient(code), objective.matrix(code)
         else:
             damping, growth = damping * growth, 2 * growth
         if damping > LARGEST_DAMPING:

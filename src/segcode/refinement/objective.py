@@ -14,10 +14,16 @@ short it is. Near zero code this adds the map's Fisher information to D, so it i
 the image (learning without forgetting, Li and Hoiem 2016, has the same term for a network's weights). The prior has
 the mean m and the diagonal precision D; the model's own, c ~ N(0, I), has 0 and I. The weights w add up to the number
 of independent pixels that the truth is worth, not to the number of its pixels: neighbours err together.
+
+Both sums are of misfits whose logits are affine in the code, and the second derivative of either is made of
+J_i^T H(p_i) J_i with H(p) = diag(p) - p p^T. That is a sum of p_ik d d^T over pixels and classes, where
+d = J_ik - sum_m p_im J_im. Most of these products are next to nothing, for the map is sure of most pixels: the matrix
+that a step is computed with does without them, while value and gradient are exact.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,6 +33,10 @@ from torch import Tensor
 
 from segcode.refinement.config import Energy
 from segcode.tensors import AllowedClasses
+
+NEGLIGIBLE = 1e-3
+"""Of w p (1 - p), for a step's matrix: beside the standard prior's 1 in every direction, it lacks at most so much times
+|d|^2 for a class of a pixel."""
 
 
 class Prior(NamedTuple):
@@ -41,97 +51,100 @@ class Prior(NamedTuple):
         return Prior(torch.zeros(code_size, device=device), torch.ones(code_size, device=device))
 
 
-class Quadratic(NamedTuple):
-    """The energy near a code: value, bound of the gap to its minimum, gradient, and Gauss-Newton matrix.
-
-    The matrix is positive definite, for the prior adds D.
-    """
-
-    value: float
-    gap: float
-    gradient: Float[Tensor, "N"]
-    matrix: Float[Tensor, "N N"]
-
-
 @dataclass(frozen=True)
-class Hold:
-    """sum_j h_j KL(S0_j || S_j(c)): convex in the code, and least where the map is the first prediction.
+class Term(ABC):
+    """A weighed sum, over some pixels, of a misfit of their logits S0 + J c.
 
     Attributes:
         base: S0 at the pixels.
         jacobian: J at the pixels.
-        weight: h.
+        weight: what each pixel counts.
     """
 
-    base: Float[Tensor, "k M"]
-    jacobian: Float[Tensor, "k M N"]
-    weight: Float[Tensor, "k"]
+    base: Float[Tensor, "n M"]
+    jacobian: Float[Tensor, "n M N"]
+    weight: Float[Tensor, "n"]
 
-    def value(self, code: Float[Tensor, "N"]) -> Float[Tensor, ""]:
-        """The sum at a code."""
-        before, after = self.base.log_softmax(1), (self.base + self.jacobian @ code).log_softmax(1)
-        return self.weight.double() @ (before.exp() * (before - after)).sum(1).double()
+    @abstractmethod
+    def misfit(self, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n"]:
+        """At each pixel."""
 
-    def gradient(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
-        """Its derivative by the code."""
-        slope = (self.base + self.jacobian @ code).softmax(1) - self.base.softmax(1)
-        return (self.weight[:, None] * slope).flatten() @ self.jacobian.flatten(0, 1)
+    @abstractmethod
+    def slope(self, logits: Float[Tensor, "n M"]) -> Float[Tensor, "n M"]:
+        """Its derivative by the logits."""
 
-    def matrix(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N N"]:
-        """Its second derivative."""
-        right = _covariance((self.base + self.jacobian @ code).softmax(1), self.jacobian)
-        return self.jacobian.flatten(0, 1).T @ (self.weight[:, None, None] * right).flatten(0, 1)
+    @abstractmethod
+    def curvature(self, logits: Float[Tensor, "n M"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
+        """The sum's second derivative by the code, or the Gauss-Newton matrix in its place."""
+
+    def logits(self, code: Float[Tensor, "N"]) -> Float[Tensor, "n M"]:
+        """S0 + J c."""
+        return self.base + self.jacobian @ code
 
 
 @dataclass(frozen=True)
-class Objective:
-    """E(c) for n pixels of one image.
+class Hold(Term):
+    """sum_j h_j KL(S0_j || S_j(c)): convex in the code, and least where the map is the first prediction."""
+
+    def misfit(self, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n"]:
+        before = self.base.log_softmax(-1)
+        return (before.exp() * (before - logits.log_softmax(-1))).sum(-1)
+
+    def slope(self, logits: Float[Tensor, "n M"]) -> Float[Tensor, "n M"]:
+        return logits.softmax(1) - self.base.softmax(1)
+
+    def curvature(self, logits: Float[Tensor, "n M"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
+        return _spread(logits.softmax(1), self.jacobian, self.weight, negligible)
+
+
+@dataclass(frozen=True)
+class Objective(Term):
+    """E(c): the misfit of n pixels of one image, with what holds the code back.
 
     Attributes:
-        base: S0 at the pixels.
-        jacobian: J at the pixels.
         allowed: A, the classes that each pixel may be of.
-        weight: w.
         prior: m and D.
         hold: of the first prediction; None for none.
         energy: which misfit e.
     """
 
-    base: Float[Tensor, "n M"]
-    jacobian: Float[Tensor, "n M N"]
     allowed: AllowedClasses
-    weight: Float[Tensor, "n"]
     prior: Prior
     hold: Hold | None = None
     energy: Energy = "cross_entropy"
 
     def value(self, code: Float[Tensor, "N"]) -> float:
         """E(c)."""
-        logits = self.base + self.jacobian @ code
-        if self.energy == "cross_entropy":
-            misfit = torch.logsumexp(logits, 1) - torch.logsumexp(logits.masked_fill(~self.allowed, -torch.inf), 1)
-        else:
-            p, q = self._probabilities(logits)
-            misfit = (p - q).square().sum(1)
-        away = code.double() - self.prior.mean
-        total = self.weight.double() @ misfit.double() + 0.5 * (self.prior.precision * away.square()).sum()
-        return float(total if self.hold is None else total + self.hold.value(code))
+        return float(self.along(code, torch.zeros_like(code), code.new_zeros(1)))
+
+    def along(
+        self, code: Float[Tensor, "N"], step: Float[Tensor, "N"], lengths: Float[Tensor, "k"]
+    ) -> Float[Tensor, "k"]:
+        """E(c + t d) for lengths t of a step d; of J d there is one product, however many lengths."""
+        away = (code + lengths[:, None] * step).double() - self.prior.mean
+        energy = 0.5 * away.square() @ self.prior.precision.double()
+        for term in self._terms():
+            logits = term.logits(code) + lengths[:, None, None] * (term.jacobian @ step)
+            energy = energy + term.misfit(logits).double() @ term.weight.double()
+        return energy
 
     def gradient(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
         """dE/dc."""
-        p, q = self._probabilities(self.base + self.jacobian @ code)
-        slope = p - q
-        if self.energy == "euclidean":  # 2 D^T (p - q), and D is symmetric in the classes
-            slope = 2 * (_product(p, slope) - _product(q, slope))
-        pull = self.prior.precision * (code - self.prior.mean)
-        if self.hold is not None:
-            pull = pull + self.hold.gradient(code)
-        return (self.weight[:, None] * slope).flatten() @ self.jacobian.flatten(0, 1) + pull
+        gradient = self.prior.precision * (code - self.prior.mean)
+        for term in self._terms():
+            slope = term.weight[:, None] * term.slope(term.logits(code))
+            gradient = gradient + slope.flatten() @ term.jacobian.flatten(0, 1)
+        return gradient
 
-    def quadratic(self, code: Float[Tensor, "N"]) -> Quadratic:
-        """E(c), its gradient, and its Gauss-Newton matrix."""
-        gradient = self.gradient(code)
-        return Quadratic(self.value(code), self.gap(gradient), gradient, self.matrix(code))
+    def matrix(self, code: Float[Tensor, "N"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
+        """The Gauss-Newton matrix of E, positive definite, for the prior adds D.
+
+        Products with w p (1 - p) below `negligible` are left out.
+        """
+        matrix = self.prior.precision.diag()
+        for term in self._terms():
+            matrix = matrix + term.curvature(term.logits(code), negligible)
+        return 0.5 * (matrix + matrix.T)
 
     def gap(self, gradient: Float[Tensor, "N"]) -> float:
         """A bound of E(c) - min E, by the gradient at c.
@@ -141,35 +154,50 @@ class Objective:
         """
         return 0.5 * float((gradient.square() / self.prior.precision).sum())
 
-    def matrix(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N N"]:
-        """The Gauss-Newton matrix of E.
+    def misfit(self, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n"]:
+        if self.energy == "cross_entropy":
+            return logits.logsumexp(-1) - self._only_allowed(logits).logsumexp(-1)
+        return (logits.softmax(-1) - self._only_allowed(logits).softmax(-1)).square().sum(-1)
 
-        Cross-entropy: with a = sum of p over A, the second derivative by the logits is H(p) - H(q), where
-        H(p) = diag(p) - p p^T. We take H(p) - a H(q), which is never indefinite and is exact for a known class; for
-        "not this class" it is the Fisher information of that event.
+    def slope(self, logits: Float[Tensor, "n M"]) -> Float[Tensor, "n M"]:
+        p, q = logits.softmax(1), self._only_allowed(logits).softmax(1)
+        if self.energy == "cross_entropy":
+            return p - q
+        residual = (p - q)[..., None]  # 2 D^T (p - q), and D is symmetric in the classes
+        return 2 * (_covariance(p, residual) - _covariance(q, residual))[..., 0]
+
+    def curvature(self, logits: Float[Tensor, "n M"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
+        """Cross-entropy: with a = sum of p over A, the second derivative by the logits is H(p) - H(q). We take
+        H(p) - a H(q), which is never indefinite and is exact for a known class; for "not this class" it is the Fisher
+        information of that event. It is H(p) itself once J is averaged over the allowed classes.
+
         Euclidean: the residual p - q has the derivative D = H(p) - H(q), so the matrix is 2 D^T D.
         """
-        p, q = self._probabilities(self.base + self.jacobian @ code)
-        if self.energy == "cross_entropy":
-            a = (p * self.allowed).sum(1)[:, None, None]
-            left = self.jacobian
-            right = _covariance(p, left) - a * _covariance(q, left)
-        else:
-            left = _covariance(p, self.jacobian) - _covariance(q, self.jacobian)
-            right = 2 * left
-        matrix = left.flatten(0, 1).T @ (self.weight[:, None, None] * right).flatten(0, 1)
-        if self.hold is not None:
-            matrix = matrix + self.hold.matrix(code)
-        return 0.5 * (matrix + matrix.T) + self.prior.precision.diag()
+        p, q = logits.softmax(1), self._only_allowed(logits).softmax(1)
+        if self.energy == "euclidean":
+            columns = (_covariance(p, self.jacobian) - _covariance(q, self.jacobian)).flatten(0, 1)
+            return columns.T @ (2 * self.weight.repeat_interleave(p.shape[1])[:, None] * columns)
+        jacobian = self.jacobian
+        if (self.allowed.sum(1) > 1).any():
+            jacobian = torch.where(self.allowed[..., None], q[:, None] @ jacobian, jacobian)
+        return _spread(p, jacobian, self.weight, negligible)
 
-    def _probabilities(self, logits: Float[Tensor, "n M"]) -> tuple[Tensor, Tensor]:
-        """P over all classes, q over the allowed ones."""
-        return logits.softmax(1), logits.masked_fill(~self.allowed, -torch.inf).softmax(1)
+    def _only_allowed(self, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n M"]:
+        return logits.masked_fill(~self.allowed, -torch.inf)
+
+    def _terms(self) -> tuple[Term, ...]:
+        return (self,) if self.hold is None else (self, self.hold)
 
 
-def _product(p: Float[Tensor, "n M"], vector: Float[Tensor, "n M"]) -> Float[Tensor, "n M"]:
-    """H(p) v at each pixel."""
-    return _covariance(p, vector[..., None])[..., 0]
+def _spread(
+    p: Float[Tensor, "n M"], jacobian: Float[Tensor, "n M N"], weight: Float[Tensor, "n"], negligible: float
+) -> Float[Tensor, "N N"]:
+    """sum_i w_i J_i^T H(p_i) J_i, as the spread of the rows of J around their mean."""
+    share = weight[:, None] * p
+    rows = (share * (1 - p) >= negligible).flatten().nonzero()[:, 0]
+    mean = (p[:, None] @ jacobian)[:, 0]
+    away = jacobian.flatten(0, 1)[rows] - mean[rows // p.shape[1]]
+    return away.T @ (share.flatten()[rows, None] * away)
 
 
 def _covariance(p: Float[Tensor, "n M"], columns: Float[Tensor, "n M N"]) -> Float[Tensor, "n M N"]:

@@ -25,6 +25,14 @@ OUT = -1e4
 """The logit of a class that is ruled out: its probability is 0, and all sums stay finite."""
 
 
+class Held(NamedTuple):
+    """An even lattice of an image's pixels, with S0 and J there: they serve all truths about the image."""
+
+    pixels: Pixels
+    base: Float[Tensor, "k M"]
+    jacobian: Float[Tensor, "k M N"]
+
+
 class Entries(NamedTuple):
     """Pixels, the classes that each may be of, and what each counts."""
 
@@ -45,6 +53,7 @@ def prior_of(model: SegCode, encoding: Encoding, truth: Truth, kind: Literal["st
 
 def pose(
     linearised: Linearised,
+    held: Held,
     truth: Truth,
     prior: Prior,
     belief: Float[Tensor, "M"],
@@ -60,6 +69,7 @@ def pose(
 
     Args:
         linearised: the image.
+        held: where its first prediction is held.
         truth: what is known, on the grid of `linearised`.
         prior: of the code.
         belief: the probability that a class is told as a whole.
@@ -83,24 +93,26 @@ def pose(
     return Objective(
         linearised.base_at(pixels),
         linearised.jacobian(pixels),
-        allowed.to(linearised.base.device),
         config.evidence * weight.to(linearised.base.device),
+        allowed.to(linearised.base.device),
         prior,
-        hold(linearised, truth, evidence, config),
+        hold(held, truth, evidence, config),
         config.energy,
     )
 
 
-def hold(linearised: Linearised, truth: Truth, evidence: Evidence, config: RefinementConfig) -> Hold:
-    """Of the first prediction, at evenly spread pixels whose class is not told; classes that are ruled out are out."""
-    pixels = lattice(linearised.size, config.held)
-    weight = config.hold * evidence.hold() / len(pixels)
-    known, not_of = truth.planes().split(len(linearised.base))
-    rows, columns = pixels.unbind(1)
-    pixels = pixels[~known[:, rows, columns].any(0).bool()]
-    rows, columns = pixels.unbind(1)
-    base = linearised.base_at(pixels).masked_fill(not_of[:, rows, columns].T.bool().to(linearised.base.device), OUT)
-    return Hold(base, linearised.jacobian(pixels), weight.expand(len(pixels)))
+def held_at(linearised: Linearised, count: int) -> Held:
+    """About `count` pixels of an image."""
+    pixels = lattice(linearised.size, count)
+    return Held(pixels, linearised.base_at(pixels), linearised.jacobian(pixels))
+
+
+def hold(held: Held, truth: Truth, evidence: Evidence, config: RefinementConfig) -> Hold:
+    """Of the first prediction, where the class is not told; classes that are ruled out are out."""
+    rows, columns = held.pixels.unbind(1)
+    known, not_of = (told[:, rows, columns].T.bool().to(held.base.device) for told in truth.planes().chunk(2))
+    each = config.hold * evidence.hold() / len(held.pixels)
+    return Hold(held.base.masked_fill(not_of, OUT), held.jacobian, each * ~known.any(1))
 
 
 def lattice(size: tuple[int, int], count: int) -> Pixels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional
 from segcode.data.resize import resize_image
 from segcode.errors import DataError, TruthError
 from segcode.model.features import Pyramid
-from segcode.model.label_encoder import Encoding
+from segcode.model.label_encoder import Encoding, Scene
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.first_order import adam, lbfgs
@@ -25,7 +25,7 @@ from segcode.refinement.gauss_newton import gauss_newton
 from segcode.refinement.levenberg_marquardt import levenberg_marquardt
 from segcode.refinement.linearise import Linearised, linearise_at
 from segcode.refinement.objective import Objective, Prior
-from segcode.refinement.problem import pose, prior_of
+from segcode.refinement.problem import Held, held_at, pose, prior_of
 from segcode.refinement.solution import Solution, Status
 from segcode.tensors import Image, ImageBatch, LabelImage
 from segcode.truth.mask import label_truth
@@ -39,6 +39,45 @@ SOLVERS: Final[dict[Solver, Callable[[Objective, Float[Tensor, "N"], Stopping], 
 }
 
 
+class Elsewhere(NamedTuple):
+    """Classes that are nowhere but where the truth tells them.
+
+    Attributes:
+        whole: these classes.
+        told: where the truth tells a class.
+    """
+
+    whole: Bool[Tensor, "M"]
+    told: Bool[Tensor, "H W"]
+
+    def rule_out(self, maps: Float[Tensor, "M H W"], value: float) -> Float[Tensor, "M H W"]:
+        """The maps, in place, with a value where their class is not."""
+        for index in self.whole.nonzero()[:, 0].tolist():
+            maps[index].masked_fill_(~self.told, value)
+        return maps
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What an image alone gives: all that its refinements share.
+
+    Attributes:
+        size: rows and columns of the image.
+        image: as the network sees it, in 0..1.
+        linearised: at the image.
+        held: where its first prediction is held.
+        scene: what the label encoder makes of it.
+        uncertainty: b at the image's size.
+    """
+
+    size: tuple[int, int]
+    image: Float[Tensor, "1 3 h w"]
+    linearised: Linearised
+    held: Held
+    scene: Scene
+    uncertainty: Float[ndarray, "H W"]
+
+
 @dataclass(frozen=True)
 class SegmentationMap:
     """A map at the size that its image came in, and the network's own output for it.
@@ -47,19 +86,24 @@ class SegmentationMap:
         labels: class indices (H, W).
         logits: on the network's grid, (M, h, w).
         uncertainty: b at the image's size; it depends on the image, not on the code.
-        ruled_out: the classes that a pixel is not of, since the truth was taken to tell all of them, (M, H, W).
+        elsewhere: the classes that the truth was taken to tell all of, and where it tells a class.
         solution: the code and how it was found; None where no truth was used.
     """
 
     labels: LabelImage
     logits: Float[Tensor, "M h w"]
     uncertainty: Float[ndarray, "H W"]
-    ruled_out: Bool[Tensor, "M H W"]
+    elsewhere: Elsewhere
     solution: Solution | None = None
+
+    @property
+    def ruled_out(self) -> Bool[Tensor, "M H W"]:
+        """The classes that a pixel is not of, since the truth was taken to tell all of them."""
+        return self.elsewhere.whole[:, None, None] & ~self.elsewhere.told
 
     def scores(self) -> Float[Tensor, "M H W"]:
         """The logits at the image's size; -inf where a class is ruled out."""
-        return _resized(self.logits[None], self.uncertainty.shape)[0].masked_fill(self.ruled_out, -torch.inf)
+        return self.elsewhere.rule_out(_resized(self.logits[None], self.uncertainty.shape)[0], -torch.inf)
 
     def pasted(self, truth: Truth) -> LabelImage:
         """The labels with the truth standing in them as it was given."""
@@ -92,13 +136,10 @@ class Refiner:
         self.device = torch.device(device) if device else next(model.parameters()).device
         self.model = model.to(self.device).eval()
         self.config = config or RefinementConfig()
-        self._size = (0, 0)
-        self._image: ImageBatch = torch.empty(1, 3, 0, 0)
-        self._features: Pyramid = {}
-        self._linearised: Linearised | None = None
+        self._now: _Seen | None = None
         self._code = torch.zeros(model.config.code_size, device=self.device)
         self._objective: Objective | None = None
-        self._ruled_out = torch.empty(model.config.classes, 0, 0, dtype=torch.bool)
+        self._elsewhere = self._nowhere((0, 0))
 
     @torch.no_grad()
     def set_image(self, image: Image) -> SegmentationMap:
@@ -110,20 +151,26 @@ class Refiner:
             DataError: if that is no RGB image of bytes, or an empty one.
         """
         check_image(image)
-        self._size = (image.shape[0], image.shape[1])
-        rows, columns = _network_size(self._size, self.model.config.size)
-        pixels = torch.from_numpy(resize_image(image, rows, columns))
-        self._image = pixels.to(self.device).permute(2, 0, 1)[None].float() / 255
-        self._features = self.model.features(self._image)
-        self._linearised = linearise_at(self.model, self._features)
+        size = (image.shape[0], image.shape[1])
+        pixels = torch.from_numpy(resize_image(image, *_network_size(size, self.model.config.size)))
+        batch = pixels.to(self.device).permute(2, 0, 1)[None].float() / 255
+        linearised = linearise_at(self.model, self.model.features(batch))
+        self._now = _Seen(
+            size,
+            batch,
+            linearised,
+            held_at(linearised, self.config.held),
+            self.model.label_encoder.see(linearised.base[None], linearised.features),
+            _resized(linearised.uncertainty[None, None], size)[0, 0].cpu().numpy(),
+        )
         self.reset()
-        return self._map(self._code, self._ruled_out)
+        return self._map(self._code, self._elsewhere)
 
     def reset(self) -> None:
         """Forget the truth: back to zero code."""
         self._code = torch.zeros_like(self._code)
         self._objective = None
-        self._ruled_out = self._nothing_ruled_out()
+        self._elsewhere = self._nowhere(self._seen.size)
 
     @torch.no_grad()
     def propose(self, truth: Truth) -> SegmentationMap:
@@ -133,7 +180,8 @@ class Refiner:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
         self._check(truth)
-        return self._map(self._encode(truth.resized(self.linearised.size)).code.mean[0], self._nothing_ruled_out())
+        code = self._encode(truth.resized(self.linearised.size)).code.mean[0]
+        return self._map(code, self._nowhere(truth.size))
 
     @torch.no_grad()
     def infer(self, truth: Truth) -> SegmentationMap:
@@ -144,8 +192,8 @@ class Refiner:
         """
         self._check(truth)
         small = truth.resized(self.linearised.size)
-        ruled_out = self._elsewhere(truth, self._whole(small, self._encode(small)))
-        return self._map(torch.zeros_like(self._code), ruled_out)
+        elsewhere = Elsewhere(self._whole(small, self._encode(small)), truth.revealed().to(self.device))
+        return self._map(torch.zeros_like(self._code), elsewhere)
 
     @torch.no_grad()
     def refine(self, truth: Truth) -> SegmentationMap:
@@ -164,12 +212,13 @@ class Refiner:
         prior = prior_of(self.model, encoding, small, kind)
         whole = self._whole(small, encoding)
         belief = encoding.whole[0].sigmoid()
-        objective = pose(self.linearised, small.completed(whole), prior, belief, self.model.evidence, self.config)
+        told = small.completed(whole)
+        objective = pose(self.linearised, self._seen.held, told, prior, belief, self.model.evidence, self.config)
         start = prior.mean if self._objective is None else self._code
         solution = solve(objective, start, self.config)
         self._code, self._objective = solution.code, objective
-        self._ruled_out = self._elsewhere(truth, whole)
-        return self._map(solution.code, self._ruled_out, solution)
+        self._elsewhere = Elsewhere(whole, truth.revealed().to(self.device))
+        return self._map(solution.code, self._elsewhere, solution)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0) -> list[SegmentationMap]:
@@ -178,7 +227,7 @@ class Refiner:
         Its covariance is the inverse of the Gauss-Newton matrix there (Laplace's approximation), so what the truth
         has settled stays, and what it left open varies. Before any truth, and with `hold=0`, that is N(0, I).
         """
-        return [self._map(code, self._ruled_out) for code in self._codes(count, seed)]
+        return [self._map(code, self._elsewhere) for code in self._codes(count, seed)]
 
     @torch.no_grad()
     def predictive(self, count: int = 16, seed: int = 0) -> Predictive:
@@ -186,10 +235,10 @@ class Refiner:
         drawn = [self.linearised.logits(code[None])[0].softmax(0) for code in self._codes(count, seed)]
         mean = torch.stack(drawn).mean(0)
         spread = entropy(mean) - torch.stack([entropy(p) for p in drawn]).mean(0)
-        allowed = _resized(mean[None], self._size)[0].masked_fill(self._ruled_out, 0)
+        allowed = self._elsewhere.rule_out(_resized(mean[None], self._seen.size)[0], 0.0)
         return Predictive(
             (allowed / allowed.sum(0)).cpu().numpy(),
-            _resized(spread[None, None], self._size)[0, 0].clamp(min=0).cpu().numpy(),
+            _resized(spread[None, None], self._seen.size)[0, 0].clamp(min=0).cpu().numpy(),
         )
 
     def _codes(self, count: int, seed: int) -> Float[Tensor, "count N"]:
@@ -210,7 +259,7 @@ class Refiner:
     def _untold(self) -> Objective:
         nothing = Truth.empty(self.linearised.size, self.model.config.classes)
         prior, belief = Prior.standard(len(self._code), self.device), torch.zeros(self.model.config.classes)
-        return pose(self.linearised, nothing, prior, belief, self.model.evidence, self.config)
+        return pose(self.linearised, self._seen.held, nothing, prior, belief, self.model.evidence, self.config)
 
     def encode(self, labels: LabelImage) -> SegmentationMap:
         """The map of the label encoder's code for a whole label image (H, W), IGNORE where unknown.
@@ -223,53 +272,49 @@ class Refiner:
     @property
     def image(self) -> ImageBatch:
         """The image as the network sees it, (1, 3, h, w) in 0..1."""
-        return self._image
+        return self._seen.image
 
     @property
     def features(self) -> Pyramid:
         """The network's features of the image, by stride."""
-        return self._features
+        return self.linearised.features
 
     @property
     def linearised(self) -> Linearised:
         """The image as a function of the code."""
-        if self._linearised is None:
+        return self._seen.linearised
+
+    @property
+    def _seen(self) -> _Seen:
+        if self._now is None:
             raise TruthError("no image is set: call set_image(image) first")
-        return self._linearised
+        return self._now
 
     def _encode(self, truth: Truth) -> Encoding:
-        known = truth.planes()[None].to(self.device)
-        return self.model.label_encoder(known, self.linearised.base[None], self._features)
+        return self.model.label_encoder.encode(truth.planes()[None].to(self.device), self._seen.scene)
 
     def _whole(self, truth: Truth, encoding: Encoding) -> Bool[Tensor, "M"]:
         """The told classes that are believed to be told as a whole."""
         believed = (encoding.whole[0].sigmoid() >= self.config.belief).cpu() & self.config.infer_whole
         return believed & truth.planes()[: len(believed)].flatten(1).any(1)
 
-    def _elsewhere(self, truth: Truth, whole: Bool[Tensor, "M"]) -> Bool[Tensor, "M H W"]:
-        """These classes, wherever the truth does not tell one."""
-        ruled_out = self._nothing_ruled_out()
-        ruled_out[whole] = ~truth.revealed().to(self.device)
-        return ruled_out
-
     @torch.no_grad()
-    def _map(
-        self, code: Float[Tensor, "N"], ruled_out: Bool[Tensor, "M H W"], solution: Solution | None = None
-    ) -> SegmentationMap:
-        logits = self.linearised.logits(code[None])
-        scores = _resized(logits, self._size)[0].masked_fill(ruled_out, -torch.inf)
-        labels = scores.argmax(0).to(torch.uint8).cpu().numpy()
-        uncertainty = _resized(self.linearised.uncertainty[None, None], self._size)[0, 0].cpu().numpy()
-        return SegmentationMap(labels, logits[0], uncertainty, ruled_out, solution)
+    def _map(self, code: Float[Tensor, "N"], elsewhere: Elsewhere, solution: Solution | None = None) -> SegmentationMap:
+        logits = self.linearised.logits(code[None])[0]
+        scores = elsewhere.rule_out(_resized(logits[None], self._seen.size)[0], -torch.inf)
+        labels = scores.max(0).indices.to(torch.uint8).cpu().numpy()  # five times faster than argmax on a CPU
+        return SegmentationMap(labels, logits, self._seen.uncertainty, elsewhere, solution)
 
-    def _nothing_ruled_out(self) -> Bool[Tensor, "M H W"]:
-        return torch.zeros(self.model.config.classes, *self._size, dtype=torch.bool, device=self.device)
+    def _nowhere(self, size: tuple[int, int]) -> Elsewhere:
+        """No class is ruled out."""
+        nothing = torch.zeros(self.model.config.classes + 1, dtype=torch.bool, device=self.device)
+        return Elsewhere(nothing[1:], nothing[0].expand(size))
 
     def _check(self, truth: Truth) -> None:
         classes = self.model.config.classes
-        if truth.size != self._size:
+        if truth.size != self._seen.size:
             raise TruthError(
-                f"the truth is for {_times(truth.size)} pixels, the image has {_times(self._size)}: "
+                f"the truth is for {_times(truth.size)} pixels, the image has {_times(self._seen.size)}: "
                 "draw the truth on the image itself, or resize it first"
             )
         if truth.allowed.shape[1] != classes:

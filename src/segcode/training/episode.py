@@ -23,7 +23,7 @@ from segcode.model.label_encoder import Encoding
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import Linearised, linearise_at
-from segcode.refinement.problem import pose, prior_of
+from segcode.refinement.problem import Held, held_at, pose, prior_of
 from segcode.tensors import IGNORE, Labels, Logits, Pixels
 from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.truth import Truth
@@ -126,8 +126,9 @@ def episode_loss(
         image = i // config.each
         with torch.autocast(zero.device.type, enabled=False):  # the solve needs 32 bits
             linearised = linearise_at(model, {stride: f[image : image + 1].float() for stride, f in features.items()})
+            held = held_at(linearised, config.held)
             for j in range(i, i + config.each):
-                losses.append(_loss(model, linearised, labels[image], _of(encoding, j), episodes[j], config))
+                losses.append(_loss(model, linearised, held, labels[image], _of(encoding, j), episodes[j], config))
     return torch.stack(losses).mean()
 
 
@@ -149,6 +150,7 @@ def _of(encoding: Encoding, index: int) -> Encoding:
 def _loss(
     model: SegCode,
     linearised: Linearised,
+    held: Held,
     labels: Integer[Tensor, "H W"],
     encoding: Encoding,
     episode: Episode,
@@ -157,7 +159,7 @@ def _loss(
     belief, truth = encoding.whole[0], episode.truth
     if episode.whole and torch.rand(()) < config.believed:
         truth = truth.completed(torch.isin(torch.arange(len(belief)), torch.tensor(episode.told)))
-    code = refined(model, linearised, encoding, truth, config)
+    code = refined(model, linearised, held, encoding, truth, config)
     known = (labels != IGNORE).nonzero()
     if len(known) == 0:
         return code.sum() * 0
@@ -171,11 +173,13 @@ def _loss(
     return loss + config.belief_weight * functional.binary_cross_entropy_with_logits(belief[episode.told], target)
 
 
-def refined(model: SegCode, linearised: Linearised, encoding: Encoding, truth: Truth, config: EpisodeConfig) -> Tensor:
+def refined(
+    model: SegCode, linearised: Linearised, held: Held, encoding: Encoding, truth: Truth, config: EpisodeConfig
+) -> Tensor:
     """The code of a truth after a few Gauss-Newton steps, (N,); gradients pass through."""
     prior = prior_of(model, encoding, truth, model.config.prior)
-    solving = replace(RefinementConfig(), pixels=config.pixels, held=config.held)
-    objective = pose(linearised, truth, prior, encoding.whole[0].sigmoid().detach(), model.evidence, solving)
+    solving = replace(RefinementConfig(), pixels=config.pixels)
+    objective = pose(linearised, held, truth, prior, encoding.whole[0].sigmoid().detach(), model.evidence, solving)
     code = prior.mean
     if len(objective.base):
         for _ in range(config.steps):

@@ -19,6 +19,7 @@ from segcode.model.label_encoder import known_labels
 from segcode.model.segcode import Reconstruction, SegCode
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import linearise_at
+from segcode.refinement.problem import held_at
 from segcode.tensors import IGNORE, ImageBatch, Labels
 from segcode.training.episode import encode, episode_loss, in_turns, play, refined
 from segcode.training.experiment import Experiment
@@ -93,7 +94,8 @@ class TrainingModule(lightning.LightningModule):
             linearised = linearise_at(self.model, own)
             encoding = encode(self.model, own, linearised.base[None], [truth], torch.zeros(1, dtype=torch.long))
             truth = truth.completed((encoding.whole[0].sigmoid() >= RefinementConfig.belief).cpu())
-            code = refined(self.model, linearised, encoding, truth, self.experiment.episodes)
+            held = held_at(linearised, self.experiment.episodes.held)
+            code = refined(self.model, linearised, held, encoding, truth, self.experiment.episodes)
             ruled_out = truth.planes()[classes:].bool().to(labels.device)
             after = linearised.logits(code[None])[0].masked_fill(ruled_out, -torch.inf)
             hidden = labels[i].masked_fill(truth.revealed().to(labels.device), IGNORE)

@@ -94,6 +94,8 @@ class Truth:
 
     def complete(self) -> Bool[Tensor, "M"]:
         """The classes of which it tells all: every pixel is known to be of them, or known not to be."""
+        if len(self) < math.prod(self.size):
+            return torch.zeros(self.allowed.shape[1], dtype=torch.bool)
         known, not_of = self.planes().bool().flatten(1).split(self.allowed.shape[1])
         return (known.any(0) | not_of).all(1) & known.any(1)
 
@@ -147,12 +149,13 @@ class Truth:
 
     @cached_property
     def _planes(self) -> Float[Tensor, "planes H W"]:
-        sure, pixels = self.sure(), math.prod(self.size)
-        left = torch.ones(pixels, self.allowed.shape[1], dtype=torch.uint8)
-        left.scatter_reduce_(0, sure._flat()[:, None].expand_as(sure.allowed), sure.allowed.to(torch.uint8), "amin")
+        sure = self.sure()
+        places = sure._flat().unique()
+        left = sure._allowed_at(places)
         count = left.sum(1, keepdim=True)
-        known, not_of = left * (count == 1), (1 - left) * (count > 1)
-        return torch.cat([known, not_of], dim=1).T.reshape(-1, *self.size).float()
+        planes = torch.zeros(2 * left.shape[1], math.prod(self.size))
+        planes[:, places] = torch.cat([left & (count == 1), ~left & (count > 1)], dim=1).T.float()
+        return planes.unflatten(1, self.size)
 
     def sets(self) -> list[Integer[Tensor, "m"]]:
         """The entries of each set of classes."""
