@@ -12,8 +12,8 @@ from conftest import TINY
 from segcode.model.evidence import HOLD, START
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import linearise
-from segcode.refinement.objective import Objective, Prior
-from segcode.refinement.problem import draw, held_at, lattice, pose
+from segcode.refinement.objective import Divergence, Objective, Prior
+from segcode.refinement.problem import Entries, draw, entries_of, held_at, hold, lattice, pose
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
 
@@ -26,11 +26,22 @@ def scene(tiny_model):
     return tiny_model, linearise(tiny_model, torch.rand(1, 3, *TINY.size))
 
 
-def posed(scene, truth: Truth, belief: float = 0.0, **settings) -> Objective:
+def entered(scene, truth: Truth, belief: float = 0.0, **settings) -> Entries:
     model, linearised = scene
     config = replace(RefinementConfig(), **settings)
-    held = held_at(linearised, config.held)
-    return pose(linearised, held, truth, PRIOR, torch.full((4,), belief), model.evidence, config)
+    return entries_of(linearised, truth, torch.full((4,), belief), model.evidence, config)
+
+
+def held(scene, truth: Truth, **settings) -> list[Divergence]:
+    config = replace(RefinementConfig(), **settings)
+    return hold(held_at(scene[1], config.held), truth, scene[0].evidence, config)
+
+
+def posed(scene, truth: Truth, **settings) -> Objective:
+    model, linearised = scene
+    config = replace(RefinementConfig(), **settings)
+    belief = torch.zeros(4)
+    return pose(linearised, held_at(linearised, config.held), truth, PRIOR, belief, model.evidence, config)
 
 
 def square(rows: slice, columns: slice) -> np.ndarray:
@@ -46,39 +57,56 @@ def test_the_worth_of_a_region_is_what_was_learnt_however_many_of_its_pixels_ent
     one = torch.arange(4) == 1
     worth = float(scene[0].evidence(torch.tensor(float(BLOCK.sum())), "known", one).detach())
     for pixels in (7, 100, 10_000):
-        objective = posed(scene, mask_truth(BLOCK, 1, 4), pixels=pixels, evidence=1.0)
-        assert len(objective.weight) == min(pixels, BLOCK.sum())
-        assert float(objective.weight.sum().detach()) == pytest.approx(worth, rel=1e-4)
+        entries = entered(scene, mask_truth(BLOCK, 1, 4), pixels=pixels, evidence=1.0)
+        assert len(entries.weight) == min(pixels, BLOCK.sum())
+        assert float(entries.weight.sum().detach()) == pytest.approx(worth, rel=1e-4)
 
 
 @pytest.mark.parametrize(("complete", "share"), [(False, 0.25), (True, 1.0)])
 def test_pixels_that_may_be_all_of_their_class_count_by_the_doubt(scene, complete, share):
     def known(belief: float) -> float:
-        objective = posed(scene, mask_truth(BLOCK, 1, 4, complete), belief=belief)
-        return float(objective.weight[objective.allowed.sum(1) == 1].sum().detach())
+        entries = entered(scene, mask_truth(BLOCK, 1, 4, complete), belief)
+        return float(entries.weight[entries.allowed.sum(1) == 1].sum().detach())
 
     assert known(0.75) / known(0.0) == pytest.approx(share)
 
 
 def test_the_first_prediction_is_held_where_nothing_is_told(scene):
-    hold = posed(scene, mask_truth(BLOCK, 1, 4)).hold
-    everywhere = posed(scene, Truth.empty(TINY.size, 4)).hold
+    (beside,) = held(scene, mask_truth(BLOCK, 1, 4))
+    (everywhere,) = held(scene, Truth.empty(TINY.size, 4))
     told = BLOCK.sum() / BLOCK.size
     assert float(everywhere.weight.sum().detach()) == pytest.approx(HOLD, rel=1e-4)
-    assert float(hold.weight.sum().detach()) == pytest.approx((1 - told) * HOLD, rel=0.05)
+    assert float(beside.weight.sum().detach()) == pytest.approx((1 - told) * HOLD, rel=0.05)
 
 
 def test_a_class_that_is_ruled_out_is_not_held(scene):
-    hold = posed(scene, mask_truth(BLOCK, 1, 4, complete=True)).hold
-    assert not hold.base.softmax(1)[hold.weight > 0, 1].any()
-    assert not hold.misfit(hold.logits(torch.zeros(TINY.code_size))).any()
+    (beside,) = held(scene, mask_truth(BLOCK, 1, 4, complete=True))
+    assert not beside.target[beside.weight > 0, 1].any()
+    assert float(beside.misfit(beside.base).abs().max()) < 1e-5
 
 
 def test_nothing_may_be_held(scene):
-    code = torch.ones(TINY.code_size)
-    free = posed(scene, mask_truth(BLOCK, 1, 4), hold=0.0)
+    assert held(scene, mask_truth(BLOCK, 1, 4), hold=0.0) == []
+
+
+@pytest.mark.parametrize("energy", ["cross_entropy", "euclidean"])
+@pytest.mark.parametrize("complete", [False, True])
+def test_the_energy_is_the_sum_of_what_is_told_what_is_held_and_the_prior(scene, energy, complete):
+    """However the sums are put together."""
+    truth, code = mask_truth(BLOCK, 1, 4, complete), torch.full((TINY.code_size,), 0.3)
     with torch.no_grad():
-        assert free.value(code) == replace(free, hold=None).value(code)
+        pixels, allowed, weight = entered(scene, truth)
+        p = scene[1].logits_at(code, pixels).softmax(1)
+        if energy == "cross_entropy":
+            misfit = -(p * allowed).sum(1).log()
+        else:
+            q = p * allowed / (p * allowed).sum(1, keepdim=True)
+            misfit = (p - q).square().sum(1)
+        (beside,) = held(scene, truth)
+        after = beside.logits(code).log_softmax(1)
+        divergence = torch.nn.functional.kl_div(after, beside.target, reduction="none").sum(1)
+        expected = weight @ misfit + beside.weight @ divergence + 0.5 * code.square().sum()
+        assert posed(scene, truth, energy=energy).value(code) == pytest.approx(float(expected), rel=1e-4)
 
 
 @pytest.mark.parametrize("size", [(4, 6), (144, 192), (7, 300)])
@@ -91,17 +119,17 @@ def test_a_lattice_is_even(size):
 
 def test_a_stroke_is_not_drowned_by_a_large_region(scene):
     stroke = square(slice(25, 26), slice(0, 3))
-    objective = posed(scene, mask_truth(BLOCK, 1, 4) + mask_truth(stroke, 2, 4), pixels=20)
-    assert objective.allowed[:, 2].sum() == 3
+    entries = entered(scene, mask_truth(BLOCK, 1, 4) + mask_truth(stroke, 2, 4), pixels=20)
+    assert entries.allowed[:, 2].sum() == 3
 
 
 def test_evidence_is_a_factor(scene):
-    once, thrice = (posed(scene, mask_truth(BLOCK, 1, 4), evidence=e).weight.sum() for e in (1.0, 3.0))
+    once, thrice = (entered(scene, mask_truth(BLOCK, 1, 4), evidence=e).weight.sum() for e in (1.0, 3.0))
     assert float((thrice / once).detach()) == pytest.approx(3)
 
 
 def test_no_truth_has_no_entries(scene):
-    assert len(posed(scene, Truth.empty(TINY.size, 4)).weight) == 0
+    assert posed(scene, Truth.empty(TINY.size, 4)).told == 0
 
 
 @pytest.mark.parametrize("complete", [False, True])

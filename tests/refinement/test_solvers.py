@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from segcode.refinement.config import Stopping
-from segcode.refinement.objective import Hold, Objective, Prior
+from segcode.refinement.objective import AmongAllowed, Divergence, EuclideanDistance, Objective, Prior
 from segcode.refinement.refiner import SOLVERS
 from segcode.refinement.solution import Status
 
@@ -35,13 +35,14 @@ def random_objective(
         base, weight = (torch.randn(count, k, generator=draw, dtype=torch.float64) for k in (classes, 1))
         return base, torch.randn(count, classes, code, generator=draw, dtype=torch.float64), weight.square()[:, 0]
 
-    base, jacobian, weight = scene(pixels)
-    return Objective(base, jacobian, weight, allowed, prior, Hold(*scene(5)), energy)
+    misfit = AmongAllowed if energy == "cross_entropy" else EuclideanDistance
+    told, held = misfit(*scene(pixels), allowed), scene(5)
+    return Objective((told, Divergence(*held, held[0].softmax(1))), prior, pixels)
 
 
 def cost_of_holding(objective: Objective, code: torch.Tensor) -> torch.Tensor:
     """By the prior, and of the first prediction."""
-    prior, hold = objective.prior, objective.hold
+    prior, hold = objective.prior, objective.terms[1]
     p, after = hold.base.softmax(1), (hold.base + hold.jacobian @ code).log_softmax(1)
     held = torch.nn.functional.kl_div(after, p, reduction="none").sum(1)
     return 0.5 * (prior.precision * (code - prior.mean).square()).sum() + hold.weight @ held
@@ -117,14 +118,14 @@ def test_second_order_solvers_need_few_steps():
 def test_gradient_is_that_of_autograd(seed, energy, known):
     objective = random_objective(seed, energy, known, pixels=8, standard=False)
     code = torch.randn(6, dtype=torch.float64, requires_grad=True)
-    logits = objective.base + objective.jacobian @ code
-    p = logits.softmax(1)
+    told = objective.terms[0]
+    p = (told.base + told.jacobian @ code).softmax(1)
     if energy == "cross_entropy":
-        misfit = -(p * objective.allowed).sum(1).log()
+        misfit = -(p * told.allowed).sum(1).log()
     else:
-        q = (p * objective.allowed) / (p * objective.allowed).sum(1, keepdim=True)
+        q = (p * told.allowed) / (p * told.allowed).sum(1, keepdim=True)
         misfit = (p - q).square().sum(1)
-    cost = objective.weight @ misfit + cost_of_holding(objective, code)
+    cost = told.weight @ misfit + cost_of_holding(objective, code)
     (expected,) = torch.autograd.grad(cost, code)
     assert objective.value(code.detach()) == pytest.approx(float(cost.detach()), rel=1e-9)
     assert torch.allclose(objective.gradient(code.detach()), expected, atol=1e-9)
@@ -132,11 +133,11 @@ def test_gradient_is_that_of_autograd(seed, energy, known):
 
 def test_matrix_is_the_hessian_of_the_cross_entropy_of_known_classes():
     objective = random_objective(7, standard=False)
-    code = torch.randn(6, dtype=torch.float64)
+    code, told = torch.randn(6, dtype=torch.float64), objective.terms[0]
 
     def cost(code):
-        logits = objective.base + objective.jacobian @ code
-        return objective.weight @ -(logits.log_softmax(1)[objective.allowed]) + cost_of_holding(objective, code)
+        logits = told.base + told.jacobian @ code
+        return told.weight @ -(logits.log_softmax(1)[told.allowed]) + cost_of_holding(objective, code)
 
     assert torch.allclose(objective.matrix(code), torch.autograd.functional.hessian(cost, code), atol=1e-9)
 

@@ -10,8 +10,11 @@ from segcode.refinement.config import Stopping
 from segcode.refinement.objective import NEGLIGIBLE, Objective
 from segcode.refinement.solution import Solution, Status
 
-LENGTHS = tuple(2.0**power for power in (2, 1.5, 1, 0.5, 0, -0.5, -1, -2, -3, -4, -5, -6, -8, -10))
-"""Of a step: longer than the model says where the energy is flatter than it seems from where it bends."""
+LENGTHS = (4.0, 2.0, 1.4, 1.0, 0.7, 0.5, 0.25, 0.1, 0.03, 0.01, 1e-3)
+"""Of a step: longer ones than the model's are best where the energy gets flatter on the way."""
+
+TRUSTED = 1.25
+"""The matrix serves the next step, too, if the energy fell as it said, by a factor of at most so much."""
 
 
 def gauss_newton(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -> Solution:
@@ -19,19 +22,29 @@ def gauss_newton(objective: Objective, start: Float[Tensor, "N"], stopping: Stop
 
     E(c + d) is about E + g^T d + 1/2 d^T H d, which is least for H d = -g, by 1/2 g^T H^-1 g: when that is little
     enough, c is good enough. The model is local, but E along d is cheap to know, so the best of many lengths is taken.
-    With cross-entropy on known classes H is the second derivative: this is Newton's method with a line search (Boyd and
-    Vandenberghe 2004, ch. 9.5).
+    H is dear, so it is kept while it tells what happens. With cross-entropy on known classes this is Newton's method
+    (Boyd and Vandenberghe 2004, ch. 9.5), a kept matrix that of Shamanskii (1967).
     """
     code, costs = start, [objective.value(start)]
     lengths = torch.tensor(LENGTHS, dtype=start.dtype, device=start.device)
+    lower: Tensor | None = None
     for _ in range(stopping.steps):
-        gradient, matrix = objective.gradient(code), objective.matrix(code, NEGLIGIBLE)
-        step = -torch.cholesky_solve(gradient[:, None], torch.linalg.cholesky(matrix))[:, 0]
-        if stopping.met(costs[-1], -0.5 * float(gradient @ step)):
+        gradient = objective.gradient(code)
+        kept = lower is not None
+        if lower is None:
+            lower = torch.linalg.cholesky(objective.matrix(code, NEGLIGIBLE))
+        step = -torch.cholesky_solve(gradient[:, None], lower)[:, 0]
+        gap = -0.5 * float(gradient @ step)
+        if stopping.met(costs[-1], gap):
             return Solution(code, tuple(costs), Status.CONVERGED)
         cost, best = objective.along(code, step, lengths).min(0)
-        if not cost < costs[-1]:
+        fallen, length = costs[-1] - float(cost), LENGTHS[int(best)]
+        if fallen > 0:
+            code = code + length * step
+            costs.append(float(cost))
+        elif not kept:
             return Solution(code, tuple(costs), Status.STALLED)
-        code = code + lengths[best] * step
-        costs.append(float(cost))
+        foretold = gap * length * (2 - length)
+        if not foretold / TRUSTED <= fallen <= foretold * TRUSTED:
+            lower = None
     return Solution(code, tuple(costs), Status.STEP_LIMIT)

@@ -15,23 +15,23 @@ the image (learning without forgetting, Li and Hoiem 2016, has the same term for
 the mean m and the diagonal precision D; the model's own, c ~ N(0, I), has 0 and I. The weights w add up to the number
 of independent pixels that the truth is worth, not to the number of its pixels: neighbours err together.
 
-Both sums are of misfits whose logits are affine in the code, and the second derivative of either is made of
-J_i^T H(p_i) J_i with H(p) = diag(p) - p p^T. That is a sum of p_ik d d^T over pixels and classes, where
-d = J_ik - sum_m p_im J_im. Most of these products are next to nothing, for the map is sure of most pixels: the matrix
-that a step is computed with does without them, while value and gradient are exact.
+A known class is held as a first prediction is: either is KL(q || p) for a q that stays, one-hot or S0. The second
+derivative of such a term is a sum of J_i^T H(p_i) J_i with H(p) = diag(p) - p p^T, that is of p_ik d d^T over pixels
+and classes, where d = J_ik - sum_m p_im J_im. Most of these products are next to nothing, for the map is sure of most
+pixels: the matrix that a step is computed with does without them, while value and gradient are exact.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcode.refinement.config import Energy
 from segcode.tensors import AllowedClasses
 
 NEGLIGIBLE = 1e-3
@@ -83,35 +83,93 @@ class Term(ABC):
 
 
 @dataclass(frozen=True)
-class Hold(Term):
-    """sum_j h_j KL(S0_j || S_j(c)): convex in the code, and least where the map is the first prediction."""
+class Divergence(Term):
+    """KL(q || p): of a known class, q one-hot, this is the cross-entropy; of the first prediction, what holds it.
+
+    Attributes:
+        target: q.
+    """
+
+    target: Float[Tensor, "n M"]
 
     def misfit(self, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n"]:
-        before = self.base.log_softmax(-1)
-        return (before.exp() * (before - logits.log_softmax(-1))).sum(-1)
+        return logits.logsumexp(-1) - (self.target * logits).sum(-1) - self._entropy
 
     def slope(self, logits: Float[Tensor, "n M"]) -> Float[Tensor, "n M"]:
-        return logits.softmax(1) - self.base.softmax(1)
+        return logits.softmax(1) - self.target
 
     def curvature(self, logits: Float[Tensor, "n M"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
         return _spread(logits.softmax(1), self.jacobian, self.weight, negligible)
 
+    @cached_property
+    def _entropy(self) -> Float[Tensor, "n"]:
+        return -torch.xlogy(self.target, self.target).sum(-1)
+
 
 @dataclass(frozen=True)
-class Objective(Term):
-    """E(c): the misfit of n pixels of one image, with what holds the code back.
+class AmongAllowed(Term):
+    """-log sum_{k in A} p_k, for "this is not road" as for "this is road or sidewalk".
 
     Attributes:
-        allowed: A, the classes that each pixel may be of.
-        prior: m and D.
-        hold: of the first prediction; None for none.
-        energy: which misfit e.
+        allowed: A.
     """
 
     allowed: AllowedClasses
+
+    def misfit(self, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n"]:
+        return logits.logsumexp(-1) - _only(self.allowed, logits).logsumexp(-1)
+
+    def slope(self, logits: Float[Tensor, "n M"]) -> Float[Tensor, "n M"]:
+        return logits.softmax(1) - _only(self.allowed, logits).softmax(1)
+
+    def curvature(self, logits: Float[Tensor, "n M"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
+        """With a = sum of p over A, the second derivative by the logits is H(p) - H(q). We take H(p) - a H(q), which is
+        never indefinite: the Fisher information of "one of A". It is H(p) once J is averaged over A.
+        """
+        p, q = logits.softmax(1), _only(self.allowed, logits).softmax(1)
+        averaged = torch.where(self.allowed[..., None], q[:, None] @ self.jacobian, self.jacobian)
+        return _spread(p, averaged, self.weight, negligible)
+
+
+@dataclass(frozen=True)
+class EuclideanDistance(Term):
+    """|p - q|^2, the paper's misfit; its residual has the derivative H(p) - H(q).
+
+    Attributes:
+        allowed: A.
+    """
+
+    allowed: AllowedClasses
+
+    def misfit(self, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n"]:
+        return (logits.softmax(-1) - _only(self.allowed, logits).softmax(-1)).square().sum(-1)
+
+    def slope(self, logits: Float[Tensor, "n M"]) -> Float[Tensor, "n M"]:
+        residual = logits.softmax(1) - _only(self.allowed, logits).softmax(1)
+        return 2 * self._derivative(logits, residual[..., None])[..., 0]  # by a derivative that is symmetric
+
+    def curvature(self, logits: Float[Tensor, "n M"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
+        columns = self._derivative(logits, self.jacobian)
+        return columns.flatten(0, 1).T @ (2 * self.weight[:, None, None] * columns).flatten(0, 1)
+
+    def _derivative(self, logits: Float[Tensor, "n M"], columns: Float[Tensor, "n M k"]) -> Float[Tensor, "n M k"]:
+        p, q = logits.softmax(1), _only(self.allowed, logits).softmax(1)
+        return _covariance(p, columns) - _covariance(q, columns)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """E(c).
+
+    Attributes:
+        terms: the sums over pixels.
+        prior: m and D.
+        told: so many entries of truth are in the terms.
+    """
+
+    terms: tuple[Term, ...]
     prior: Prior
-    hold: Hold | None = None
-    energy: Energy = "cross_entropy"
+    told: int
 
     def value(self, code: Float[Tensor, "N"]) -> float:
         """E(c)."""
@@ -123,7 +181,7 @@ class Objective(Term):
         """E(c + t d) for lengths t of a step d; of J d there is one product, however many lengths."""
         away = (code + lengths[:, None] * step).double() - self.prior.mean
         energy = 0.5 * away.square() @ self.prior.precision.double()
-        for term in self._terms():
+        for term in self.terms:
             logits = term.logits(code) + lengths[:, None, None] * (term.jacobian @ step)
             energy = energy + term.misfit(logits).double() @ term.weight.double()
         return energy
@@ -131,7 +189,7 @@ class Objective(Term):
     def gradient(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
         """dE/dc."""
         gradient = self.prior.precision * (code - self.prior.mean)
-        for term in self._terms():
+        for term in self.terms:
             slope = term.weight[:, None] * term.slope(term.logits(code))
             gradient = gradient + slope.flatten() @ term.jacobian.flatten(0, 1)
         return gradient
@@ -142,7 +200,7 @@ class Objective(Term):
         Products with w p (1 - p) below `negligible` are left out.
         """
         matrix = self.prior.precision.diag()
-        for term in self._terms():
+        for term in self.terms:
             matrix = matrix + term.curvature(term.logits(code), negligible)
         return 0.5 * (matrix + matrix.T)
 
@@ -154,39 +212,9 @@ class Objective(Term):
         """
         return 0.5 * float((gradient.square() / self.prior.precision).sum())
 
-    def misfit(self, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n"]:
-        if self.energy == "cross_entropy":
-            return logits.logsumexp(-1) - self._only_allowed(logits).logsumexp(-1)
-        return (logits.softmax(-1) - self._only_allowed(logits).softmax(-1)).square().sum(-1)
 
-    def slope(self, logits: Float[Tensor, "n M"]) -> Float[Tensor, "n M"]:
-        p, q = logits.softmax(1), self._only_allowed(logits).softmax(1)
-        if self.energy == "cross_entropy":
-            return p - q
-        residual = (p - q)[..., None]  # 2 D^T (p - q), and D is symmetric in the classes
-        return 2 * (_covariance(p, residual) - _covariance(q, residual))[..., 0]
-
-    def curvature(self, logits: Float[Tensor, "n M"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
-        """Cross-entropy: with a = sum of p over A, the second derivative by the logits is H(p) - H(q). We take
-        H(p) - a H(q), which is never indefinite and is exact for a known class; for "not this class" it is the Fisher
-        information of that event. It is H(p) itself once J is averaged over the allowed classes.
-
-        Euclidean: the residual p - q has the derivative D = H(p) - H(q), so the matrix is 2 D^T D.
-        """
-        p, q = logits.softmax(1), self._only_allowed(logits).softmax(1)
-        if self.energy == "euclidean":
-            columns = (_covariance(p, self.jacobian) - _covariance(q, self.jacobian)).flatten(0, 1)
-            return columns.T @ (2 * self.weight.repeat_interleave(p.shape[1])[:, None] * columns)
-        jacobian = self.jacobian
-        if (self.allowed.sum(1) > 1).any():
-            jacobian = torch.where(self.allowed[..., None], q[:, None] @ jacobian, jacobian)
-        return _spread(p, jacobian, self.weight, negligible)
-
-    def _only_allowed(self, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n M"]:
-        return logits.masked_fill(~self.allowed, -torch.inf)
-
-    def _terms(self) -> tuple[Term, ...]:
-        return (self,) if self.hold is None else (self, self.hold)
+def _only(allowed: AllowedClasses, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n M"]:
+    return logits.masked_fill(~allowed, -torch.inf)
 
 
 def _spread(
@@ -200,7 +228,7 @@ def _spread(
     return away.T @ (share.flatten()[rows, None] * away)
 
 
-def _covariance(p: Float[Tensor, "n M"], columns: Float[Tensor, "n M N"]) -> Float[Tensor, "n M N"]:
+def _covariance(p: Float[Tensor, "n M"], columns: Float[Tensor, "n M k"]) -> Float[Tensor, "n M k"]:
     """H(p) = diag(p) - p p^T, applied to each column at each pixel."""
     weighted = p[..., None] * columns
     return weighted - p[..., None] * weighted.sum(1, keepdim=True)

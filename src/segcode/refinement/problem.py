@@ -14,7 +14,7 @@ from segcode.model.label_encoder import Encoding
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import Linearised
-from segcode.refinement.objective import Hold, Objective, Prior
+from segcode.refinement.objective import AmongAllowed, Divergence, EuclideanDistance, Objective, Prior, Term
 from segcode.tensors import AllowedClasses, Pixels
 from segcode.truth.truth import Truth
 
@@ -62,11 +62,6 @@ def pose(
 ) -> Objective:
     """The energy of truth on the image's own grid; gradients pass through all that was learnt.
 
-    For each set of classes so many of its pixels enter that all sets have `config.pixels` together. "Not road" matters
-    where zero code sees road, so there such entries are taken more often, and count less each. Pixels that may be
-    all of their class, though they are not said to be, count by the doubt that they are: else they would raise it where
-    it ends. Where nothing is told, the first prediction is held.
-
     Args:
         linearised: the image.
         held: where its first prediction is held.
@@ -75,6 +70,29 @@ def pose(
         belief: the probability that a class is told as a whole.
         evidence: what so many pixels are worth together, and the first prediction.
         config: how many pixels enter, and how far to trust them.
+    """
+    pixels, allowed, weight = entries_of(linearised, truth, belief, evidence, config)
+    base, jacobian = linearised.base_at(pixels), linearised.jacobian(pixels)
+    allowed, weight = allowed.to(base.device), weight.to(base.device)
+    if config.energy == "euclidean":
+        terms: list[Term] = [EuclideanDistance(base, jacobian, weight, allowed), *hold(held, truth, evidence, config)]
+    else:
+        known = allowed.sum(1) == 1
+        at_known = Divergence(base[known], jacobian[known], weight[known], allowed[known].to(base.dtype))
+        among = AmongAllowed(base[~known], jacobian[~known], weight[~known], allowed[~known])
+        terms = [together(at_known, *hold(held, truth, evidence, config)), among]
+    return Objective(tuple(term for term in terms if len(term.weight)), prior, len(pixels))
+
+
+def entries_of(
+    linearised: Linearised, truth: Truth, belief: Float[Tensor, "M"], evidence: Evidence, config: RefinementConfig
+) -> Entries:
+    """What of a truth enters, on the CPU.
+
+    For each set of classes so many of its pixels enter that all sets have `config.pixels` together. "Not road" matters
+    where zero code sees road, so there such entries are taken more often, and count less each. Pixels that may be
+    all of their class, though they are not said to be, count by the doubt that they are: else they would raise it where
+    it ends.
     """
     sets, doubt = truth.sets(), torch.where(truth.complete(), 1.0, 1 - belief.cpu())
     parts = [Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0])]
@@ -88,17 +106,9 @@ def pose(
             chance = weight * (excluded_mass(linearised, pixels, allowed[0]) + RARE)
             worth = evidence(weight.sum(), "excluded", ~allowed[0]).cpu()
         drawn, share = draw(chance, config.pixels // len(sets))
-        parts.append(Entries(pixels[drawn], allowed[drawn], worth * share * weight[drawn] / weight.sum()))
-    pixels, allowed, weight = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Objective(
-        linearised.base_at(pixels),
-        linearised.jacobian(pixels),
-        config.evidence * weight.to(linearised.base.device),
-        allowed.to(linearised.base.device),
-        prior,
-        hold(held, truth, evidence, config),
-        config.energy,
-    )
+        worth = config.evidence * worth * share * weight[drawn] / weight.sum()
+        parts.append(Entries(pixels[drawn], allowed[drawn], worth))
+    return Entries(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def held_at(linearised: Linearised, count: int) -> Held:
@@ -107,12 +117,21 @@ def held_at(linearised: Linearised, count: int) -> Held:
     return Held(pixels, linearised.base_at(pixels), linearised.jacobian(pixels))
 
 
-def hold(held: Held, truth: Truth, evidence: Evidence, config: RefinementConfig) -> Hold:
-    """Of the first prediction, where the class is not told; classes that are ruled out are out."""
+def hold(held: Held, truth: Truth, evidence: Evidence, config: RefinementConfig) -> list[Divergence]:
+    """The first prediction, where the class is not told; classes that are ruled out are out. None where `hold` is 0."""
+    if config.hold == 0:
+        return []
     rows, columns = held.pixels.unbind(1)
     known, not_of = (told[:, rows, columns].T.bool().to(held.base.device) for told in truth.planes().chunk(2))
+    base = held.base.masked_fill(not_of, OUT)
     each = config.hold * evidence.hold() / len(held.pixels)
-    return Hold(held.base.masked_fill(not_of, OUT), held.jacobian, each * ~known.any(1))
+    return [Divergence(base, held.jacobian, each * ~known.any(1), base.softmax(1))]
+
+
+def together(*parts: Divergence) -> Divergence:
+    """The sum of divergences, as one: many small products cost more than a large one."""
+    columns = ((part.base, part.jacobian, part.weight, part.target) for part in parts)
+    return Divergence(*(torch.cat(column) for column in zip(*columns, strict=True)))
 
 
 def lattice(size: tuple[int, int], count: int) -> Pixels:

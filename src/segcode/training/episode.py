@@ -181,7 +181,7 @@ def refined(
     solving = replace(RefinementConfig(), pixels=config.pixels)
     objective = pose(linearised, held, truth, prior, encoding.whole[0].sigmoid().detach(), model.evidence, solving)
     code = prior.mean
-    if len(objective.base):
+    if objective.told:
         for _ in range(config.steps):
             code = code - torch.linalg.solve(objective.matrix(code), objective.gradient(code))
     return code

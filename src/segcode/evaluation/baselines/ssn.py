@@ -21,7 +21,7 @@ from segcode.evaluation.baselines.revealed import Revealed
 from segcode.model.config import STRIDES, ModelConfig
 from segcode.model.features import Pyramid, resize_like
 from segcode.refinement.config import RefinementConfig
-from segcode.refinement.objective import Objective, Prior
+from segcode.refinement.objective import AmongAllowed, Objective, Prior
 from segcode.refinement.refiner import Refiner, solve
 from segcode.tensors import IGNORE, Labels, Logits
 from segcode.truth.truth import Truth
@@ -103,12 +103,11 @@ class SSN:
         revealed = Revealed.of(truth, self._refiner)
         base = self._refiner.linearised.base
         prior = Prior.standard(self.head.rank, base.device)
-        objective = Objective(
+        told = AmongAllowed(
             base=revealed.at(base).T,
             jacobian=revealed.at(self._factor).permute(2, 0, 1),
-            allowed=revealed.allowed,
             weight=revealed.worth(self.evidence),
-            prior=prior,
+            allowed=revealed.allowed,
         )
-        drawn = solve(objective, prior.mean, RefinementConfig()).code
+        drawn = solve(Objective((told,), prior, len(revealed)), prior.mean, RefinementConfig()).code
         return base + torch.einsum("mrhw,r->mhw", self._factor, drawn)

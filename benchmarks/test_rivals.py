@@ -1,0 +1,249 @@
+"""From an image's features and an energy to the code: segcode and others, within 1e-3 of the least energy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from problems import FULL, SHIPPED, Problem, problem_of
+from scipy.optimize import least_squares, minimize
+from torch import Tensor
+from torch.func import jvp, vjp
+
+from segcode.evaluation.baselines.f_brs import FBRS
+from segcode.refinement.config import Stopping
+from segcode.refinement.gauss_newton import gauss_newton
+from segcode.refinement.objective import Divergence, Objective
+from segcode.refinement.refiner import SOLVERS
+
+GAP = 1e-3
+PATIENCE = 3000
+"""Evaluations after which a rival has failed."""
+
+RATES = (0.02, 0.05, 0.1, 0.2)
+"""Of Adam; the best counts."""
+
+
+class Reached(Exception):  # noqa: N818
+    """The energy is low enough."""
+
+
+@dataclass
+class Race:
+    """An energy, where it starts, and how low it has to come.
+
+    `logits` goes through the decoder to the full map, as one does without knowing that J is at hand.
+    """
+
+    problem: Problem
+    objective: Objective
+    pixels: Tensor
+    least: float
+    evaluations: int = 0
+
+    @property
+    def start(self) -> Tensor:
+        return self.objective.prior.mean
+
+    @property
+    def term(self) -> Divergence:
+        """All told pixels have a class, so what is told and what is held is one sum."""
+        (term,) = self.objective.terms
+        assert isinstance(term, Divergence)
+        return term
+
+    def with_jacobian(self, jacobian: Tensor) -> Objective:
+        return replace(self.objective, terms=(replace(self.term, jacobian=jacobian),))
+
+    def logits(self, code: Tensor) -> Tensor:
+        """Of the told pixels, then of the held."""
+        linearised = self.problem.linearised
+        rows, columns = self.pixels.unbind(1)
+        added = self.problem.model.decoder.linear(linearised.features, code[None])[0]
+        return (linearised.base + added)[:, rows, columns].T
+
+    def energy(self, logits: Tensor, code: Tensor) -> Tensor:
+        prior = self.objective.prior
+        value = self.term.weight @ self.term.misfit(logits) + 0.5 * prior.precision @ (code - prior.mean).square()
+        self.note(float(value.detach()))
+        return value
+
+    def note(self, value: float) -> None:
+        self.evaluations += 1
+        if value <= self.least * (1 + GAP):
+            raise Reached
+        assert self.evaluations <= PATIENCE, "a rival did not arrive"
+
+
+@pytest.fixture(scope="module", params=[SHIPPED, FULL], ids=lambda case: case.name)
+def race(request, device) -> Race:
+    problem = problem_of(request.param, device)
+    with torch.no_grad():
+        held = problem.held()
+        objective = problem.objective(held)
+        least = gauss_newton(objective, objective.prior.mean, Stopping(100, 1e-9)).costs[-1]
+        pixels = torch.cat([problem.entries().pixels, held.pixels])
+    return Race(problem, objective, pixels, least)
+
+
+def segcode(race: Race) -> None:
+    """J at the told pixels, and the solve; at the held pixels J is known since the image was set."""
+    told = race.problem.linearised.jacobian(race.pixels[: race.objective.told])
+    objective = race.with_jacobian(torch.cat([told, race.term.jacobian[race.objective.told :]]))
+    gauss_newton(objective, race.start, Stopping(tolerance=GAP))
+
+
+def segcode_from_nothing(race: Race) -> None:
+    """J at the held pixels, too."""
+    objective = race.with_jacobian(race.problem.linearised.jacobian(race.pixels))
+    gauss_newton(objective, race.start, Stopping(tolerance=GAP))
+
+
+def our_lbfgs(race: Race) -> None:
+    SOLVERS["lbfgs"](race.objective, race.start, Stopping(200, GAP))
+
+
+def through_the_decoder(race: Race, step: Callable[[Tensor, Callable[[], float]], None]) -> None:
+    """A first-order search by automatic differentiation."""
+    code = race.start.clone().requires_grad_()
+
+    def closure() -> float:
+        code.grad = None
+        value = race.energy(race.logits(code), code)
+        value.backward()
+        return float(value)
+
+    with torch.enable_grad(), suppress(Reached):
+        step(code, closure)
+
+
+def adam(race: Race, rate: float) -> None:
+    def search(code: Tensor, closure: Callable[[], float]) -> None:
+        optimiser = torch.optim.Adam([code], lr=rate)
+        while True:
+            optimiser.step(closure)
+
+    through_the_decoder(race, search)
+
+
+def lbfgs(race: Race) -> None:
+    def search(code: Tensor, closure: Callable[[], float]) -> None:
+        optimiser = torch.optim.LBFGS([code], max_iter=PATIENCE, line_search_fn="strong_wolfe", tolerance_change=0)
+        optimiser.step(closure)
+
+    through_the_decoder(race, search)
+
+
+def newton_cg(race: Race) -> None:
+    """Gauss-Newton steps by conjugate gradients in a trust region, J v and J^T u by automatic differentiation."""
+    prior, weight = race.objective.prior, race.term.weight[:, None]
+
+    def of(x: np.ndarray) -> Tensor:
+        return torch.from_numpy(x).to(race.start)
+
+    def back(code: Tensor, pull: Tensor) -> Tensor:
+        return vjp(race.logits, code)[1](pull)[0]
+
+    def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
+        code = of(x)
+        logits = race.logits(code)
+        gradient = back(code, weight * race.term.slope(logits)) + prior.precision * (code - prior.mean)
+        return float(race.energy(logits, code)), gradient.double().cpu().numpy()
+
+    def product(x: np.ndarray, direction: np.ndarray) -> np.ndarray:
+        code, along = of(x), of(direction)
+        logits, moved = jvp(race.logits, (code,), (along,))
+        p = logits.softmax(1)
+        pull = weight * p * (moved - (p * moved).sum(1, keepdim=True))
+        return (back(code, pull) + prior.precision * along).double().cpu().numpy()
+
+    with suppress(Reached):
+        minimize(value_and_gradient, race.start.double().cpu().numpy(), jac=True, hessp=product, method="trust-ncg")
+
+
+def scipys_least_squares(race: Race) -> None:
+    """Residuals are the roots of the misfits; their derivatives are by our J, gathered, for SciPy has none."""
+    objective, prior, term = race.objective, race.objective.prior, race.term
+
+    def roots(logits: Tensor) -> Tensor:
+        return (2 * term.weight * term.misfit(logits).clamp(min=0) + 1e-6).sqrt()
+
+    def residuals(x: np.ndarray) -> np.ndarray:
+        code = torch.from_numpy(x).to(race.start)
+        race.note(objective.value(code))
+        pull = prior.precision.sqrt() * (code - prior.mean)
+        return torch.cat([roots(term.logits(code)), pull]).double().cpu().numpy()
+
+    def derivative(x: np.ndarray) -> np.ndarray:
+        logits = term.logits(torch.from_numpy(x).to(race.start))
+        pull = (term.weight / roots(logits))[:, None] * term.slope(logits)
+        rows = (pull[:, None] @ term.jacobian)[:, 0]
+        return torch.cat([rows, prior.precision.sqrt().diag()]).double().cpu().numpy()
+
+    with suppress(Reached):
+        least_squares(residuals, race.start.double().cpu().numpy(), derivative, ftol=None, xtol=1e-15, gtol=1e-15)
+
+
+def full_jacobian(race: Race) -> None:
+    """J at every pixel by the decoder, sixteen unit codes at a time, then our solver."""
+    decoder, features = race.problem.model.decoder, race.problem.linearised.features
+    codes = torch.eye(len(race.start), device=race.start.device).split(16)
+    everywhere = torch.cat([decoder.linear(features, some) for some in codes])
+    rows, columns = race.pixels.unbind(1)
+    objective = race.with_jacobian(everywhere[:, :, rows, columns].permute(2, 1, 0).contiguous())
+    gauss_newton(objective, race.start, Stopping(tolerance=GAP))
+
+
+def f_brs(race: Race) -> None:
+    """Twenty steps on the scale and bias of the last features: another energy, for its time alone."""
+    method = FBRS()
+    method.begin(race.problem.refiner)
+    with torch.enable_grad():
+        method.refine(race.problem.truth)
+
+
+def best_adam(race: Race) -> Callable[[Race], None]:
+    """With the rate that takes the fewest steps."""
+    counts = {}
+    for rate in RATES:
+        race.evaluations = 0
+        with suppress(AssertionError):
+            adam(race, rate)
+            counts[rate] = race.evaluations
+    return partial(adam, rate=min(counts, key=counts.__getitem__))
+
+
+RIVALS: dict[str, Callable[[Race], None]] = {
+    "segcode": segcode,
+    "segcode, J of the held pixels included": segcode_from_nothing,
+    "J of all pixels by the decoder, our solver": full_jacobian,
+    "our J, L-BFGS": our_lbfgs,
+    "our J, SciPy's least_squares": scipys_least_squares,
+    "automatic differentiation, L-BFGS": lbfgs,
+    "automatic differentiation, Adam": adam,
+    "torch.func, SciPy's Newton-CG": newton_cg,
+    "f-BRS (another energy)": f_brs,
+}
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_rival(benchmark, race, name):
+    benchmark.group = f"rivals, {race.problem.case.name}"
+    with torch.no_grad():
+        work = best_adam(race) if RIVALS[name] is adam else RIVALS[name]
+
+    def run() -> None:
+        race.evaluations = 0
+        with torch.no_grad():
+            work(race)
+        if race.start.is_cuda:
+            torch.cuda.synchronize()
+
+    run()
+    benchmark.pedantic(run, rounds=25 if RIVALS[name] is segcode else 3)
+    benchmark.extra_info["evaluations"] = race.evaluations or None
