@@ -7,6 +7,7 @@ export NO_MKDOCS_2_WARNING := 1
 BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
+BENCHMARKS := .venv/.benchmarks
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -34,8 +35,9 @@ docs: $(DEVELOPMENT) ## build the documentation into site/
 	@$(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
-bench: $(RUNTIME) ## time the reading of images; benchmarks/ has more
-	@$(BIN)/python benchmarks/reading.py streets
+bench: $(BENCHMARKS) ## time everything beside its floor and its rivals; BENCH="-k shipped" for a part, 20 minutes for all
+	@$(BIN)/pytest benchmarks -q --benchmark-quiet --benchmark-min-rounds=3 --benchmark-max-time=0.5 --benchmark-json=benchmarks/latest.json $(BENCH)
+	@$(BIN)/python benchmarks/report.py benchmarks/latest.json benchmarks/kept.json
 
 clean: ## remove what the other targets made, except .venv
 	rm -rf demo site build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -49,6 +51,11 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 $(DEVELOPMENT): $(RUNTIME)
 	@echo "installing the tools of tests, checks and documentation"
 	@$(PIP) --editable '.[dev,docs]'
+	@touch $@
+
+$(BENCHMARKS): $(RUNTIME)
+	@echo "installing the tools of benchmarks"
+	@$(PIP) --editable '.[bench]'
 	@touch $@
 
 $(BIN)/python:

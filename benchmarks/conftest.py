@@ -12,7 +12,7 @@ import pytest
 import torch
 from floors import Floor, measure_floor, operations, peak_memory
 
-ROUNDS = 15
+ROUNDS = 7
 """Where each has to be set up anew."""
 
 

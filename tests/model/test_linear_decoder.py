@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conftest import TINY, make_model
-from segcode.model.linear_decoder import cosines
+from segcode.model.linear_decoder import BAND, cosines
 from segcode.model.segcode import SegCode
 
 CONFIGS = [
@@ -85,3 +85,16 @@ def test_cosines_are_orthogonal_and_start_with_the_constant():
     gram = waves @ waves.T
     assert torch.allclose(gram, gram.diag().diag(), atol=1e-5)
     assert torch.equal(waves[0], torch.ones(12))
+
+
+@pytest.mark.parametrize("size", [(70, 50), (97, 33)])
+def test_maps_in_bands_are_the_maps(tiny_model, size):
+    with torch.no_grad():
+        features = tiny_model.features(torch.rand(1, 3, *size))
+        codes = torch.randn(2, TINY.code_size)
+        assert size[0] > 2 * BAND
+        banded = [tiny_model.decoder.linear(features, codes), tiny_model.decoder.base(features)]
+    with torch.enable_grad():
+        whole = [tiny_model.decoder.linear(features, codes), tiny_model.decoder.base(features)]
+    for one, other in zip(banded, whole, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)

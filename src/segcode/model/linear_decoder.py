@@ -20,6 +20,9 @@ from segcode.model.config import STRIDES, ModelConfig
 from segcode.model.features import Pyramid, resize_like
 from segcode.tensors import Code, Logits, Pixels
 
+BAND = 32
+"""Rows of a map that a CPU computes at a time, so that what is in between stays in its cache."""
+
 
 class ConditionedLayer(nn.Module):
     """W [x, f, x * g(f)], the product left out for plain concatenation; no normalisation, so affine in x always.
@@ -42,8 +45,22 @@ class ConditionedLayer(nn.Module):
 
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
         """(k, R, h, w) and features (1 or k, C, H, W) to (k, outputs, H, W)."""
+        rows = feature.shape[2]
+        if rows <= BAND or torch.is_grad_enabled() or feature.is_cuda:
+            return self._mixed(resize_like(x, feature), feature)
+        wide = resize_like(x, feature[:, :, : x.shape[2]])
+        before, after, share = _between(torch.arange(rows), rows, x.shape[2])
+        bands = []
+        for start in range(0, rows, BAND):
+            band = slice(start, start + BAND)
+            resized = torch.lerp(wide[:, :, before[band]], wide[:, :, after[band]], share[band, None])
+            bands.append(self._mixed(resized, feature[:, :, band]))
+        return torch.cat(bands, dim=2)
+
+    def _mixed(self, x: Tensor, feature: Tensor) -> Tensor:
         # Products of matrices, for a CPU multiplies those several times faster than it convolves 1 x 1.
-        weight, x = self.of_code.weight.flatten(1), resize_like(x, feature).flatten(2)
+        weight, size = self.of_code.weight.flatten(1), feature.shape[2:]
+        x, feature = x.flatten(2), feature.flatten(2)
         if self.gate is None:
             x = _product(weight, x)
         else:
@@ -51,7 +68,7 @@ class ConditionedLayer(nn.Module):
             x = _product(plain, x) + _product(gated, x * _applied(self.gate, feature))
         if self.of_image is not None:
             x = x + _applied(self.of_image, feature)
-        return x.unflatten(2, feature.shape[2:])
+        return x.unflatten(2, size)
 
     def matrix_at(self, feature: Tensor) -> Tensor:
         """The linear part at single pixels: features (n, C) to matrices (n, outputs, R)."""
@@ -64,9 +81,9 @@ class ConditionedLayer(nn.Module):
 
 
 def _applied(layer: nn.Conv2d, feature: Tensor) -> Tensor:
-    """A 1 x 1 convolution of (B, C, H, W), as (B, outputs, H W)."""
+    """A 1 x 1 convolution of (B, C, P)."""
     assert layer.bias is not None
-    return _product(layer.weight.flatten(1), feature.flatten(2)) + layer.bias[:, None]
+    return _product(layer.weight.flatten(1), feature) + layer.bias[:, None]
 
 
 def _product(matrix: Tensor, x: Tensor) -> Tensor:
@@ -171,14 +188,21 @@ def neighbours(
     places: Pixels, size: tuple[int, int], below: tuple[int, int]
 ) -> tuple[Integer[Tensor, "n 4"], Float[Tensor, "n 4"]]:
     """The four cells of a coarser grid that bilinear resampling mixes at places of a finer one, row by row, and how."""
-    ends, shares = [], []
-    for axis in range(2):
-        exact = ((places[:, axis] + 0.5) * below[axis] / size[axis] - 0.5).clamp(0, below[axis] - 1)
-        before = exact.long()
-        ends.append(torch.stack([before, (before + 1).clamp(max=below[axis] - 1)], dim=1))
-        shares.append(torch.stack([1 - (exact - before), exact - before], dim=1))
-    cells = ends[0][:, :, None] * below[1] + ends[1][:, None, :]
-    return cells.flatten(1), (shares[0][:, :, None] * shares[1][:, None, :]).flatten(1)
+    above, under, down = _between(places[:, 0], size[0], below[0])
+    left, right, across = _between(places[:, 1], size[1], below[1])
+    rows, columns = torch.stack([above, under], dim=1) * below[1], torch.stack([left, right], dim=1)
+    of_rows, of_columns = torch.stack([1 - down, down], dim=1), torch.stack([1 - across, across], dim=1)
+    cells, share = rows[:, :, None] + columns[:, None], of_rows[:, :, None] * of_columns[:, None]
+    return cells.flatten(1), share.flatten(1)
+
+
+def _between(
+    places: Integer[Tensor, "n"], size: int, below: int
+) -> tuple[Integer[Tensor, "n"], Integer[Tensor, "n"], Float[Tensor, "n"]]:
+    """Along one side: the cells before and after each place, and how far, 0..1, it is on the way to the second."""
+    exact = ((places + 0.5) * below / size - 0.5).clamp(0, below - 1)
+    before = exact.long()
+    return before, (before + 1).clamp(max=below - 1), exact - before
 
 
 def cosines(rows: int, columns: int) -> Float[Tensor, "waves rows columns"]:
