@@ -27,7 +27,7 @@ def main() -> None:
     for group in dict.fromkeys(b["group"] for b in latest["benchmarks"]):
         print(f"\n{group}\n")
         rows = [b for b in latest["benchmarks"] if b["group"] == group]
-        print(training(rows) if group == "training" else rivals(rows) if "rivals" in group else stages(rows))
+        print(LAYOUTS.get(group.split(",")[0], stages)(rows))
     worse = list(compared(ratios(latest), ratios(kept) if kept else {}))
     print("\n" + "\n".join(worse or ["No guarded ratio fell."]))
     sys.exit(bool(worse))
@@ -89,6 +89,17 @@ def training(rows: list[Run]) -> str:
     )
 
 
+def ways(rows: list[Run]) -> str:
+    taken = rows[0]["stats"]["median"]
+    return table(
+        ["way", "median, ms", "times the one that is taken"],
+        [[b["params"]["way"], milliseconds(b), f"{b['stats']['median'] / taken:.2f}"] for b in rows],
+    )
+
+
+LAYOUTS = {"training": training, "rivals": rivals, "step": ways}
+
+
 def name(benchmark: Run) -> str:
     return benchmark["name"].split("[")[0].removeprefix("test_").replace("_", " ")
 
@@ -118,7 +129,7 @@ def ratios(run: Run) -> dict[str, float]:
         if "rivals" in group:
             own = median(rows, "segcode")
             found |= {f"{group}: segcode / {b['params']['name']}": own / b["stats"]["median"] for b in rows}
-        elif group != "training":
+        elif group.split(",")[0] not in LAYOUTS:
             medians = {name(b): b["stats"]["median"] for b in rows}
             found[f"{group}: set_image / plain forward"] = medians["set image"] / medians["plain forward"]
             found[f"{group}: refinement / plain forward"] = medians["refinement"] / medians["plain forward"]

@@ -22,7 +22,7 @@ from segcode.refinement.objective import Divergence, Objective
 from segcode.refinement.refiner import SOLVERS
 
 GAP = 1e-3
-PATIENCE = 3000
+PATIENCE = 1000
 """Evaluations after which a rival has failed."""
 
 RATES = (0.02, 0.05, 0.1, 0.2)

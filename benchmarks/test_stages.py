@@ -19,7 +19,7 @@ from segcode.refinement.refiner import solve
 from segcode.truth.truth import Truth
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.name)
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
 def problem(request, device) -> Problem:
     return problem_of(request.param, device)
 

@@ -39,7 +39,7 @@ class Linearised:
 
     def logits(self, codes: Code) -> Float[Tensor, "k M H W"]:
         """Full maps S0 + J c of codes (k, N)."""
-        return self.base + self.decoder.linear(self.features, codes)
+        return self.decoder.linear(self.features, codes).add_(self.base)
 
     def logits_at(self, code: Float[Tensor, "N"], pixels: Pixels) -> Float[Tensor, "n M"]:
         """S0 + J c at pixels, without J."""

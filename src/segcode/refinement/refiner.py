@@ -51,10 +51,8 @@ class Elsewhere(NamedTuple):
     told: Bool[Tensor, "H W"]
 
     def rule_out(self, maps: Float[Tensor, "M H W"], value: float) -> Float[Tensor, "M H W"]:
-        """The maps, in place, with a value where their class is not."""
-        for index in self.whole.nonzero()[:, 0].tolist():
-            maps[index].masked_fill_(~self.told, value)
-        return maps
+        """The maps, with a value where their class is not."""
+        return maps.masked_fill(self.whole[:, None, None] & ~self.told, value) if self.whole.any() else maps
 
 
 @dataclass(frozen=True)
@@ -354,6 +352,8 @@ def _network_size(size: tuple[int, int], training: tuple[int, int]) -> tuple[int
 
 
 def _resized(maps: Float[Tensor, "k M h w"], size: tuple[int, ...]) -> Float[Tensor, "k M H W"]:
+    if maps.shape[2:] == size:
+        return maps
     return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
