@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
-from problems import FULL, SHIPPED, Problem, problem_of
+from problems import CITYSCAPES, FULL, SHIPPED, Problem, problem_of
 from torch.nn import functional
 
 from segcode.model import linear_decoder
@@ -16,7 +17,7 @@ from segcode.refinement.objective import NEGLIGIBLE
 from segcode.refinement.refiner import SOLVERS
 
 
-@pytest.fixture(scope="module", params=[SHIPPED, FULL], ids=lambda case: case.name)
+@pytest.fixture(scope="module", params=[SHIPPED, FULL, CITYSCAPES], ids=lambda case: case.name)
 def problem(request, device) -> Problem:
     return problem_of(request.param, device)
 
@@ -51,7 +52,7 @@ def test_last_layer(compare, problem, way):
 @pytest.mark.parametrize("way", ["bands", "whole"])
 def test_full_map(compare, problem, way, monkeypatch):
     if way == "whole":
-        monkeypatch.setattr(linear_decoder, "BAND", problem.case.grid[0])
+        monkeypatch.setattr(linear_decoder, "BAND", math.prod(problem.case.grid))
     code = torch.randn(1, problem.case.code)
     compare("map of a code", lambda: problem.linearised.logits(code))
 

@@ -20,8 +20,8 @@ from segcode.model.config import STRIDES, ModelConfig
 from segcode.model.features import Pyramid, resize_like
 from segcode.tensors import Code, Logits, Pixels
 
-BAND = 32
-"""Rows of a map that a CPU computes at a time, so that what is in between stays in its cache."""
+BAND = 2**16
+"""Pixels of a map that a CPU computes at a time, so that what is in between stays in its cache."""
 
 
 class ConditionedLayer(nn.Module):
@@ -45,14 +45,15 @@ class ConditionedLayer(nn.Module):
 
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
         """(k, R, h, w) and features (1 or k, C, H, W) to (k, outputs, H, W)."""
-        rows = feature.shape[2]
-        if rows <= BAND or torch.is_grad_enabled() or feature.is_cuda:
+        rows, columns = feature.shape[2:]
+        if rows * columns <= BAND or torch.is_grad_enabled() or feature.is_cuda:
             return self._mixed(resize_like(x, feature), feature)
         wide = resize_like(x, feature[:, :, : x.shape[2]])
         before, after, share = _between(torch.arange(rows), rows, x.shape[2])
-        mixed = x.new_empty(len(x), len(self.of_code.weight), *feature.shape[2:])
-        for start in range(0, rows, BAND):
-            band = slice(start, start + BAND)
+        mixed = x.new_empty(len(x), len(self.of_code.weight), rows, columns)
+        height = max(1, BAND // columns)
+        for start in range(0, rows, height):
+            band = slice(start, start + height)
             resized = torch.lerp(wide[:, :, before[band]], wide[:, :, after[band]], share[band, None])
             mixed[:, :, band] = self._mixed(resized, feature[:, :, band])
         return mixed
