@@ -77,8 +77,8 @@ class ConditionedLayer(nn.Module):
         if self.gate is None:
             return weight.expand(len(feature), -1, -1)
         plain, gated = weight.chunk(2, dim=1)
-        gate = self.gate(feature[:, :, None, None])[:, None, :, 0, 0]
-        return plain + gated * gate
+        gate = functional.linear(feature, self.gate.weight.flatten(1), self.gate.bias)
+        return plain + gated * gate[:, None]
 
 
 def _applied(layer: nn.Conv2d, feature: Tensor) -> Tensor:

@@ -82,6 +82,8 @@ class Truth:
 
         Nothing is added for a class that it does not tell of.
         """
+        if not whole.any():
+            return self
         classes = self.allowed.shape[1]
         known, not_of = self.planes().bool().split(classes)
         silent = ~known.any(0)
