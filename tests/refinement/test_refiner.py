@@ -274,3 +274,13 @@ def test_the_encoders_prior_pulls_towards_its_proposal(tiny_model, image, stroke
     refiner.set_image(image)
     truth = mask_truth(stroke, 2, 4)
     assert torch.allclose(refiner.refine(truth).logits, refiner.propose(truth).logits, atol=1e-2)
+
+
+def test_any_code_has_a_map(tiny_model, image, stroke):
+    refiner = Refiner(tiny_model, STRONG)
+    first = refiner.set_image(image)
+    refined = refiner.refine(mask_truth(stroke, 2, 4))
+    assert np.array_equal(refiner.decode(torch.zeros(TINY.code_size)).labels, first.labels)
+    assert torch.equal(refiner.decode(refined.solution.code).logits, refined.logits)
+    with pytest.raises(DataError, match="the code has 5 numbers, the model's codes have 6"):
+        refiner.decode(torch.zeros(5))

@@ -50,9 +50,14 @@ class Elsewhere(NamedTuple):
     whole: Bool[Tensor, "M"]
     told: Bool[Tensor, "H W"]
 
-    def rule_out(self, maps: Float[Tensor, "M H W"], value: float) -> Float[Tensor, "M H W"]:
+    @property
+    def ruled_out(self) -> Bool[Tensor, "M H W"]:
+        """Where each class is not."""
+        return self.whole[:, None, None] & ~self.told
+
+    def without(self, maps: Float[Tensor, "M H W"], value: float) -> Float[Tensor, "M H W"]:
         """The maps, with a value where their class is not."""
-        return maps.masked_fill(self.whole[:, None, None] & ~self.told, value) if self.whole.any() else maps
+        return maps.masked_fill(self.ruled_out, value) if self.whole.any() else maps
 
 
 @dataclass(frozen=True)
@@ -97,11 +102,11 @@ class SegmentationMap:
     @property
     def ruled_out(self) -> Bool[Tensor, "M H W"]:
         """The classes that a pixel is not of, since the truth was taken to tell all of them."""
-        return self.elsewhere.whole[:, None, None] & ~self.elsewhere.told
+        return self.elsewhere.ruled_out
 
     def scores(self) -> Float[Tensor, "M H W"]:
         """The logits at the image's size; -inf where a class is ruled out."""
-        return self.elsewhere.rule_out(_resized(self.logits[None], self.uncertainty.shape)[0], -torch.inf)
+        return self.elsewhere.without(_resized(self.logits[None], self.uncertainty.shape)[0], -torch.inf)
 
     def pasted(self, truth: Truth) -> LabelImage:
         """The labels with the truth standing in them as it was given."""
@@ -171,7 +176,13 @@ class Refiner:
         self._elsewhere = self._nowhere(self._seen.size)
 
     def decode(self, code: Float[Tensor, "N"]) -> SegmentationMap:
-        """The map of any code, S = f(I, c)."""
+        """The map of any code, S = f(I, c).
+
+        Raises:
+            DataError: if the code has another length than the model's.
+        """
+        if code.shape != self._code.shape:
+            raise DataError(f"the code has {len(code)} numbers, the model's codes have {len(self._code)}")
         return self._map(self._logits(code.to(self.device)), self._nowhere(self._seen.size))
 
     @torch.no_grad()
@@ -236,7 +247,7 @@ class Refiner:
         drawn = [self._logits(code).softmax(0) for code in self._codes(count, seed)]
         mean = torch.stack(drawn).mean(0)
         spread = entropy(mean) - torch.stack([entropy(p) for p in drawn]).mean(0)
-        allowed = self._elsewhere.rule_out(_resized(mean[None], self._seen.size)[0], 0.0)
+        allowed = self._elsewhere.without(_resized(mean[None], self._seen.size)[0], 0.0)
         return Predictive(
             (allowed / allowed.sum(0)).cpu().numpy(),
             _resized(spread[None, None], self._seen.size)[0, 0].clamp(min=0).cpu().numpy(),
@@ -306,7 +317,7 @@ class Refiner:
     def _map(
         self, logits: Float[Tensor, "M h w"], elsewhere: Elsewhere, solution: Solution | None = None
     ) -> SegmentationMap:
-        scores = elsewhere.rule_out(_resized(logits[None], self._seen.size)[0], -torch.inf)
+        scores = elsewhere.without(_resized(logits[None], self._seen.size)[0], -torch.inf)
         labels = scores.max(0).indices.to(torch.uint8).cpu().numpy()  # five times faster than argmax on a CPU
         return SegmentationMap(labels, logits, self._seen.uncertainty, elsewhere, solution)
 
