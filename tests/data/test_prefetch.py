@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from segcode.data.prefetch import ahead
+from segcode.data.prefetch import ahead, behind
 
 
 def test_items_come_in_their_order() -> None:
@@ -29,3 +29,27 @@ def test_what_reading_raises_is_raised_at_its_turn() -> None:
     assert next(items) == 1
     with pytest.raises(ZeroDivisionError):
         next(items)
+
+
+def test_items_are_written_in_order_each_while_the_next_is_made() -> None:
+    written: list[int] = []
+    made = threading.Event()
+
+    def write(item: int) -> None:
+        if item == 0:
+            assert made.wait(5)
+        written.append(item)
+
+    def items():
+        yield 0
+        made.set()
+        yield from (1, 2)
+
+    behind(write, items())
+    assert written == [0, 1, 2]
+
+
+@pytest.mark.parametrize("bad", [0, 2])
+def test_what_writing_raises_is_raised(bad: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        behind(lambda number: print(1 / (number - bad)), [0, 1, 2])

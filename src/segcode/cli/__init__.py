@@ -19,6 +19,7 @@ from segcode.cli.evaluate import evaluate
 from segcode.cli.export import export
 from segcode.cli.predict import predict
 from segcode.cli.refine import refine
+from segcode.cli.refine_folder import refine_folder
 from segcode.cli.sample import sample
 from segcode.cli.train import train
 from segcode.cli.train_rivals import train_rivals
@@ -47,6 +48,7 @@ app.command(
         "segcode refine street.png --stroke sidewalk=20,200:90,180 --point car=200,150 -o out",
     )
 )(refine)
+app.command(epilog=example("segcode refine-folder drawn/images --labels partial --model MODEL -o out"))(refine_folder)
 app.command(epilog=example("segcode sample street.png -n 8 --truth road=mask.png -o out"))(sample)
 app.command(
     epilog=example(

@@ -72,7 +72,7 @@ class GivenTruth:
             if name not in {mask.name for mask in masks}:
                 raise TruthError(f"--complete {name}: there is no mask of it: add --truth {name}=MASK.png")
         if self.labels:
-            yield label_truth(_read_labels(self.labels, size, number), number)
+            yield label_truth(read_partial_labels(self.labels, size, number), number)
         for name, path in masks:
             index, mask = classes.index(name), _read_mask(Path(path), size, self.soft)
             yield mask_truth(mask, index, number, complete=name in self.complete)
@@ -133,7 +133,13 @@ def _is_transparent(path: Path) -> bool:
         return picture.convert("RGBA").getchannel("A").getextrema() != (255, 255)
 
 
-def _read_labels(path: Path, size: tuple[int, int], number: int) -> LabelImage:
+def read_partial_labels(path: Path, size: tuple[int, int], number: int) -> LabelImage:
+    """Class indices below `number` for an image of (rows, columns), IGNORE where unknown.
+
+    Raises:
+        DataError: if the file cannot be read, or has other values.
+        TruthError: if it has another size.
+    """
     from segcode.data.files import read_index_labels
     from segcode.tensors import IGNORE
 

@@ -15,6 +15,12 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 Kind = Literal["camvid", "cityscapes", "folder", "streets"]
 
 ImagePath: TypeAlias = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.", show_default=False)]
+Images: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGES...", help="Image files, folders, or patterns such as 'run/**/*.png'.", show_default=False
+    ),
+]
 Out: TypeAlias = Annotated[
     Path,
     typer.Option("--out", "-o", metavar="OUT", help="Folder for the results; made if needed.", show_default=False),

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, Model, Out
+from segcode.cli.options import Device, Images, Model, Out
 from segcode.cli.outputs import MAP_FILES, output_names, refuse_to_overwrite, write_map
 from segcode.cli.progress import progress
 from segcode.errors import DataError
 
 if TYPE_CHECKING:
     from segcode.tensors import Image
-
-Images = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="IMAGES...", help="Image files, folders, or patterns such as 'run/**/*.png'.", show_default=False
-    ),
-]
 
 
 def predict(images: Images, out: Out, model: Model = "streets", device: Device = "auto") -> None:

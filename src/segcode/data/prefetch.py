@@ -1,4 +1,4 @@
-"""Reading one item ahead, so that the disk works while the network does."""
+"""Reading one item ahead and writing one behind, so that files are coded while the network works."""
 
 from __future__ import annotations
 
@@ -26,3 +26,20 @@ def ahead(read: Callable[[Item], Content], items: Iterable[Item]) -> Iterator[Co
             coming = following
         if coming is not None:
             yield coming.result()
+
+
+def behind(write: Callable[[Item], None], items: Iterable[Item]) -> None:
+    """Write the items in order, each in a thread while the next one is made.
+
+    Args:
+        write: what it raises is raised when the next item is there, or at the end.
+        items: such as a generator that makes them.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        going: Future[None] | None = None
+        for item in items:
+            if going is not None:
+                going.result()
+            going = thread.submit(write, item)
+        if going is not None:
+            going.result()
