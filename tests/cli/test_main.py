@@ -17,8 +17,8 @@ from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.refiner import SOLVERS
 
 COMMANDS = (
-    "demo", "train", "train-rivals", "predict", "refine", "refine-folder", "sample", "evaluate", "effort", "calibration",
-    "export", "data check", "data draw",
+    "demo", "train", "train-rivals", "predict", "refine", "refine-folder", "sample", "evaluate", "effort",
+    "calibration", "export", "data check", "data draw",
 )  # fmt: skip
 
 
