@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from segcode.errors import DataError
 
@@ -43,6 +43,15 @@ def refuse_to_overwrite(inputs: Iterable[Path], outputs: Iterable[Path]) -> None
     for path in outputs:
         if path.resolve() in read:
             raise DataError(f"{path} is an input and would be overwritten: give another folder with -o")
+
+
+class Made(NamedTuple):
+    """What `write_map` takes of an image, to be written while the next one is worked on."""
+
+    place: Path
+    image: Image
+    labels: LabelImage
+    uncertainty: Float[ndarray, "H W"]
 
 
 def write_map(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import typer
 
 from segcode.cli.loading import load_refiner
 from segcode.cli.options import Device, Images, Model, Out
-from segcode.cli.outputs import MAP_FILES, output_names, refuse_to_overwrite, write_map
+from segcode.cli.outputs import MAP_FILES, Made, output_names, refuse_to_overwrite, write_map
 from segcode.cli.progress import progress
 from segcode.errors import DataError
 
@@ -25,20 +26,24 @@ def predict(images: Images, out: Out, model: Model = "streets", device: Device =
     Images of several folders keep these folders below OUT. An image that cannot be read does not stop the others.
     """
     from segcode.data.files import find_images
-    from segcode.data.prefetch import ahead
+    from segcode.data.prefetch import ahead, behind
 
     paths = find_images(images)
     places = [out / name for name in output_names(paths)]
     refuse_to_overwrite(paths, [place.with_name(place.name + ending) for place in places for ending in MAP_FILES])
     refiner, classes = load_refiner(model, device)
     problems = []
-    images_or_problems = ahead(_image_or_problem, paths)
-    for image, place in progress(zip(images_or_problems, places, strict=True), len(paths), "Predicting"):
-        if isinstance(image, DataError):
-            problems.append(str(image))
-            continue
-        prediction = refiner.set_image(image)
-        write_map(place, image, prediction.labels, prediction.entropy(), classes)
+
+    def maps() -> Iterator[Made]:
+        images_or_problems = ahead(_image_or_problem, paths)
+        for image, place in progress(zip(images_or_problems, places, strict=True), len(paths), "Predicting"):
+            if isinstance(image, DataError):
+                problems.append(str(image))
+                continue
+            prediction = refiner.set_image(image)
+            yield Made(place, image, prediction.labels, prediction.entropy())
+
+    behind(lambda made: write_map(*made, classes), maps())
     typer.echo(f"{len(paths) - len(problems)} of {len(paths)} images are labelled, in {out}")
     if problems:
         raise DataError("\n".join(problems))

@@ -24,15 +24,12 @@ from segcode.cli.options import (
     Steps,
     refinement_config,
 )
-from segcode.cli.outputs import MAP_FILES, output_names, refuse_to_overwrite, write_map
+from segcode.cli.outputs import MAP_FILES, Made, output_names, refuse_to_overwrite, write_map
 from segcode.cli.progress import progress
 from segcode.errors import DataError, TruthError
 from segcode.refinement.config import RefinementConfig, Stopping
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
-    from numpy import ndarray
-
     from segcode.tensors import Image, LabelImage
 
 LabelFolder = Annotated[
@@ -51,15 +48,6 @@ class Given(NamedTuple):
 
     image: Image
     labels: LabelImage | None
-
-
-class Made(NamedTuple):
-    """A map to be written."""
-
-    place: Path
-    image: Image
-    labels: LabelImage
-    uncertainty: Float[ndarray, "H W"]
 
 
 def refine_folder(

@@ -24,6 +24,7 @@ pixels: the matrix that a step is computed with does without them, while value a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -173,17 +174,21 @@ class Objective:
 
     def value(self, code: Float[Tensor, "N"]) -> float:
         """E(c)."""
-        return float(self.along(code, torch.zeros_like(code), code.new_zeros(1)))
+        return float(self._energy(code, [term.logits(code) for term in self.terms]))
 
     def along(
         self, code: Float[Tensor, "N"], step: Float[Tensor, "N"], lengths: Float[Tensor, "k"]
     ) -> Float[Tensor, "k"]:
         """E(c + t d) for lengths t of a step d; of J d there is one product, however many lengths."""
-        away = (code + lengths[:, None] * step).double() - self.prior.mean
+        logits = [term.logits(code) + lengths[:, None, None] * (term.jacobian @ step) for term in self.terms]
+        return self._energy(code + lengths[:, None] * step, logits)
+
+    def _energy(self, code: Float[Tensor, "*k N"], logits: Sequence[Float[Tensor, "*k _ M"]]) -> Float[Tensor, "*k"]:
+        """Of codes, and what each term's logits are there."""
+        away = code.double() - self.prior.mean
         energy = 0.5 * away.square() @ self.prior.precision.double()
-        for term in self.terms:
-            logits = term.logits(code) + lengths[:, None, None] * (term.jacobian @ step)
-            energy = energy + term.misfit(logits).double() @ term.weight.double()
+        for term, at_code in zip(self.terms, logits, strict=True):
+            energy = energy + term.misfit(at_code).double() @ term.weight.double()
         return energy
 
     def gradient(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
