@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from segcode.cli.annotate import annotate
 from segcode.cli.calibration import calibration
 from segcode.cli.data import app as data
 from segcode.cli.demo import demo
@@ -49,6 +50,11 @@ app.command(
     )
 )(refine)
 app.command(epilog=example("segcode refine-folder drawn/images --labels partial --model MODEL -o out"))(refine_folder)
+app.command(
+    epilog=example(
+        "segcode annotate street_images", "segcode annotate 'run/**/*.png' --model MODEL -o work --port 9000"
+    )
+)(annotate)
 app.command(epilog=example("segcode sample street.png -n 8 --truth road=mask.png -o out"))(sample)
 app.command(
     epilog=example(

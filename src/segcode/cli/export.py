@@ -9,7 +9,7 @@ import typer
 
 from segcode.cli.loading import load_refiner
 from segcode.cli.options import Device, Kind, Model, Out, Root
-from segcode.cli.outputs import output_names, refuse_to_overwrite
+from segcode.cli.outputs import refuse_to_overwrite
 from segcode.cli.progress import progress
 from segcode.errors import ConfigError
 
@@ -65,7 +65,7 @@ def _export_split(data: Kind, root: Path | None, split: str, out: Path, model: s
 
 
 def _export_images(images: list[str], out: Path, model: str, device: Device) -> None:
-    from segcode.data.files import find_images, read_image
+    from segcode.data.files import find_images, output_names, read_image
     from segcode.data.prefetch import ahead
     from segcode.export.label_ids import write_label_ids
 

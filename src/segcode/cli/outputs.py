@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,23 +17,6 @@ if TYPE_CHECKING:
 
 MAP_FILES = ("_labels.png", "_overlay.png", "_uncertainty.png")
 """What `write_map` adds to the name of an image."""
-
-
-def output_names(images: Sequence[Path]) -> list[Path]:
-    """A name for each image's results: its own without the ending, and its folder below the one that all share.
-
-    Raises:
-        DataError: if two images of a folder differ in nothing but their ending.
-    """
-    absolute = [Path(os.path.abspath(path)) for path in images]  # noqa: PTH100 - a link keeps its own name
-    shared = os.path.commonpath([path.parent for path in absolute])
-    names = [path.relative_to(shared).with_suffix("") for path in absolute]
-    owners: dict[Path, Path] = {}
-    for name, image in zip(names, images, strict=True):
-        if name in owners:
-            raise DataError(f"{owners[name]} and {image} would both be written as '{name}': rename one, or run twice")
-        owners[name] = image
-    return names
 
 
 def refuse_to_overwrite(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:

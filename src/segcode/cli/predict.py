@@ -10,7 +10,7 @@ import typer
 
 from segcode.cli.loading import load_refiner
 from segcode.cli.options import Device, Images, Model, Out
-from segcode.cli.outputs import MAP_FILES, Made, output_names, refuse_to_overwrite, write_map
+from segcode.cli.outputs import MAP_FILES, Made, refuse_to_overwrite, write_map
 from segcode.cli.progress import progress
 from segcode.errors import DataError
 
@@ -25,7 +25,7 @@ def predict(images: Images, out: Out, model: Model = "streets", device: Device =
     image, and NAME_uncertainty.png, the entropy of the class probabilities: bright where the map may well be wrong.
     Images of several folders keep these folders below OUT. An image that cannot be read does not stop the others.
     """
-    from segcode.data.files import find_images
+    from segcode.data.files import find_images, output_names
     from segcode.data.prefetch import ahead, behind
 
     paths = find_images(images)

@@ -85,8 +85,9 @@ def refine(
         f"{revealed.sum()} pixels were told; of the other {changed.size}, {changed.sum()} changed "
         f"({100 * changed.mean() if changed.size else 0:.1f} %)"
     )
-    if whole := [classes.names[i] for i in refined.ruled_out.flatten(1).any(1).nonzero()[:, 0].tolist()]:
+    whole = [classes.names[i] for i in refined.elsewhere.whole.nonzero()[:, 0].tolist()]
+    if inferred := [name for name in whole if name not in complete]:
         typer.echo(
-            f"Seems to be told as a whole, so ruled out elsewhere (not with --no-infer-whole): {', '.join(whole)}"
+            f"Seems to be told as a whole, so ruled out elsewhere (not with --no-infer-whole): {', '.join(inferred)}"
         )
     typer.echo(f"Look at {sheet}")

@@ -24,7 +24,7 @@ from segcode.cli.options import (
     Steps,
     refinement_config,
 )
-from segcode.cli.outputs import MAP_FILES, Made, output_names, refuse_to_overwrite, write_map
+from segcode.cli.outputs import MAP_FILES, Made, refuse_to_overwrite, write_map
 from segcode.cli.progress import progress
 from segcode.errors import DataError, TruthError
 from segcode.refinement.config import RefinementConfig, Stopping
@@ -72,7 +72,7 @@ def refine_folder(
     Each image gives NAME_labels.png, in which what was known stands as given, NAME_overlay.png and
     NAME_uncertainty.png. What cannot be read, or does not fit, does not stop the others.
     """
-    from segcode.data.files import find_images
+    from segcode.data.files import find_images, output_names
     from segcode.data.prefetch import ahead, behind
 
     paths = find_images(images)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from glob import glob
 from pathlib import Path
 from typing import Final
@@ -84,6 +85,27 @@ def find_images(arguments: Iterable[str | Path]) -> list[Path]:
     return natural_order({path for argument in arguments for path in _images_of(Path(argument))})
 
 
+def output_names(images: Sequence[Path]) -> list[Path]:
+    """A name for each image's results: its own without the ending, and its folder below the one that all share.
+
+    Raises:
+        DataError: if two images of a folder differ in nothing but their ending.
+    """
+    shared = shared_folder(images)
+    names = [_absolute(path).relative_to(shared).with_suffix("") for path in images]
+    owners: dict[Path, Path] = {}
+    for name, image in zip(names, images, strict=True):
+        if name in owners:
+            raise DataError(f"{owners[name]} and {image} would both be written as '{name}': rename one, or run twice")
+        owners[name] = image
+    return names
+
+
+def shared_folder(files: Sequence[Path]) -> Path:
+    """The deepest folder that all files are below."""
+    return Path(os.path.commonpath([_absolute(path).parent for path in files]))
+
+
 def natural_order(paths: Iterable[Path]) -> list[Path]:
     """Paths sorted with the numbers in their names taken as numbers."""
     return sorted(paths, key=_natural_key)
@@ -92,6 +114,10 @@ def natural_order(paths: Iterable[Path]) -> list[Path]:
 def images_in(folder: Path) -> list[Path]:
     """The image files directly in a folder in natural order; none if there is no such folder."""
     return natural_order(_only_images(folder.iterdir())) if folder.is_dir() else []
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps its own name
 
 
 def _load(path: Path) -> Pillow.Image:

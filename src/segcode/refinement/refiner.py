@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -67,7 +67,8 @@ class _Seen:
     Attributes:
         size: rows and columns of the image.
         image: as the network sees it, in 0..1.
-        linearised: at the image.
+        origin: the code whose map counts as the first prediction; codes are solved for, and drawn, relative to it.
+        linearised: at the image, around the origin.
         held: where its first prediction is held.
         scene: what the label encoder makes of it.
         uncertainty: b at the image's size.
@@ -75,10 +76,17 @@ class _Seen:
 
     size: tuple[int, int]
     image: Float[Tensor, "1 3 h w"]
+    origin: Float[Tensor, "N"]
     linearised: Linearised
     held: Held
     scene: Scene
     uncertainty: Float[ndarray, "H W"]
+
+    @property
+    def memory(self) -> int:
+        """Bytes of its tensors."""
+        tensors = (self.image, self.linearised.base, *self.linearised.features.values(), *self.held, *self.scene.levels)
+        return sum(tensor.nbytes for tensor in (*tensors, self.scene.probability)) + self.uncertainty.nbytes
 
 
 @dataclass(frozen=True)
@@ -87,13 +95,15 @@ class SegmentationMap:
 
     Attributes:
         labels: class indices (H, W).
+        code: c of S = f(I, c), (N,).
         logits: on the network's grid, (M, h, w).
         uncertainty: b at the image's size; it depends on the image, not on the code.
-        elsewhere: the classes that the truth was taken to tell all of, and where it tells a class.
-        solution: the code and how it was found; None where no truth was used.
+        elsewhere: the classes that the truth tells all of, or was taken to, and where it tells a class.
+        solution: how the code was found, relative to that of the first prediction; None where no truth was used.
     """
 
     labels: LabelImage
+    code: Float[Tensor, "N"]
     logits: Float[Tensor, "M h w"]
     uncertainty: Float[ndarray, "H W"]
     elsewhere: Elsewhere
@@ -107,6 +117,22 @@ class SegmentationMap:
     def scores(self) -> Float[Tensor, "M H W"]:
         """The logits at the image's size; -inf where a class is ruled out."""
         return self.elsewhere.without(_resized(self.logits[None], self.uncertainty.shape)[0], -torch.inf)
+
+    def labels_at(self, size: tuple[int, int]) -> LabelImage:
+        """The labels at another size, such as that of the photograph of which a smaller copy was refined.
+
+        A class at a time, for all scores of a large photograph would take gigabytes.
+        """
+        told = functional.interpolate(self.elsewhere.told[None, None].float(), size)[0, 0].bool()
+        highest = torch.full(size, -torch.inf, device=self.logits.device)
+        labels = torch.zeros(size, dtype=torch.uint8, device=self.logits.device)
+        for index, logit in enumerate(self.logits):
+            score = _resized(logit[None, None], size)[0, 0]
+            if self.elsewhere.whole[index]:
+                score = score.masked_fill(~told, -torch.inf)
+            labels[score > highest] = index
+            highest = torch.maximum(highest, score)
+        return labels.cpu().numpy()
 
     def pasted(self, truth: Truth) -> LabelImage:
         """The labels with the truth standing in them as it was given."""
@@ -130,6 +156,10 @@ class Predictive:
     probabilities: Float[ndarray, "M H W"]
     spread: Float[ndarray, "H W"]
 
+    def entropy(self) -> Float[ndarray, "H W"]:
+        """Of the probabilities, in nats."""
+        return entropy(torch.from_numpy(self.probabilities)).numpy()
+
 
 class Refiner:
     """Predict, refine and sample maps of one image at a time."""
@@ -139,6 +169,7 @@ class Refiner:
         self.device = torch.device(device) if device else next(model.parameters()).device
         self.model = model.to(self.device).eval()
         self.config = config or RefinementConfig()
+        self._first: _Seen | None = None
         self._now: _Seen | None = None
         self._code = torch.zeros(model.config.code_size, device=self.device)
         self._objective: Objective | None = None
@@ -158,20 +189,47 @@ class Refiner:
         pixels = torch.from_numpy(resize_image(image, *_network_size(size, self.model.config.size)))
         batch = pixels.to(self.device).permute(2, 0, 1)[None].float() / 255
         linearised = linearise_at(self.model, self.model.features(batch))
-        self._now = _Seen(
+        self._first = self._now = _Seen(
             size,
             batch,
+            torch.zeros_like(self._code),
             linearised,
             held_at(linearised, self.config.held),
             self.model.label_encoder.see(linearised.base[None], linearised.features),
             _resized(linearised.uncertainty[None, None], size)[0, 0].cpu().numpy(),
         )
         self.reset()
-        return self._map(linearised.base, self._elsewhere)
+        return self._map(linearised.base, self._code, self._elsewhere)
+
+    @torch.no_grad()
+    def start_from(self, code: Float[Tensor, "N"]) -> SegmentationMap:
+        """Take the map of a code, such as a sample's, for the first prediction, and forget the truth.
+
+        S0 + J c = S(code) + J (c - code): prior and hold are around the code from then on. `reset` goes back.
+
+        Raises:
+            DataError: if the code has another length than the model's.
+        """
+        self._check_code(code)
+        seen, code = self._seen, code.to(self.device)
+        linearised = replace(seen.linearised, base=self._logits(code))
+        self._now = replace(
+            seen,
+            origin=code,
+            linearised=linearised,
+            held=held_at(linearised, self.config.held),
+            scene=self.model.label_encoder.see(linearised.base[None], linearised.features),
+        )
+        self._forget()
+        return self._map(linearised.base, code, self._elsewhere)
 
     def reset(self) -> None:
-        """Forget the truth: back to zero code."""
-        self._code = torch.zeros_like(self._code)
+        """Forget the truth and where `start_from` started: back to zero code."""
+        self._now = self._first
+        self._forget()
+
+    def _forget(self) -> None:
+        self._code = self._seen.origin
         self._objective = None
         self._elsewhere = self._nowhere(self._seen.size)
 
@@ -181,9 +239,9 @@ class Refiner:
         Raises:
             DataError: if the code has another length than the model's.
         """
-        if code.shape != self._code.shape:
-            raise DataError(f"the code has {len(code)} numbers, the model's codes have {len(self._code)}")
-        return self._map(self._logits(code.to(self.device)), self._nowhere(self._seen.size))
+        self._check_code(code)
+        code = code.to(self.device)
+        return self._map(self._logits(code), code, self._nowhere(self._seen.size))
 
     @torch.no_grad()
     def propose(self, truth: Truth) -> SegmentationMap:
@@ -193,7 +251,8 @@ class Refiner:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
         self._check(truth)
-        return self.decode(self._encode(truth.resized(self.linearised.size)).code.mean[0])
+        proposal = self._encode(truth.resized(self.linearised.size)).code.mean[0]
+        return self.decode(self._seen.origin + proposal)
 
     @torch.no_grad()
     def infer(self, truth: Truth) -> SegmentationMap:
@@ -205,13 +264,13 @@ class Refiner:
         self._check(truth)
         small = truth.resized(self.linearised.size)
         elsewhere = Elsewhere(self._whole(small, self._encode(small)), truth.revealed().to(self.device))
-        return self._map(self.linearised.base, elsewhere)
+        return self._map(self.linearised.base, self._seen.origin, elsewhere)
 
     @torch.no_grad()
     def refine(self, truth: Truth) -> SegmentationMap:
         """The map of the code that explains the truth best.
 
-        A class that the label encoder believes to be told as a whole is ruled out elsewhere.
+        A class that is told as a whole, or that the label encoder believes to be, is ruled out elsewhere.
         The search starts from the code of the last call, at first from the mean of the prior.
 
         Raises:
@@ -222,15 +281,16 @@ class Refiner:
         encoding = self._encode(small)
         kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
         prior = prior_of(self.model, encoding, small, kind)
-        whole = self._whole(small, encoding)
+        whole = self._whole(small, encoding) | small.complete()
         belief = encoding.whole[0].sigmoid()
         told = small.completed(whole)
         objective = pose(self.linearised, self._seen.held, told, prior, belief, self.model.evidence, self.config)
-        start = prior.mean if self._objective is None else self._code
+        origin = self._seen.origin
+        start = prior.mean if self._objective is None else self._code - origin
         solution = solve(objective, start, self.config)
-        self._code, self._objective = solution.code, objective
+        self._code, self._objective = origin + solution.code, objective
         self._elsewhere = Elsewhere(whole, truth.revealed().to(self.device))
-        return self._map(self._logits(solution.code), self._elsewhere, solution)
+        return self._map(self._logits(self._code), self._code, self._elsewhere, solution)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0) -> list[SegmentationMap]:
@@ -239,7 +299,7 @@ class Refiner:
         Its covariance is the inverse of the Gauss-Newton matrix there (Laplace's approximation), so what the truth
         has settled stays, and what it left open varies. Before any truth, and with `hold=0`, that is N(0, I).
         """
-        return [self._map(self._logits(code), self._elsewhere) for code in self._codes(count, seed)]
+        return [self._map(self._logits(code), code, self._elsewhere) for code in self._codes(count, seed)]
 
     @torch.no_grad()
     def predictive(self, count: int = 16, seed: int = 0) -> Predictive:
@@ -266,7 +326,7 @@ class Refiner:
 
     @torch.no_grad()
     def _precision(self) -> Float[Tensor, "N N"]:
-        return (self._objective or self._untold()).matrix(self._code)
+        return (self._objective or self._untold()).matrix(self._code - self._seen.origin)
 
     def _untold(self) -> Objective:
         nothing = Truth.empty(self.linearised.size, self.model.config.classes)
@@ -297,6 +357,11 @@ class Refiner:
         return self._seen.linearised
 
     @property
+    def memory(self) -> int:
+        """Bytes that the image takes, beside the model."""
+        return self._seen.memory
+
+    @property
     def _seen(self) -> _Seen:
         if self._now is None:
             raise TruthError("no image is set: call set_image(image) first")
@@ -312,19 +377,27 @@ class Refiner:
 
     @torch.no_grad()
     def _logits(self, code: Float[Tensor, "N"]) -> Float[Tensor, "M h w"]:
-        return self.linearised.logits(code[None])[0]
+        return self.linearised.logits((code - self._seen.origin)[None])[0]
 
     def _map(
-        self, logits: Float[Tensor, "M h w"], elsewhere: Elsewhere, solution: Solution | None = None
+        self,
+        logits: Float[Tensor, "M h w"],
+        code: Float[Tensor, "N"],
+        elsewhere: Elsewhere,
+        solution: Solution | None = None,
     ) -> SegmentationMap:
         scores = elsewhere.without(_resized(logits[None], self._seen.size)[0], -torch.inf)
         labels = scores.max(0).indices.to(torch.uint8).cpu().numpy()  # five times faster than argmax on a CPU
-        return SegmentationMap(labels, logits, self._seen.uncertainty, elsewhere, solution)
+        return SegmentationMap(labels, code, logits, self._seen.uncertainty, elsewhere, solution)
 
     def _nowhere(self, size: tuple[int, int]) -> Elsewhere:
         """No class is ruled out."""
         nothing = torch.zeros(self.model.config.classes + 1, dtype=torch.bool, device=self.device)
         return Elsewhere(nothing[1:], nothing[0].expand(size))
+
+    def _check_code(self, code: Float[Tensor, "N"]) -> None:
+        if code.shape != self._code.shape:
+            raise DataError(f"the code has {len(code)} numbers, the model's codes have {len(self._code)}")
 
     def _check(self, truth: Truth) -> None:
         classes = self.model.config.classes

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
@@ -29,6 +31,11 @@ def scribble_truth(
     if not points:
         raise TruthError("a stroke needs at least one point (row, column)")
     _check_inside(points, size)
+    return mask_truth(brush_mask(points, size, radius), class_index, classes)
+
+
+def brush_mask(points: Sequence[Point], size: tuple[int, int], radius: float) -> Bool[ndarray, "H W"]:
+    """What a round brush along a line covers of an image of (rows, columns); points may lie outside."""
     canvas = Pillow.new("1", (size[1], size[0]))
     draw = ImageDraw.Draw(canvas)
     xy = [(column, row) for row, column in points]
@@ -36,7 +43,14 @@ def scribble_truth(
         draw.line(xy, fill=1, width=max(1, round(2 * radius)))
     for x, y in xy:
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1)
-    return mask_truth(np.asarray(canvas, bool), class_index, classes)
+    return np.array(canvas, bool)
+
+
+def polygon_mask(corners: Sequence[Point], size: tuple[int, int]) -> Bool[ndarray, "H W"]:
+    """What a closed polygon covers of an image of (rows, columns), its edge included; corners may lie outside."""
+    canvas = Pillow.new("1", (size[1], size[0]))
+    ImageDraw.Draw(canvas).polygon([(column, row) for row, column in corners], fill=1, outline=1)
+    return np.array(canvas, bool)
 
 
 def point_truth(points: Sequence[Point], class_index: int, classes: int, size: tuple[int, int]) -> Truth:

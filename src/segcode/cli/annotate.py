@@ -1,0 +1,92 @@
+"""`segcode annotate`: the page in the browser."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from segcode.cli.loading import choose_device
+from segcode.cli.options import Device, Model
+from segcode.errors import ConfigError
+
+if TYPE_CHECKING:
+    from segcode.server.guard import Access
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def annotate(
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[IMAGES]...",
+            help="Image files, folders, or patterns such as 'run/**/*.png'; more may be dropped on the page.",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="WORK",
+            help="Folder of the work; if not given, `annotations` beside the images.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Model = "streets",
+    host: Annotated[str, typer.Option(help="Address to listen at; any but this machine's own asks for a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8765,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SEGCODE_TOKEN", help="What a browser elsewhere must know; made up if not given.", show_default=False
+        ),
+    ] = None,
+    memory: Annotated[int, typer.Option(min=1, metavar="MIB", help="What open images may take together.")] = 2048,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    device: Device = "auto",
+) -> None:
+    """Paint a little, get the whole map: the page in the browser.
+
+    Every stroke bends the whole map at once. Each is written to WORK/journals as soon as it is drawn, so a closed tab
+    or a killed server loses nothing: start again, and go on. An image that is called done has its map in WORK/labels,
+    and what was painted in WORK/truth, which `segcode refine-folder --labels WORK/truth` reads.
+
+    Without images the page is empty, and waits for some to be dropped on it.
+    """
+    from segcode.data.files import find_images, shared_folder
+    from segcode.model.checkpoint import load_model
+    from segcode.server.app import create_app
+    from segcode.server.library import Library, Limits
+    from segcode.server.run import locked, serve
+    from segcode.server.studio import Studio
+
+    paths = find_images(images) if images else []
+    folder = out or (shared_folder(paths) if paths else Path()) / "annotations"
+    if host in _LOOPBACK and token is not None and not token:
+        raise ConfigError("--token is empty: leave it out, or give one that cannot be guessed")
+    trained = load_model(model)
+    with locked(folder):
+        library = Library(paths, folder / "uploads", Limits())
+        studio = Studio(trained.model, trained.classes, library, folder, choose_device(device), memory * 2**20)
+        access = _access(host, token)
+        app = create_app(studio, str(model), access)
+        typer.echo(f"{len(library.all())} images; the work is kept in {folder}")
+        serve(app, host, port, access.token, browser and not os.environ.get("CI"))
+
+
+def _access(host: str, token: str | None) -> Access:
+    from secrets import token_urlsafe
+
+    from segcode.server.guard import Access
+
+    if host in _LOOPBACK:
+        return Access(token=token)
+    return Access(hosts=None, token=token or token_urlsafe(24))

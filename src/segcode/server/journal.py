@@ -1,0 +1,141 @@
+"""The log of an image's marks: appended to, never rewritten, so that whatever was painted can be found again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from segcode.errors import DataError
+from segcode.server.marks import AnyMark, Mark
+
+
+class Entry(BaseModel):
+    """A line of the log: one of its fields is set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: tuple[int, int] | None = None
+    """Rows and columns; the first line has it."""
+    mark: AnyMark | None = None
+    step: Literal["undo", "redo"] | None = None
+    done: bool | None = None
+
+
+class Document:
+    """The marks of an image, how many of them count, and whether a person called it done."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.revision = 0
+        self._marks: list[Mark] = []
+        self._count = 0
+        self._known: set[str] = set()
+
+    def apply(self, entry: Entry) -> None:
+        """Take over an entry; an undo or redo of nothing, and a mark that is there already, change nothing."""
+        if entry.mark is not None:
+            if entry.mark.id in self._known:
+                return
+            self._marks[self._count :] = [entry.mark]
+            self._count += 1
+            self._known.add(entry.mark.id)
+        self._count += (entry.step == "redo" and self.can_redo) - (entry.step == "undo" and self.can_undo)
+        if entry.done is not None:
+            self.done = entry.done
+        self.revision += 1
+
+    def has(self, mark: str) -> bool:
+        """Whether a mark of this id was ever made."""
+        return mark in self._known
+
+    @property
+    def marks(self) -> list[Mark]:
+        """Those that count, in their order."""
+        return self._marks[: self._count]
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether a mark counts."""
+        return self._count > 0
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a mark was undone since the last one was made."""
+        return self._count < len(self._marks)
+
+    @property
+    def state(self) -> Literal["untouched", "in work", "done"]:
+        """What the list of images shows."""
+        if self.done:
+            return "done"
+        return "in work" if self._count else "untouched"
+
+
+class Journal:
+    """The log as a file of a JSON object a line."""
+
+    def __init__(self, path: Path, size: tuple[int, int]) -> None:
+        """Of an image of (rows, columns); no file is made before there is something to write."""
+        self.path = path
+        self._size = size
+
+    def read(self) -> Document:
+        """The document that the log leads to; an empty one if there is none.
+
+        A last line that was cut off, as by a loss of power, is left out.
+
+        Raises:
+            DataError: if the file is damaged elsewhere, or is about an image of another size.
+        """
+        document = Document()
+        if not self.path.exists():
+            return document
+        lines = self.path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines[:-1], 1):
+            try:
+                entry = Entry.model_validate_json(line)
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"]
+                raise DataError(f"{self.path}: line {number} is damaged ({reason}): repair or remove it") from None
+            if entry.image is not None and entry.image != self._size:
+                raise DataError(
+                    f"{self.path} is about an image of {entry.image[0]} x {entry.image[1]}, which now has "
+                    f"{self._size[0]} x {self._size[1]} pixels: move that file away to start anew"
+                )
+            document.apply(entry)
+        document.revision = 0
+        return document
+
+    def append(self, entry: Entry) -> None:
+        """Write an entry; once this returns it is on the disk.
+
+        Raises:
+            OSError: if it cannot be written, as on a full disk; the log is then as it was.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab+") as file:
+            whole = _whole_lines(file.seek(0, os.SEEK_END), self.path)
+            file.truncate(whole)
+            lines = [entry] if whole else [Entry(image=self._size), entry]
+            try:
+                for line in lines:
+                    file.write(line.model_dump_json(exclude_none=False, exclude_unset=True).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(whole)
+                raise
+
+
+def _whole_lines(length: int, path: Path) -> int:
+    """Bytes up to the last line that is not cut off."""
+    if length == 0:
+        return 0
+    with path.open("rb") as file:
+        file.seek(max(0, length - 1))
+        if file.read(1) == b"\n":
+            return length
+    return path.read_bytes().rfind(b"\n") + 1

@@ -1,0 +1,166 @@
+"""The images of a page, by name: those of a folder, and those dropped on it. No path ever comes from outside."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from segcode.data.files import images_in, output_names, read_image
+from segcode.errors import DataError
+from segcode.tensors import Image
+
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")
+"""Pillow's names of what may be uploaded."""
+
+_SHOWN: Final = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+_THUMBNAIL: Final = 160
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an upload may be.
+
+    Args:
+        bytes: at most so many; who receives it stops there.
+        pixels: at most so many, looked up before anything is decoded.
+    """
+
+    bytes: int = 64 * 2**20
+    pixels: int = 64 * 10**6
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture as a browser shows it."""
+
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """An image of the library.
+
+    Args:
+        name: its own in the library, such as "seq1/frame_02"; folders and no ending.
+        path: where it is.
+        size: rows and columns, once it is upright.
+    """
+
+    name: str
+    path: Path
+    size: tuple[int, int]
+
+    def read(self) -> Image:
+        """Its pixels. Raises DataError if it cannot be read."""
+        return read_image(self.path)
+
+    def shown(self) -> Encoded:
+        """The file itself, or as PNG if browsers do not know its format."""
+        media_type = _SHOWN.get(self.path.suffix.lower())
+        if media_type:
+            return Encoded(self.path.read_bytes(), media_type)
+        return Encoded(_saved(Pillow.fromarray(self.read()), "PNG"), "image/png")
+
+    def thumbnail(self) -> Encoded:
+        """Small enough for a list."""
+        picture = Pillow.fromarray(self.read())
+        picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
+        return Encoded(_saved(picture, "JPEG"), "image/jpeg")
+
+
+class Library:
+    """Images by name, in natural order; those that are uploaded come last and are kept."""
+
+    def __init__(self, images: Sequence[Path], uploads: Path, limits: Limits) -> None:
+        """Of files, and of a folder for uploads, which is made when it is needed.
+
+        Raises:
+            DataError: if an image cannot be read, or two have one name.
+        """
+        self.limits = limits
+        self._uploads = uploads
+        self._photographs: dict[str, Photograph] = {}
+        for name, path in zip(output_names(images) if images else [], images, strict=True):
+            self._add(name.as_posix(), path)
+        for path in images_in(uploads):
+            self._add(f"uploads/{path.stem}", path)
+
+    def get(self, name: str) -> Photograph | None:
+        """The image of this name."""
+        return self._photographs.get(name)
+
+    def all(self) -> list[Photograph]:
+        """Every image."""
+        return list(self._photographs.values())
+
+    def upload(self, name: str, content: bytes) -> Photograph:
+        """Keep an image that was sent.
+
+        Args:
+            name: of the file at its owner's; only letters, digits, dots and dashes of it are used.
+            content: of the file.
+
+        Raises:
+            DataError: if it has too many pixels, or is not an image of one of `FORMATS`.
+        """
+        suffix = f".{self._check(name, content).lower()}"
+        stem = re.sub(r"[^\w.-]+", "_", Path(name).stem, flags=re.ASCII).strip("._") or "image"
+        free = stem = stem[:100]
+        number = 1
+        while f"uploads/{free}" in self._photographs:
+            number += 1
+            free = f"{stem}-{number}"
+        path = self._uploads / f"{free}{suffix}"
+        self._uploads.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{uuid4().hex}")
+        try:
+            unfinished.write_bytes(content)
+            read_image(unfinished)  # to the last byte
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return self._add(f"uploads/{free}", path)
+
+    def _check(self, name: str, content: bytes) -> str:
+        """The format of an image, without decoding it."""
+        try:
+            with Pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
+                width, height = picture.size
+                kind = str(picture.format)
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
+            raise DataError(f"{name} is no image that can be read: send one of {', '.join(FORMATS)}") from None
+        if width * height > self.limits.pixels:
+            raise DataError(
+                f"{name} has {width} x {height} pixels, more than {self.limits.pixels / 1e6:.0f} million: scale it down"
+            )
+        return kind
+
+    def _add(self, name: str, path: Path) -> Photograph:
+        self._photographs[name] = Photograph(name, path, _size_of(path))
+        return self._photographs[name]
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    """Rows and columns of an upright image, from its header."""
+    try:
+        with Pillow.open(path) as picture:
+            width, height = picture.size
+            turned = picture.getexif().get(0x0112, 1) >= 5
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read ({error}): remove it, or save it as PNG") from None
+    return (width, height) if turned else (height, width)
+
+
+def _saved(picture: Pillow.Image, kind: str) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, format=kind)
+    return content.getvalue()

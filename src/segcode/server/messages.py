@@ -1,0 +1,115 @@
+"""What goes over the WebSocket: small JSON either way, and maps as one binary frame."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
+
+from segcode.server.marks import AnyMark, Label
+from segcode.tensors import LabelImage
+
+MarkId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+
+
+class Message(BaseModel):
+    """From the page; what is not known is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Draw(Message):
+    """A mark that is still being drawn: the map follows it, nothing is kept. None ends it."""
+
+    type: Literal["draw"]
+    mark: AnyMark | None
+
+
+class Add(Message):
+    """A mark to keep. It may be sent again: the same id is kept once."""
+
+    type: Literal["add"]
+    mark: AnyMark
+
+
+class Fill(Message):
+    """The connected region of one class around a pixel (x, y) is of a class; without one, it is right as it is."""
+
+    type: Literal["fill"]
+    id: MarkId
+    x: FiniteFloat
+    y: FiniteFloat
+    label: Label | None
+
+
+class Accept(Message):
+    """A class is right everywhere, as the map has it."""
+
+    type: Literal["accept"]
+    id: MarkId
+    label: Label
+
+
+class Step(Message):
+    """One mark back, or forth again."""
+
+    type: Literal["undo", "redo"]
+
+
+class SetDone(Message):
+    """The image is done, or not: its labels and its truth are written to the folder of work."""
+
+    type: Literal["done"]
+    done: bool
+
+
+class Watch(Message):
+    """Whether the uncertainty is sent after each map."""
+
+    type: Literal["watch"]
+    uncertainty: bool
+
+
+class Look(Message):
+    """Where to paint next? Answered by `places`."""
+
+    type: Literal["look"]
+
+
+class Sample(Message):
+    """What else could it be? Answered by a frame of eight small maps."""
+
+    type: Literal["sample"]
+    seed: Annotated[int, Field(ge=0, le=2**31)]
+
+
+class StartFrom(Message):
+    """Take a sample of that seed for the first prediction."""
+
+    type: Literal["start"]
+    id: MarkId
+    seed: Annotated[int, Field(ge=0, le=2**31)]
+    index: Annotated[int, Field(ge=0, le=7)]
+
+
+Request: TypeAlias = Annotated[
+    Draw | Add | Fill | Accept | Step | SetDone | Watch | Look | Sample | StartFrom, Field(discriminator="type")
+]
+REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
+
+
+def frame(header: Mapping[str, Any], planes: Sequence[LabelImage]) -> bytes:
+    """Planes of bytes of one size (rows, columns), with a header.
+
+    The layout is a length of four bytes, little-endian; a JSON header of that length, to which `width`, `height` and
+    `planes` (their number) are added; then the planes, one after the other, row by row, as one zlib stream.
+    """
+    height, width = planes[0].shape
+    text = json.dumps({**header, "width": width, "height": height, "planes": len(planes)}).encode()
+    body = zlib.compressobj(1)
+    packed = b"".join([body.compress(plane.tobytes()) for plane in planes])
+    return struct.pack("<I", len(text)) + text + packed + body.flush()

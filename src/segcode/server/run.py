@@ -1,0 +1,61 @@
+"""From an application to a server that says where it is."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Timer
+
+import uvicorn
+from fastapi import FastAPI
+from filelock import FileLock, Timeout
+
+from segcode.errors import ConfigError, DataError
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """A folder of work for one server alone.
+
+    Raises:
+        DataError: if another server has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DataError(f"{folder} is under work by another `segcode annotate`: end that one, or give -o") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) -> None:
+    """Serve until Ctrl-C; the address is printed, with the token if there is one, and opened if asked.
+
+    Raises:
+        ConfigError: if the address is taken, or not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"{host} port {port} cannot be listened at ({error.strerror}): give another --port") from None
+    name = f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{listener.getsockname()[1]}/" + (f"?token={token}" if token else "")
+    print(f"The page is at {address}   (Ctrl-C ends the server)", file=sys.stdout, flush=True)
+    if browser:
+        Timer(0.5, webbrowser.open, [address]).start()
+    config = uvicorn.Config(
+        app, log_level="warning", ws_max_size=4 * 2**20, ws_per_message_deflate=False, timeout_graceful_shutdown=2
+    )
+    uvicorn.Server(config).run([listener])

@@ -1,0 +1,268 @@
+"""Everything that is under work: one model, one thread that computes, the images that are open, and who looks on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeAlias, TypeVar
+
+from segcode.classes import ClassSet
+from segcode.errors import DataError, SegcodeError
+from segcode.export.picture import write_picture
+from segcode.model.segcode import SegCode
+from segcode.server.journal import Document, Entry, Journal
+from segcode.server.library import Library, Photograph
+from segcode.server.marks import Mark
+from segcode.server.messages import frame
+from segcode.server.session import Samples, Session, start_mark
+
+Result = TypeVar("Result")
+Message: TypeAlias = dict[str, Any] | bytes
+"""JSON, or a binary frame."""
+
+
+@dataclass(eq=False)
+class Viewer:
+    """A tab that looks at an image.
+
+    Args:
+        send: JSON or a binary frame to it.
+        draft: the mark that is being drawn in it.
+        uncertainty: whether it wants the uncertainty after each map.
+    """
+
+    send: Callable[[Message], Awaitable[None]]
+    draft: Mark | None = None
+    uncertainty: bool = False
+
+
+@dataclass(eq=False)
+class Room:
+    """An image that is open: its document, who looks on, and what has yet to be shown.
+
+    Every change is written to the journal before it counts, in the order in which it came.
+    """
+
+    photograph: Photograph
+    journal: Journal
+    document: Document
+    viewers: list[Viewer] = field(default_factory=list)
+    samples: dict[int, Samples] = field(default_factory=dict)
+    order: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    painter: asyncio.Task[None] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """What every viewer should know of the document."""
+        document = self.document
+        return {
+            "type": "document",
+            "name": self.photograph.name,
+            "state": document.state,
+            "marks": len(document.marks),
+            "undo": document.can_undo,
+            "redo": document.can_redo,
+            "viewers": len(self.viewers),
+        }
+
+    async def tell(self, message: Message, whom: Callable[[Viewer], bool] = lambda _: True) -> None:
+        """Send to viewers; one that is gone leaves on its own."""
+        sending = (viewer.send(message) for viewer in self.viewers if whom(viewer))
+        await asyncio.gather(*sending, return_exceptions=True)
+
+
+class Studio:
+    """The state of the server."""
+
+    def __init__(
+        self, model: SegCode, classes: ClassSet, library: Library, folder: Path, device: str, memory: int
+    ) -> None:
+        """Work on a library of images.
+
+        Args:
+            model: loaded once, for all.
+            classes: of the model.
+            library: the images.
+            folder: where journals, labels and truth are kept.
+            device: where to compute.
+            memory: bytes that open images may take together; those that nobody used longest are closed, and opened
+                again from their journals.
+        """
+        self.model = model
+        self.classes = classes
+        self.library = library
+        self.folder = folder
+        self._device = device
+        self._memory = memory
+        self._worker = ThreadPoolExecutor(1, "segcode")
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._rooms: dict[str, Room] = {}
+
+    def close(self) -> None:
+        """Stop computing."""
+        self._worker.shutdown(cancel_futures=True)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the images that are open."""
+        return sum(session.memory for session in self._sessions.values())
+
+    @property
+    def open_images(self) -> int:
+        """How many are in memory."""
+        return len(self._sessions)
+
+    async def compute(self, work: Callable[[], Result]) -> Result:
+        """Run something in the one thread that computes, after what was asked before."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+    async def with_session(self, room: Room, work: Callable[[Session], Result]) -> Result:
+        """Run something on an image, which is opened first if it is not."""
+        return await self.compute(lambda: work(self._session(room.photograph)))
+
+    def room(self, name: str) -> Room:
+        """Of an image.
+
+        Raises:
+            KeyError: if there is no such image.
+            DataError: if its journal is damaged.
+        """
+        if name not in self._rooms:
+            photograph = self.library.get(name)
+            if photograph is None:
+                raise KeyError(name)
+            journal = Journal(self.folder / "journals" / f"{name}.jsonl", photograph.size)
+            self._rooms[name] = Room(photograph, journal, journal.read())
+        return self._rooms[name]
+
+    async def write(self, room: Room, entry: Entry) -> None:
+        """Keep an entry, let it count, and have the map follow; a mark that is there already is kept once.
+
+        Raises:
+            DataError: for a class that the model lacks.
+            OSError: if it cannot be written; then nothing has changed.
+        """
+        async with room.order:
+            await self._write(room, entry)
+        await room.tell(room.describe())
+        room.changed.set()
+
+    async def write_made(self, room: Room, make: Callable[[Session, list[Mark]], Mark], mark: str) -> None:
+        """Keep a mark that is made from the map as it is then."""
+        async with room.order:
+            if not room.document.has(mark):
+                marks = room.document.marks
+                made = await self.with_session(room, lambda session: make(session, marks))
+                await self._write(room, Entry.model_validate({"mark": made}))
+        await room.tell(room.describe())
+        room.changed.set()
+
+    async def _write(self, room: Room, entry: Entry) -> None:
+        if entry.mark is not None:
+            label = getattr(entry.mark, "label", None)
+            if label is not None and label >= len(self.classes):
+                raise DataError(f"class {label} is not one of the model's {len(self.classes)}")
+            code = getattr(entry.mark, "code", None)
+            if code is not None and len(code) != self.model.config.code_size:
+                raise DataError(f"a code has {self.model.config.code_size} numbers, not {len(code)}")
+            if room.document.has(entry.mark.id):
+                return
+        await asyncio.to_thread(room.journal.append, entry)
+        room.document.apply(entry)
+
+    async def set_done(self, room: Room, done: bool) -> None:
+        """Call an image done, which writes its labels and its truth, or not."""
+        if done:
+            marks = room.document.marks
+            place = room.photograph.name + ".png"
+
+            def save(session: Session) -> None:
+                write_picture(self.folder / "labels" / place, session.final(marks))
+                write_picture(self.folder / "truth" / place, session.painting(marks).labels)
+
+            await self.with_session(room, save)
+        await self.write(room, Entry(done=done))
+
+    async def sample(self, room: Room, seed: int) -> Samples:
+        """Maps that the marks leave open; the last few are kept, for one may be chosen."""
+        marks = room.document.marks
+        drawn = await self.with_session(room, lambda session: session.sample(marks, seed))
+        room.samples[seed] = drawn
+        while len(room.samples) > 8:
+            room.samples.pop(next(iter(room.samples)))
+        return drawn
+
+    async def start_from(self, room: Room, seed: int, index: int, mark: str) -> None:
+        """Let a sample's map be the first prediction."""
+        samples = room.samples.get(seed) or await self.sample(room, seed)
+        await self.write(room, Entry.model_validate({"mark": start_mark(samples, index, mark)}))
+
+    async def enter(self, room: Room, viewer: Viewer) -> None:
+        """Show an image to a viewer, and every change of it from then on."""
+        room.viewers.append(viewer)
+        if room.painter is None or room.painter.done():
+            room.painter = asyncio.create_task(self._paint(room))
+        await room.tell(room.describe())
+        first = await self.with_session(room, lambda session: session.first)
+        await viewer.send(frame({"type": "first"}, [first]))
+        room.changed.set()
+
+    async def leave(self, room: Room, viewer: Viewer) -> None:
+        """A viewer is gone, and so is what it was drawing."""
+        room.viewers.remove(viewer)
+        if not room.viewers and room.painter is not None:
+            room.painter.cancel()
+            return
+        await room.tell(room.describe())
+        room.changed.set()
+
+    async def _paint(self, room: Room) -> None:
+        """Show the latest state as often as there is a newer one; what came in between is skipped."""
+        while True:
+            await room.changed.wait()
+            room.changed.clear()
+            asked = perf_counter()
+            marks = room.document.marks
+            drafts = [viewer.draft for viewer in room.viewers if viewer.draft is not None]
+            try:
+                await room.tell(
+                    await self.with_session(room, partial(self._map, marks=marks, drafts=drafts, asked=asked))
+                )
+                if any(viewer.uncertainty for viewer in room.viewers) and not room.changed.is_set():
+                    doubt = await self.with_session(room, partial(_doubt, marks=marks, drafts=drafts))
+                    await room.tell(doubt, lambda viewer: viewer.uncertainty)
+            except (SegcodeError, OSError) as problem:
+                await room.tell({"type": "problem", "message": str(problem)})
+
+    def _map(self, session: Session, marks: list[Mark], drafts: list[Mark], asked: float) -> bytes:
+        began = perf_counter()
+        shown = session.show(marks, drafts)
+        header = {
+            "type": "map",
+            "marks": len(marks),
+            "drafts": {mark.id: len(getattr(mark, "points", ())) for mark in drafts},
+            "milliseconds": {"wait": 1000 * (began - asked), **shown.milliseconds},
+            "solver": shown.solver,
+            "memory": self.memory,
+            "open": self.open_images,
+        }
+        return frame(header, [shown.labels, shown.painted])
+
+    def _session(self, photograph: Photograph) -> Session:
+        """In the thread that computes."""
+        if photograph.name not in self._sessions:
+            self._sessions[photograph.name] = Session(self.model, photograph.read(), self._device)
+        self._sessions.move_to_end(photograph.name)
+        while self.memory > self._memory and len(self._sessions) > 1:
+            self._sessions.popitem(last=False)
+        return self._sessions[photograph.name]
+
+
+def _doubt(session: Session, marks: list[Mark], drafts: list[Mark]) -> bytes:
+    return frame({"type": "uncertainty"}, [session.uncertainty(marks, drafts)])
