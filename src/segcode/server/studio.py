@@ -111,7 +111,7 @@ class Studio:
     @property
     def memory(self) -> int:
         """Bytes of the images that are open."""
-        return sum(session.memory for session in self._sessions.values())
+        return sum(session.memory for session in list(self._sessions.values()))
 
     @property
     def open_images(self) -> int:
@@ -138,7 +138,7 @@ class Studio:
             if photograph is None:
                 raise KeyError(name)
             journal = Journal(self.folder / "journals" / f"{name}.jsonl", photograph.size)
-            self._rooms[name] = Room(photograph, journal, journal.read())
+            self._rooms.setdefault(name, Room(photograph, journal, journal.read()))  # threads ask, too: the first counts
         return self._rooms[name]
 
     async def write(self, room: Room, entry: Entry) -> None:
@@ -218,6 +218,7 @@ class Studio:
         room.viewers.remove(viewer)
         if not room.viewers and room.painter is not None:
             room.painter.cancel()
+            room.painter = None  # who comes before it has ended gets another
             return
         await room.tell(room.describe())
         room.changed.set()
@@ -237,7 +238,7 @@ class Studio:
                 if any(viewer.uncertainty for viewer in room.viewers) and not room.changed.is_set():
                     doubt = await self.with_session(room, partial(_doubt, marks=marks, drafts=drafts))
                     await room.tell(doubt, lambda viewer: viewer.uncertainty)
-            except (SegcodeError, OSError) as problem:
+            except (SegcodeError, OSError, RuntimeError) as problem:  # PyTorch's are of the last kind
                 await room.tell({"type": "problem", "message": str(problem)})
 
     def _map(self, session: Session, marks: list[Mark], drafts: list[Mark], asked: float) -> bytes:
@@ -246,6 +247,7 @@ class Studio:
         header = {
             "type": "map",
             "marks": len(marks),
+            "last": marks[-1].id if marks else None,
             "drafts": {mark.id: len(getattr(mark, "points", ())) for mark in drafts},
             "milliseconds": {"wait": 1000 * (began - asked), **shown.milliseconds},
             "solver": shown.solver,

@@ -1,0 +1,96 @@
+// The connection to the server: maps come in, marks go out, and a mark is forgotten here only once it is saved there.
+
+/** A binary frame: the length of a JSON header, the header, and planes of bytes as one zlib stream. */
+async function unpack(buffer) {
+  const length = new DataView(buffer).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  const packed = new Blob([new Uint8Array(buffer, 4 + length)]);
+  const bytes = new Uint8Array(await new Response(packed.stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer());
+  const size = header.width * header.height;
+  header.planes = Array.from({ length: header.planes }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
+  return header;
+}
+
+/** Marks of an image that the server has not confirmed, kept where a closed tab does not take them along. */
+class Unsaved {
+  constructor(name) {
+    this.key = `segcode:unsaved:${name}`;
+    this.spare = []; // where the browser keeps nothing
+  }
+
+  get marks() {
+    try { return JSON.parse(localStorage.getItem(this.key) ?? "[]"); } catch { return this.spare; }
+  }
+
+  set marks(marks) {
+    this.spare = marks;
+    try {
+      if (marks.length) localStorage.setItem(this.key, JSON.stringify(marks));
+      else localStorage.removeItem(this.key);
+    } catch { /* kept in `spare` as long as the tab is open */ }
+  }
+
+  add(mark) { this.marks = [...this.marks.filter((m) => m.id !== mark.id), mark]; }
+  remove(id) { this.marks = this.marks.filter((m) => m.id !== id); }
+}
+
+/** One image's live connection; `on` is called with every message, and with {type: "up" | "down"}. */
+export class Live {
+  constructor(name, on) {
+    this.name = name;
+    this.on = on;
+    this.unsaved = new Unsaved(name);
+    this.wait = 300;
+    this.closed = false;
+    this.order = Promise.resolve();
+    this.connect();
+  }
+
+  connect() {
+    const path = this.name.split("/").map(encodeURIComponent).join("/");
+    this.socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/api/images/${path}/live`);
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onopen = () => {
+      this.wait = 300;
+      this.on({ type: "up" });
+      for (const mark of this.unsaved.marks) this.send({ type: "add", mark });
+    };
+    this.socket.onmessage = ({ data }) => { // unpacking takes its time, and messages stay in order
+      this.order = this.order.then(async () => this.receive(typeof data === "string" ? JSON.parse(data) : await unpack(data)));
+    };
+    this.socket.onclose = ({ code, reason }) => {
+      if (this.closed) return;
+      this.on({ type: "down", reason: code === 4403 ? reason : "" });
+      setTimeout(() => this.closed || this.connect(), this.wait);
+      this.wait = Math.min(3000, this.wait * 1.6);
+    };
+  }
+
+  receive(message) {
+    if (this.closed) return;
+    if (message.type === "saved") this.unsaved.remove(message.mark);
+    if (message.type === "problem" && message.mark) this.unsaved.remove(message.mark); // it never can be saved
+    if (message.type === "unsaved") setTimeout(() => this.resend(), 3000);
+    this.on(message);
+  }
+
+  resend() { for (const mark of this.unsaved.marks) this.send({ type: "add", mark }); }
+
+  /** False if there is no connection. */
+  send(message) {
+    if (this.socket.readyState !== WebSocket.OPEN) return false;
+    this.socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  /** Keep a mark: here until the server has it. */
+  add(mark) {
+    this.unsaved.add(mark);
+    this.send({ type: "add", mark });
+  }
+
+  close() {
+    this.closed = true;
+    this.socket.close();
+  }
+}

@@ -1,0 +1,454 @@
+// The page: what is chosen, what is shown, and what is asked of the server.
+
+import { Live } from "./live.js";
+import { Stage } from "./stage.js";
+import { Tools } from "./tools.js";
+
+const $ = (id) => document.getElementById(id);
+const url = (name, rest) => `/api/images/${name.split("/").map(encodeURIComponent).join("/")}/${rest}`;
+const identity = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.round(1e9 * Math.random())}`;
+
+const stage = new Stage();
+const state = {
+  model: null, images: [], image: null, live: null, document: null,
+  places: [], placeIndex: -1, seed: 1,
+  flight: null, waiting: undefined, asked: null, // drafts: one under way, the newest waits
+};
+
+const tools = new Tools(stage, {
+  ready: () => state.live !== null,
+  draft,
+  add(mark) {
+    state.waiting = undefined;
+    state.asked ??= { id: mark.id, points: 0, at: performance.now() };
+    state.live.add(mark);
+  },
+  fill(id, x, y, label) { ask({ type: "fill", id, x, y, label }); },
+  resize: setRadius,
+  hover,
+});
+
+// ---- drafts: the map follows the stroke -----------------------------------------------------------------------------
+
+/** Ask for the map of a mark that is being drawn; while one is under way, only the newest is remembered. */
+function draft(mark) {
+  if (state.flight && performance.now() - state.flight.at < 1000) {
+    state.waiting = mark;
+    return;
+  }
+  state.waiting = undefined;
+  state.flight = mark && { id: mark.id, points: mark.points.length, at: performance.now() };
+  if (mark) state.asked = state.flight;
+  state.live.send({ type: "draw", mark });
+}
+
+/** A map has come and is drawn: measure how long it took, and let the next draft go. */
+function arrived(header) {
+  const { asked, flight } = state;
+  const shows = (one) => one && (header.drafts[one.id] >= one.points || header.last === one.id);
+  if (shows(asked)) {
+    const end = performance.now();
+    performance.measure("stroke to map", { start: asked.at, end });
+    corner(header, end - asked.at);
+    state.asked = null;
+  }
+  if (shows(flight)) {
+    state.flight = null;
+    if (state.waiting !== undefined) draft(state.waiting);
+  }
+}
+
+function corner(header, latency) {
+  const stages = Object.entries(header.milliseconds).map(([name, ms]) => `${name} ${ms.toFixed(0)}`).join(", ");
+  $("corner").textContent =
+    `${latency.toFixed(0)} ms from stroke to map (${stages})\n${header.solver}\n` +
+    `${header.open} open, ${(header.memory / 2 ** 20).toFixed(0)} MiB`;
+}
+
+// ---- messages -------------------------------------------------------------------------------------------------------
+
+function receive(message) {
+  switch (message.type) {
+    case "up":
+      notice("");
+      watch();
+      break;
+    case "down":
+      state.flight = null;
+      notice(message.reason || "The server does not answer. What you paint is kept here, and sent once it is back.");
+      break;
+    case "document":
+      show(message);
+      break;
+    case "first":
+      stage.update(message.width, message.height, { first: message.planes[0] });
+      break;
+    case "map":
+      stage.update(message.width, message.height, { labels: message.planes[0], painted: message.planes[1] });
+      document.body.dataset.marks = message.marks;
+      arrived(message);
+      shares(message.planes[0]);
+      break;
+    case "uncertainty":
+      stage.update(message.width, message.height, { doubt: message.planes[0] });
+      break;
+    case "places":
+      state.places = message.places;
+      state.placeIndex = -1;
+      nextPlace();
+      break;
+    case "samples":
+      showSamples(message);
+      break;
+    case "saved":
+      if (!state.live.unsaved.marks.length) notice("");
+      break;
+    case "unsaved":
+      notice(`Not saved yet: ${message.message}`);
+      break;
+    case "problem":
+      notice(message.message, 6000);
+      break;
+  }
+}
+
+function ask(message) {
+  if (!state.live?.send(message)) notice("The server does not answer; try again once it is back.", 4000);
+}
+
+let noticeTimer;
+function notice(text, milliseconds) {
+  clearTimeout(noticeTimer);
+  $("notice").textContent = text;
+  $("notice").hidden = !text;
+  if (milliseconds) noticeTimer = setTimeout(() => notice(""), milliseconds);
+}
+
+const watch = () => state.live?.send({ type: "watch", uncertainty: stage.view === "uncertainty" });
+
+// ---- images ---------------------------------------------------------------------------------------------------------
+
+async function json(address, options) {
+  const answer = await fetch(address, options);
+  const content = await answer.json();
+  if (!answer.ok) throw new Error(typeof content.detail === "string" ? content.detail : answer.statusText);
+  return content;
+}
+
+function listImages() {
+  $("images").replaceChildren(...state.images.map((image) => {
+    const item = document.createElement("li");
+    const button = document.createElement("button");
+    button.dataset.name = image.name;
+    button.dataset.state = image.state;
+    button.title = image.name;
+    const picture = Object.assign(new Image(), { loading: "lazy", alt: "", src: url(image.name, "thumbnail") });
+    const name = Object.assign(document.createElement("span"), { textContent: image.name });
+    const word = Object.assign(document.createElement("small"), { textContent: image.state });
+    button.append(picture, name, word);
+    button.addEventListener("click", () => open(image));
+    item.append(button);
+    return item;
+  }));
+}
+
+function open(image) {
+  if (!image || image === state.image) return;
+  tools.finish();
+  state.live?.close();
+  Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: undefined, asked: null });
+  history.replaceState(null, "", `#${encodeURIComponent(image.name)}`);
+  $("empty").hidden = true;
+  $("corner").textContent = $("under").textContent = "";
+  $("title").textContent = $("title").title = image.name;
+  $("samples").replaceChildren();
+  for (const button of $("images").querySelectorAll("button")) {
+    const current = button.dataset.name === image.name;
+    button.setAttribute("aria-current", String(current));
+    if (current) button.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+  for (const link of $("export").querySelectorAll("a")) link.href = url(image.name, `export/${link.dataset.kind}`);
+  stage.open(url(image.name, "picture"), image.width, image.height);
+  setRadius(Math.max(2, Math.max(image.width, image.height) / 100));
+  state.live = new Live(image.name, receive);
+}
+
+function step(by) {
+  const at = state.images.indexOf(state.image);
+  open(state.images[Math.min(state.images.length - 1, Math.max(0, at + by))]);
+}
+
+/** What the server says of the document. */
+function show(message) {
+  state.document = message;
+  state.places = [];
+  stage.mark(null);
+  $("undo").disabled = !message.undo;
+  $("redo").disabled = !message.redo;
+  $("done").textContent = message.state === "done" ? "Not done" : "Done";
+  const image = state.images.find(({ name }) => name === message.name);
+  image.state = message.state;
+  const button = [...$("images").querySelectorAll("button")].find((b) => b.dataset.name === message.name);
+  button.dataset.state = message.state;
+  button.querySelector("small").textContent = message.state;
+}
+
+async function upload(files) {
+  for (const [number, file] of [...files].entries()) {
+    notice(`Adding ${file.name} (${number + 1} of ${files.length})`);
+    try {
+      const image = await json(`/api/images?name=${encodeURIComponent(file.name)}`, {
+        method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" },
+      });
+      state.images.push(image);
+      listImages();
+      open(image);
+      notice("");
+    } catch (problem) {
+      notice(`${file.name} was not added: ${problem.message}`, 8000);
+    }
+  }
+}
+
+// ---- classes, samples, places ---------------------------------------------------------------------------------------
+
+const keyOf = (index) => (index < 10 ? String((index + 1) % 10) : index < 20 ? `⇧${(index + 1) % 10}` : "");
+
+function listClasses() {
+  $("classes").replaceChildren(...state.model.classes.map(({ name }, index) => {
+    const item = document.createElement("li");
+    const choose = document.createElement("button");
+    choose.className = "class";
+    choose.setAttribute("role", "radio");
+    choose.innerHTML = "<i></i><span></span><small></small><kbd></kbd>";
+    choose.querySelector("span").textContent = name;
+    choose.querySelector("kbd").textContent = keyOf(index);
+    choose.addEventListener("click", () => chooseClass(index));
+    const accept = document.createElement("button");
+    accept.className = "accept";
+    accept.textContent = "✓";
+    accept.title = `All ${name} is right as the map has it, and there is none elsewhere (A for the chosen class)`;
+    accept.setAttribute("aria-label", `Accept ${name}`);
+    accept.addEventListener("click", () => acceptClass(index));
+    item.append(choose, accept);
+    return item;
+  }));
+}
+
+function colour() {
+  const kind = $("distinct").checked ? "distinct" : "colour";
+  const colours = state.model.classes.map((one) => one[kind]);
+  stage.palette(colours);
+  [...$("classes").querySelectorAll("i")].forEach((i, index) => { i.style.background = `rgb(${colours[index].join(" ")})`; });
+  for (const canvas of $("samples").querySelectorAll("canvas")) drawSample(canvas);
+}
+
+function chooseClass(index) {
+  if (index >= state.model.classes.length) return;
+  tools.label = index;
+  if (["erase", "pan"].includes(tools.tool)) chooseTool("brush");
+  mark("classes", ".class", (_, i) => i === index);
+}
+
+const acceptClass = (label) => ask({ type: "accept", id: identity(), label });
+
+/** The share of the map that each class has. */
+function shares(labels) {
+  const counts = new Uint32Array(256);
+  for (const label of labels) counts[label]++;
+  [...$("classes").querySelectorAll("small")].forEach((small, index) => {
+    const share = (100 * counts[index]) / labels.length;
+    small.textContent = share === 0 ? "" : share < 1 ? "<1 %" : `${share.toFixed(0)} %`;
+  });
+}
+
+function showSamples({ seed, width, height, planes }) {
+  $("samples").replaceChildren(...planes.map((labels, index) => {
+    const button = document.createElement("button");
+    button.title = "Start from this map; undo goes back";
+    button.setAttribute("aria-label", `Sample ${index + 1}`);
+    const canvas = Object.assign(document.createElement("canvas"), { width, height, labels });
+    button.append(canvas);
+    drawSample(canvas);
+    button.addEventListener("click", () => ask({ type: "start", id: identity(), seed, index }));
+    return button;
+  }));
+}
+
+function drawSample(canvas) {
+  const image = new ImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  canvas.labels.forEach((label, i) => { pixels[i] = stage.table[label]; });
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+function nextPlace() {
+  if (!state.places.length) {
+    ask({ type: "look" });
+    return;
+  }
+  state.placeIndex = (state.placeIndex + 1) % state.places.length;
+  stage.mark(state.places[state.placeIndex]);
+}
+
+function hover(x, y) {
+  const at = stage.at(x, y);
+  if (!at) { $("under").textContent = ""; return; }
+  const name = (label) => state.model.classes[label]?.name ?? "?";
+  let text = name(at.label);
+  if (at.painted !== 255) text += ", painted";
+  if (at.first !== at.label) text += `, at first ${name(at.first)}`;
+  $("under").textContent = text;
+}
+
+// ---- choices --------------------------------------------------------------------------------------------------------
+
+function mark(list, selector, chosen) {
+  [...$(list).querySelectorAll(selector)].forEach((button, index) => button.setAttribute("aria-checked", String(chosen(button, index))));
+}
+
+function chooseTool(tool) {
+  tools.choose(tool);
+  mark("tools", "button", (button) => button.dataset.tool === tool);
+}
+
+function chooseView(view) {
+  stage.view = view;
+  mark("views", "button", (button) => button.dataset.view === view);
+  watch();
+  stage.draw();
+}
+
+function setRadius(radius) {
+  const widest = state.image ? Math.max(state.image.width, state.image.height) / 8 : 60;
+  tools.radius = Math.round(2 * Math.min(widest, Math.max(0.5, radius))) / 2;
+  Object.assign($("radius"), { max: widest, min: 0.5 });
+  $("radius").value = tools.radius;
+  $("radius-value").textContent = tools.radius;
+}
+
+const compare = (on) => {
+  if (stage.comparing !== on) { stage.comparing = on; stage.draw(); }
+};
+
+const done = (go) => {
+  const isDone = state.document?.state === "done";
+  ask({ type: "done", done: go ? true : !isDone });
+  if (go) step(1);
+};
+
+const KEYS = [
+  ["1 … 9, 0", "choose a class; with Shift the next ten"],
+  ["B L P F X H", "brush, line, polygon, fill, erase, move"],
+  ["[ ]", "smaller, larger brush; or Shift and wheel"],
+  ["Wheel", "zoom under the pointer"],
+  ["Space", "held: drag to move; also the right button, or two fingers"],
+  ["V", "the whole image again"],
+  ["Q W E R T", "image, first prediction, map, uncertainty, changes"],
+  ["C", "held: compare with the first prediction"],
+  ["N", "the next place to look at"],
+  ["S", "what else could it be: eight other maps"],
+  ["A", "accept the chosen class as the map has it"],
+  ["Shift + fill", "this region is right as it is"],
+  ["Enter", "close a polygon; or done, and on to the next image"],
+  ["Esc", "drop what is being drawn"],
+  ["Ctrl+Z", "undo; with Shift, redo"],
+  ["Page Up, Page Down", "previous, next image"],
+  ["D", "distinct colours"],
+  ["?", "this help"],
+];
+
+const BY_KEY = {
+  b: () => chooseTool("brush"), l: () => chooseTool("line"), p: () => chooseTool("polygon"), f: () => chooseTool("fill"),
+  x: () => chooseTool("erase"), h: () => chooseTool("pan"),
+  q: () => chooseView("image"), w: () => chooseView("first"), e: () => chooseView("map"), r: () => chooseView("uncertainty"),
+  t: () => chooseView("difference"),
+  "[": () => setRadius(tools.radius / 1.15), "]": () => setRadius(tools.radius * 1.15),
+  v: () => stage.size && stage.fit(), n: nextPlace, s: () => $("sample").click(), a: () => acceptClass(tools.label),
+  d: () => $("distinct").click(), c: () => compare(true), "?": () => $("keys").showModal(),
+  pageup: () => step(-1), pagedown: () => step(1), escape: () => tools.cancel(),
+  enter: () => (tools.mark ? tools.finish() : done(true)),
+};
+
+addEventListener("keydown", (event) => {
+  if ($("keys").open || event.target.matches("input[type=text]")) return;
+  const key = event.key.toLowerCase();
+  if ((event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
+    event.preventDefault();
+    ask({ type: key === "y" || event.shiftKey ? "redo" : "undo" });
+    return;
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const digit = event.code.match(/^(?:Digit|Numpad)([0-9])$/);
+  if (digit) {
+    chooseClass(((Number(digit[1]) + 9) % 10) + (event.shiftKey ? 10 : 0));
+  } else if (event.key === " ") {
+    if (event.target.matches("button, summary")) return;
+    tools.space = true;
+    $("stage").classList.add("panning");
+    event.preventDefault();
+  } else if (BY_KEY[key] && !(event.repeat && ["enter", "n", "s", "a", "d"].includes(key))) {
+    if (key === "enter" && event.target.matches("button, a, summary")) return;
+    event.preventDefault();
+    BY_KEY[key]();
+  }
+});
+addEventListener("keyup", (event) => {
+  if (event.key.toLowerCase() === "c") compare(false);
+  if (event.key === " ") {
+    tools.space = false;
+    $("stage").classList.remove("panning");
+  }
+});
+addEventListener("blur", () => { compare(false); tools.space = false; });
+
+for (const button of $("tools").children) button.addEventListener("click", () => chooseTool(button.dataset.tool));
+for (const button of $("views").children) button.addEventListener("click", () => chooseView(button.dataset.view));
+$("blend").addEventListener("input", () => stage.blend($("blend").value / 100));
+$("distinct").addEventListener("change", colour);
+$("radius").addEventListener("input", () => setRadius(Number($("radius").value)));
+$("previous").addEventListener("click", () => step(-1));
+$("next").addEventListener("click", () => step(1));
+$("undo").addEventListener("click", () => ask({ type: "undo" }));
+$("redo").addEventListener("click", () => ask({ type: "redo" }));
+$("reset").addEventListener("click", () => state.live?.add({ kind: "reset", id: identity() }));
+$("done").addEventListener("click", () => done(false));
+$("help").addEventListener("click", () => $("keys").showModal());
+$("look").addEventListener("click", nextPlace);
+$("sample").addEventListener("click", () => ask({ type: "sample", seed: state.seed++ }));
+$("export").addEventListener("click", (event) => event.target.matches("a") && $("export").removeAttribute("open"));
+$("files").addEventListener("change", () => upload($("files").files));
+addEventListener("dragover", (event) => { event.preventDefault(); $("stage").classList.add("dropping"); });
+addEventListener("dragleave", (event) => event.relatedTarget === null && $("stage").classList.remove("dropping"));
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  $("stage").classList.remove("dropping");
+  upload(event.dataTransfer.files);
+});
+addEventListener("hashchange", () => open(wanted()));
+
+const wanted = () => {
+  const name = decodeURIComponent(location.hash.slice(1));
+  return state.images.find((image) => image.name === name) ?? state.images.find((image) => image.state !== "done") ?? state.images[0];
+};
+
+$("keys").querySelector("dl").append(...KEYS.flatMap(([key, text]) => {
+  const term = document.createElement("dt");
+  term.append(Object.assign(document.createElement("kbd"), { textContent: key }));
+  return [term, Object.assign(document.createElement("dd"), { textContent: text })];
+}));
+
+try {
+  [state.model, state.images] = await Promise.all([json("/api/model"), json("/api/images")]);
+  listClasses();
+  listImages();
+  colour();
+  stage.blend($("blend").value / 100);
+  chooseTool("brush");
+  chooseView("map");
+  chooseClass(0);
+  open(wanted());
+  document.body.dataset.ready = "yes";
+} catch (problem) {
+  notice(`The page could not be opened: ${problem.message}`);
+}

@@ -1,0 +1,182 @@
+// What is shown: the image, a map over it, and what was painted; moved and scaled as one.
+
+const VOID = 255;
+const stage = document.getElementById("stage");
+const board = document.getElementById("board");
+const photo = document.getElementById("photo");
+const mapCanvas = document.getElementById("map");
+const paintCanvas = document.getElementById("paint");
+const place = document.getElementById("place");
+
+/** Colours as the 32 bits of a pixel: ABGR. */
+const packed = ([red, green, blue], alpha = 255) => ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+
+/** Dark violet over red to bright yellow, so that bright means unsure. */
+const HEAT = Uint32Array.from({ length: 256 }, (_, i) => {
+  const t = i / 255;
+  return packed([Math.round(255 * Math.min(1, 1.6 * t)), Math.round(255 * t * t), Math.round(255 * Math.max(0, 0.35 * Math.sin(Math.PI * 1.3 * t)))]);
+});
+
+export class Stage {
+  constructor() {
+    this.size = null; // of the image: {width, height}
+    this.grid = null; // of the maps
+    this.first = this.labels = this.painted = this.doubt = null;
+    this.view = "map";
+    this.comparing = false;
+    this.scale = 1;
+    this.left = this.top = 0;
+    this.colours = [];
+    new ResizeObserver(() => this.size && !this.touched && this.fit()).observe(stage);
+  }
+
+  /** Show another image, still without maps. */
+  open(url, width, height) {
+    this.size = { width, height };
+    this.grid = this.first = this.labels = this.painted = this.doubt = null;
+    photo.src = url;
+    board.style.width = `${width}px`;
+    board.style.height = `${height}px`;
+    for (const canvas of [mapCanvas, paintCanvas]) canvas.width = canvas.width; // clears it
+    this.mark(null);
+    this.fit();
+  }
+
+  /** Take over planes of a message: {first, labels, painted, doubt}, and draw. */
+  update(width, height, planes) {
+    if (!this.grid || this.grid.width !== width || this.grid.height !== height) {
+      this.grid = { width, height };
+      for (const canvas of [mapCanvas, paintCanvas]) Object.assign(canvas, { width, height });
+    }
+    Object.assign(this, planes);
+    this.draw();
+  }
+
+  palette(colours) {
+    this.colours = colours;
+    this.table = new Uint32Array(256);
+    colours.forEach((colour, index) => { this.table[index] = packed(colour); });
+    this.draw();
+  }
+
+  get shown() { return this.comparing ? "first" : this.view; }
+
+  draw() {
+    if (!this.grid || !this.first) return;
+    const image = new ImageData(this.grid.width, this.grid.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    const labels = this.shown === "first" ? this.first : this.labels ?? this.first;
+    if (this.shown === "uncertainty") {
+      if (this.doubt) for (let i = 0; i < pixels.length; i++) pixels[i] = HEAT[this.doubt[i]];
+    } else if (this.shown === "difference") {
+      const veil = packed([225, 228, 233], 150);
+      for (let i = 0; i < pixels.length; i++) pixels[i] = labels[i] === this.first[i] ? veil : this.table[labels[i]];
+    } else if (this.shown !== "image") {
+      for (let i = 0; i < pixels.length; i++) pixels[i] = this.table[labels[i]];
+    }
+    mapCanvas.getContext("2d").putImageData(image, 0, 0);
+    this.drawPaint();
+  }
+
+  /** What was painted, in full colour with a white rim; `draw` is called with the context to add what is in the making. */
+  drawPaint(draw = this.making) {
+    this.making = draw;
+    if (!this.grid) return;
+    const { width, height } = this.grid;
+    const context = paintCanvas.getContext("2d");
+    context.clearRect(0, 0, width, height);
+    if (this.painted && this.shown !== "first") {
+      const image = new ImageData(width, height);
+      const pixels = new Uint32Array(image.data.buffer);
+      const known = this.painted, white = packed([255, 255, 255]);
+      for (let i = 0; i < pixels.length; i++) {
+        const own = known[i];
+        if (own === VOID) continue;
+        const x = i % width;
+        const edge = (x > 0 && known[i - 1] === VOID) || (x < width - 1 && known[i + 1] === VOID) ||
+          (i >= width && known[i - width] === VOID) || (i + width < known.length && known[i + width] === VOID);
+        if (edge) pixels[i] = white;
+        else if (this.shown !== "difference") pixels[i] = this.table[own];
+      }
+      context.putImageData(image, 0, 0);
+    }
+    if (draw) {
+      context.save();
+      context.scale(width / this.size.width, height / this.size.height);
+      draw(context);
+      context.restore();
+    }
+  }
+
+  /** A region to look at, or none. */
+  mark(region) {
+    place.hidden = !region;
+    if (!region) return;
+    for (const [side, value] of Object.entries({ left: region.column, top: region.row, width: region.width, height: region.height })) {
+      place.style[side] = `${value}px`;
+    }
+    place.style.animation = "none";
+    void place.offsetWidth; // starts the animation anew
+    place.style.animation = "";
+    this.reveal(region);
+  }
+
+  /** Bring a region into the middle, large enough to paint in. */
+  reveal({ column, row, width, height }) {
+    const scale = Math.min(stage.clientWidth / width, stage.clientHeight / height) / 3;
+    this.touched = true;
+    this.scale = Math.max(this.scale, Math.min(scale, 12));
+    this.left = stage.clientWidth / 2 - (column + width / 2) * this.scale;
+    this.top = stage.clientHeight / 2 - (row + height / 2) * this.scale;
+    this.place();
+  }
+
+  /** The whole image, in the middle. */
+  fit() {
+    const { clientWidth, clientHeight } = stage;
+    this.touched = false;
+    this.scale = Math.min(clientWidth / this.size.width, clientHeight / this.size.height) * 0.98;
+    this.left = (clientWidth - this.scale * this.size.width) / 2;
+    this.top = (clientHeight - this.scale * this.size.height) / 2;
+    this.place();
+  }
+
+  /** Scale by a factor, the point under the pointer staying where it is. */
+  zoom(factor, x, y) {
+    const scale = Math.min(60, Math.max(0.02, this.scale * factor));
+    this.left = x - ((x - this.left) * scale) / this.scale;
+    this.top = y - ((y - this.top) * scale) / this.scale;
+    this.scale = scale;
+    this.touched = true;
+    this.place();
+  }
+
+  pan(dx, dy) {
+    this.left += dx;
+    this.top += dy;
+    this.touched = true;
+    this.place();
+  }
+
+  place() {
+    board.style.transform = `translate(${this.left}px, ${this.top}px) scale(${this.scale})`;
+    board.style.setProperty("--rim", `${2 / this.scale}px`);
+    board.classList.toggle("close", this.scale > 3);
+  }
+
+  blend(share) { mapCanvas.style.opacity = String(share); }
+
+  /** From the pointer's place in the stage to pixels of the image. */
+  toImage(x, y) { return [(x - this.left) / this.scale, (y - this.top) / this.scale]; }
+
+  /** What is at a pixel of the image: {first, label, painted, doubt}; null outside. */
+  at(x, y) {
+    if (!this.grid || !this.first || x < 0 || y < 0 || x >= this.size.width || y >= this.size.height) return null;
+    const column = Math.floor((x * this.grid.width) / this.size.width);
+    const row = Math.floor((y * this.grid.height) / this.size.height);
+    const i = row * this.grid.width + column;
+    return { first: this.first[i], label: (this.labels ?? this.first)[i], painted: this.painted ? this.painted[i] : VOID };
+  }
+}
+
+export { VOID };

@@ -1,0 +1,198 @@
+// From the pointer to marks: brush, line, polygon, fill, erase; and moving and scaling with any tool.
+
+const stageElement = document.getElementById("stage");
+const cursor = document.getElementById("cursor");
+const CLOSE = 12; // screen pixels around a polygon's first corner that close it
+
+const identity = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+const rounded = ([x, y]) => [Math.round(10 * x) / 10, Math.round(10 * y) / 10];
+
+export class Tools {
+  /**
+   * @param stage what is painted on
+   * @param act {draft(mark), add(mark), fill(id, x, y, label), hover(x, y), ready()}: what to do with marks
+   */
+  constructor(stage, act) {
+    this.stage = stage;
+    this.act = act;
+    this.tool = "brush";
+    this.label = 0;
+    this.radius = 5;
+    this.mark = null; // in the making
+    this.pointers = new Map();
+    this.moving = false;
+    this.space = false;
+    const listen = (name, call) => stageElement.addEventListener(name, call);
+    listen("pointerdown", (event) => this.down(event));
+    listen("pointermove", (event) => this.move(event));
+    listen("pointerup", (event) => this.up(event));
+    listen("pointercancel", (event) => this.up(event));
+    listen("pointerleave", () => { cursor.hidden = true; this.act.hover(-1, -1); });
+    listen("dblclick", () => this.mark?.kind === "polygon" && this.finish());
+    listen("contextmenu", (event) => event.preventDefault());
+    stageElement.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    addEventListener("pagehide", () => this.mark && this.mark.kind === "brush" && this.finish());
+  }
+
+  choose(tool) {
+    this.cancel();
+    this.tool = tool;
+    stageElement.dataset.tool = tool;
+    cursor.hidden = true;
+  }
+
+  where(event) {
+    const box = stageElement.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+
+  down(event) {
+    if (!this.act.ready()) return;
+    stageElement.focus({ preventScroll: true });
+    try { stageElement.setPointerCapture(event.pointerId); } catch { /* a pointer that a test makes up */ }
+    const [x, y] = this.where(event);
+    this.pointers.set(event.pointerId, [x, y]);
+    if (this.pointers.size > 1 || event.button !== 0 || this.space || this.tool === "pan") {
+      if (this.mark?.kind === "brush") this.cancel(); // a second finger means that none should paint
+      this.moving = true;
+      stageElement.classList.add("panning");
+      return;
+    }
+    const point = rounded(this.stage.toImage(x, y));
+    const label = this.tool === "erase" ? null : this.label;
+    if (this.tool === "fill") {
+      this.act.fill(identity(), ...this.stage.toImage(x, y), event.shiftKey ? null : this.label);
+    } else if (this.tool === "polygon") {
+      this.corner(point, x, y);
+    } else {
+      this.mark = { kind: "brush", id: identity(), label, radius: this.radius, points: this.tool === "line" ? [point, point] : [point] };
+      this.changed();
+    }
+  }
+
+  /** Another corner of the polygon, or its end where the first one is. */
+  corner(point, x, y) {
+    if (!this.mark) {
+      this.mark = { kind: "polygon", id: identity(), label: this.label, points: [point] };
+    } else {
+      const [firstX, firstY] = this.mark.points[0];
+      const near = Math.hypot(firstX * this.stage.scale + this.stage.left - x, firstY * this.stage.scale + this.stage.top - y) < CLOSE;
+      if (near && this.mark.points.length > 2) { this.finish(); return; }
+      this.mark = { ...this.mark, points: [...this.mark.points, point] };
+    }
+    this.changed();
+  }
+
+  move(event) {
+    const [x, y] = this.where(event);
+    this.hover(x, y);
+    if (this.moving && this.pointers.has(event.pointerId)) {
+      this.drag(event.pointerId, x, y);
+      return;
+    }
+    if (this.mark?.kind !== "brush" || !this.pointers.has(event.pointerId)) return;
+    const points = (event.getCoalescedEvents?.() ?? []).concat(event).map((e) => rounded(this.stage.toImage(...this.where(e))));
+    if (this.tool === "line") {
+      this.mark = { ...this.mark, points: [this.mark.points[0], points.at(-1)] };
+    } else {
+      const all = [...this.mark.points];
+      for (const point of points) {
+        const last = all.at(-1);
+        if (Math.hypot(point[0] - last[0], point[1] - last[1]) >= Math.min(1, this.radius / 4) && all.length < 20000) all.push(point);
+      }
+      if (all.length === this.mark.points.length) return;
+      this.mark = { ...this.mark, points: all };
+    }
+    this.changed();
+  }
+
+  /** One pointer moves the image; two scale it, too. */
+  drag(id, x, y) {
+    const [oldX, oldY] = this.pointers.get(id);
+    const other = [...this.pointers].find(([key]) => key !== id)?.[1];
+    this.pointers.set(id, [x, y]);
+    if (other) {
+      const before = Math.hypot(oldX - other[0], oldY - other[1]);
+      const after = Math.hypot(x - other[0], y - other[1]);
+      this.stage.pan((x - oldX) / 2, (y - oldY) / 2);
+      if (before > 0) this.stage.zoom(after / before, (x + other[0]) / 2, (y + other[1]) / 2);
+    } else {
+      this.stage.pan(x - oldX, y - oldY);
+    }
+  }
+
+  up(event) {
+    this.pointers.delete(event.pointerId);
+    if (this.moving) {
+      this.moving = this.pointers.size > 0;
+      if (!this.moving) stageElement.classList.remove("panning");
+      return;
+    }
+    if (this.mark?.kind === "brush") {
+      if (event.type === "pointercancel") this.cancel();
+      else this.finish();
+    }
+  }
+
+  wheel(event) {
+    event.preventDefault();
+    const [x, y] = this.where(event);
+    const turn = event.deltaY || event.deltaX; // with Shift some browsers turn it
+    if (event.shiftKey) this.act.resize(this.radius * (turn < 0 ? 1.15 : 1 / 1.15));
+    else this.stage.zoom(Math.exp(-turn * (event.ctrlKey ? 0.01 : 0.0015)), x, y);
+    this.hover(x, y);
+  }
+
+  hover(x, y) {
+    this.pointer = [x, y];
+    const brush = ["brush", "line", "erase"].includes(this.tool);
+    cursor.hidden = !brush || !this.act.ready();
+    if (brush) {
+      const across = `${2 * this.radius * this.stage.scale}px`;
+      Object.assign(cursor.style, { left: `${x}px`, top: `${y}px`, width: across, height: across });
+    }
+    this.act.hover(...this.stage.toImage(x, y));
+  }
+
+  /** Close a polygon, or end a stroke. */
+  finish() {
+    const mark = this.mark;
+    this.mark = null;
+    if (mark && (mark.kind !== "polygon" || mark.points.length > 2)) this.act.add(mark);
+    else if (mark) this.act.draft(null);
+    this.stage.drawPaint(null);
+  }
+
+  cancel() {
+    if (!this.mark) return;
+    this.mark = null;
+    this.act.draft(null);
+    this.stage.drawPaint(null);
+  }
+
+  changed() {
+    const mark = this.mark;
+    this.stage.drawPaint((context) => sketch(context, mark, this.stage));
+    if (mark.kind !== "polygon" || mark.points.length > 2) this.act.draft(mark);
+  }
+}
+
+/** A mark in the making, in pixels of the image. */
+function sketch(context, mark, stage) {
+  const [red, green, blue] = mark.label === null ? [40, 40, 40] : stage.colours[mark.label];
+  context.strokeStyle = context.fillStyle = `rgb(${red} ${green} ${blue})`;
+  context.lineCap = context.lineJoin = "round";
+  context.lineWidth = mark.kind === "brush" ? 2 * mark.radius : 2 / stage.scale;
+  context.beginPath();
+  const [[x, y], ...others] = mark.points;
+  context.moveTo(x, y);
+  if (!others.length) context.lineTo(x, y);
+  for (const [x, y] of others) context.lineTo(x, y);
+  if (mark.kind === "polygon") {
+    for (const [x, y] of mark.points) context.fillRect(x - 3 / stage.scale, y - 3 / stage.scale, 6 / stage.scale, 6 / stage.scale);
+    context.globalAlpha = 0.5;
+    context.fill();
+    context.globalAlpha = 1;
+  }
+  context.stroke();
+}
