@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 from uuid import uuid4
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, model_validator
 
 from segcode.data.resize import resize_labels
 from segcode.export.runs import decode_runs
@@ -24,6 +24,9 @@ Point: TypeAlias = tuple[Annotated[FiniteFloat, Field(ge=-1e5, le=1e5)], Annotat
 Points: TypeAlias = Annotated[tuple[Point, ...], Field(min_length=1, max_length=20_000)]
 Label: TypeAlias = Annotated[int, Field(ge=0, lt=IGNORE)]
 Side: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
+
+REGION_PIXELS: Final = 100_000_000
+"""At most so many in the grid of a region: a line of a few bytes must not take the whole memory."""
 
 
 class Mark(BaseModel):
@@ -66,12 +69,21 @@ class Region(Mark):
     runs: tuple[Annotated[int, Field(ge=0)], ...]
     whole: bool = False
 
+    @model_validator(mode="after")
+    def _fits(self) -> Region:
+        rows, columns = self.size
+        if rows * columns > REGION_PIXELS:
+            raise ValueError(f"a region of {rows} x {columns} pixels is too large: give it on a coarser grid")
+        if sum(self.runs) != rows * columns:
+            raise ValueError(f"the runs add up to {sum(self.runs)} pixels, not to {rows} x {columns}: give them all")
+        return self
+
 
 class Start(Mark):
     """The map of this code is the first prediction from now on."""
 
     kind: Literal["start"] = "start"
-    code: tuple[FiniteFloat, ...]
+    code: tuple[Annotated[FiniteFloat, Field(ge=-1e3, le=1e3)], ...]
 
 
 class Reset(Mark):

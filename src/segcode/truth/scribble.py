@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,6 +40,8 @@ def brush_mask(points: Sequence[Point], size: tuple[int, int], radius: float) ->
     canvas = Pillow.new("1", (size[1], size[0]))
     draw = ImageDraw.Draw(canvas)
     xy = [(column, row) for row, column in points]
+    # However fine the brush, a click marks the pixel that it is on.
+    draw.point([(math.floor(x + 0.5), math.floor(y + 0.5)) for x, y in xy], fill=1)
     if len(xy) > 1:
         draw.line(xy, fill=1, width=max(1, round(2 * radius)))
     for x, y in xy:
