@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Literal
@@ -116,14 +117,15 @@ class Journal:
             OSError: if it cannot be written, as on a full disk; the log is then as it was.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab+") as file:
+        # Unbuffered: what a full disk refused must not be written later, when the file is closed.
+        with self.path.open("ab", buffering=0) as file:
             whole = _whole_lines(file.seek(0, os.SEEK_END), self.path)
             file.truncate(whole)
             lines = [entry] if whole else [Entry(image=self._size), entry]
+            content = b"".join(line.model_dump_json(include=line.model_fields_set).encode() + b"\n" for line in lines)
             try:
-                for line in lines:
-                    file.write(line.model_dump_json(exclude_none=False, exclude_unset=True).encode() + b"\n")
-                file.flush()
+                if file.write(content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
                 os.fsync(file.fileno())
             except OSError:
                 file.truncate(whole)

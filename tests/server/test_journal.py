@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import errno
+import os
+import resource
+
+import pytest
+
+from segcode.errors import DataError
+from segcode.server.journal import Document, Entry, Journal
+from segcode.server.marks import Brush, Region, Reset, Start
+
+SIZE = (40, 60)
+
+
+def stroke(name: str) -> Entry:
+    return Entry(mark=Brush(id=name, label=1, radius=2, points=((3, 4),)))
+
+
+UNDO, REDO = Entry(step="undo"), Entry(step="redo")
+
+
+def document(*entries: Entry) -> Document:
+    made = Document()
+    for entry in entries:
+        made.apply(entry)
+    return made
+
+
+def ids(made: Document) -> list[str]:
+    return [mark.id for mark in made.marks]
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / "deep" / "image.jsonl", SIZE)
+
+
+def test_undo_and_redo_walk_along_the_marks():
+    made = document(stroke("a"), stroke("b"), UNDO)
+    assert ids(made) == ["a"]
+    assert (made.can_undo, made.can_redo) == (True, True)
+    made.apply(REDO)
+    assert ids(made) == ["a", "b"]
+    assert not made.can_redo
+
+
+def test_undo_has_no_end():
+    names = [str(number) for number in range(500)]
+    made = document(*map(stroke, names), *[UNDO] * 500)
+    assert (ids(made), made.can_undo, made.state) == ([], False, "untouched")
+    for _ in names:
+        made.apply(REDO)
+    assert ids(made) == names
+
+
+def test_undo_and_redo_of_nothing_change_nothing():
+    made = document(UNDO, REDO, stroke("a"), REDO)
+    assert ids(made) == ["a"]
+    assert ids(document(stroke("a"), UNDO, UNDO, stroke("b"))) == ["b"]
+
+
+def test_a_mark_counts_once():
+    assert ids(document(stroke("a"), stroke("a"))) == ["a"]
+    assert ids(document(stroke("a"), UNDO, stroke("a"))) == []
+
+
+def test_a_new_mark_drops_what_was_undone():
+    made = document(stroke("a"), stroke("b"), UNDO, stroke("c"))
+    assert ids(made) == ["a", "c"]
+    assert not made.can_redo
+    made.apply(REDO)
+    assert ids(made) == ["a", "c"]
+
+
+def test_the_state_follows_the_marks_until_it_is_done():
+    assert Document().state == "untouched"
+    made = document(stroke("a"))
+    assert made.state == "in work"
+    made.apply(Entry(done=True))
+    assert made.state == "done"
+    made.apply(Entry(done=False))
+    assert made.state == "in work"
+
+
+MARKS = [
+    Brush(label=None, radius=2, points=((3, 4),)),
+    Region(label=1, size=(2, 2), runs=(1, 3), whole=True),
+    Start(code=(0.5, -1.0)),
+    Reset(),
+]
+
+
+def test_what_was_written_is_read_again(journal):
+    entries = [*(Entry(mark=mark) for mark in MARKS), UNDO, Entry.model_validate({"mark": MARKS[0]}), Entry(done=True)]
+    for entry in entries:
+        journal.append(entry)
+    read = journal.read()
+    assert read.marks == document(*entries).marks == MARKS[:-1]
+    assert read.can_redo
+    assert read.state == "done"
+
+
+def test_no_log_is_an_empty_document_and_makes_no_file(journal):
+    assert journal.read().marks == []
+    assert not journal.path.exists()
+
+
+@pytest.mark.parametrize("left", [1, 12, 10_000])
+def test_a_last_line_that_was_cut_off_is_left_out_and_written_over(journal, left):
+    journal.append(stroke("a"))
+    whole = journal.path.read_bytes()
+    journal.append(stroke("b"))
+    with journal.path.open("rb+") as file:
+        file.truncate(min(len(whole) + left, len(journal.path.read_bytes()) - 1))
+    assert ids(journal.read()) == ["a"]
+    journal.append(stroke("c"))
+    assert ids(journal.read()) == ["a", "c"]
+    assert journal.path.read_bytes().startswith(whole)
+
+
+def test_a_first_line_that_was_cut_off_is_written_anew(journal):
+    journal.append(stroke("a"))
+    journal.path.write_bytes(journal.path.read_bytes()[:5])
+    assert journal.read().marks == []
+    journal.append(stroke("b"))
+    assert ids(journal.read()) == ["b"]
+    assert Journal(journal.path, SIZE).path.read_bytes().startswith(b'{"image":[40,60]}\n')
+
+
+@pytest.mark.parametrize("damage", [b"\0\0\0", b'{"mark":{"kind":"brush"}}', b"\xff\xfe", b""])
+def test_a_damaged_line_in_the_middle_is_named(journal, damage):
+    for name in "abc":
+        journal.append(stroke(name))
+    lines = journal.path.read_bytes().split(b"\n")
+    lines[2] = damage
+    journal.path.write_bytes(b"\n".join(lines))
+    with pytest.raises(DataError, match=r"image\.jsonl: line 3 is damaged .*repair or remove it"):
+        journal.read()
+
+
+def test_the_log_of_an_image_of_another_size_is_refused(journal):
+    journal.append(stroke("a"))
+    with pytest.raises(DataError, match="about an image of 40 x 60, which now has 20 x 60"):
+        Journal(journal.path, (20, 60)).read()
+
+
+def test_what_cannot_reach_the_disk_leaves_the_log_as_it_was(journal, monkeypatch):
+    journal.append(stroke("a"))
+    before = journal.path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            journal.append(stroke("b"))
+    assert journal.path.read_bytes() == before
+    journal.append(stroke("b"))
+    assert ids(journal.read()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("room", [0, 7])
+def test_a_disk_that_fills_up_within_a_line_leaves_the_log_as_it_was(journal, room):
+    """The limit of a file's size stands for the disk's: what is above it is not written."""
+    journal.append(stroke("a"))
+    before = journal.path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + room, hard))
+    try:
+        with pytest.raises(OSError, match=r"No space left|File too large"):
+            journal.append(stroke("b"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert journal.path.read_bytes() == before
+
+
+def test_an_entry_is_on_the_disk_once_append_returns(journal, monkeypatch):
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (synced.append(os.fstat(number).st_size), real(number)))
+    journal.append(stroke("a"))
+    assert synced == [journal.path.stat().st_size]
