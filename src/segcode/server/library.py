@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Final
 from uuid import uuid4
 
@@ -64,11 +65,17 @@ class Photograph:
         return read_image(self.path)
 
     def shown(self) -> Encoded:
-        """The file itself, or as PNG if browsers do not know its format."""
+        """The file itself, or as PNG if browsers do not know its format. Raises DataError if it cannot be read."""
         media_type = _SHOWN.get(self.path.suffix.lower())
         if media_type:
-            return Encoded(self.path.read_bytes(), media_type)
+            return Encoded(self._bytes(), media_type)
         return Encoded(_saved(Pillow.fromarray(self.read()), "PNG"), "image/png")
+
+    def _bytes(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be read ({error.strerror}): put it back") from None
 
     def thumbnail(self) -> Encoded:
         """Small enough for a list."""
@@ -88,6 +95,7 @@ class Library:
         """
         self.limits = limits
         self._uploads = uploads
+        self._naming = Lock()
         self._photographs: dict[str, Photograph] = {}
         for name, path in zip(output_names(images) if images else [], images, strict=True):
             self._add(name.as_posix(), path)
@@ -112,7 +120,11 @@ class Library:
         Raises:
             DataError: if it has too many pixels, or is not an image of one of `FORMATS`.
         """
-        suffix = f".{self._check(name, content).lower()}"
+        suffix = self._check(name, content)
+        with self._naming:
+            return self._keep(name, suffix, content)
+
+    def _keep(self, name: str, suffix: str, content: bytes) -> Photograph:
         stem = re.sub(r"[^\w.-]+", "_", Path(name).stem, flags=re.ASCII).strip("._") or "image"
         free = stem = stem[:100]
         number = 1
@@ -126,25 +138,33 @@ class Library:
             unfinished.write_bytes(content)
             read_image(unfinished)  # to the last byte
             unfinished.replace(path)
+        except DataError as error:
+            raise DataError(str(error).replace(str(unfinished), name)) from None
         finally:
             unfinished.unlink(missing_ok=True)
         return self._add(f"uploads/{free}", path)
 
     def _check(self, name: str, content: bytes) -> str:
-        """The format of an image, without decoding it."""
+        """The ending for an image's format, without decoding it."""
         try:
             with Pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
                 width, height = picture.size
                 kind = str(picture.format)
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
+        except Pillow.DecompressionBombError:
+            raise DataError(
+                f"{name} has more than {self.limits.pixels / 1e6:.0f} million pixels: scale it down"
+            ) from None
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
             raise DataError(f"{name} is no image that can be read: send one of {', '.join(FORMATS)}") from None
         if width * height > self.limits.pixels:
             raise DataError(
                 f"{name} has {width} x {height} pixels, more than {self.limits.pixels / 1e6:.0f} million: scale it down"
             )
-        return kind
+        return ".jpeg" if kind == "MPO" else f".{kind.lower()}"  # MPO: a telephone's JPEG with a second picture in it
 
     def _add(self, name: str, path: Path) -> Photograph:
+        if name in self._photographs:
+            raise DataError(f"{self._photographs[name].path} and {path} would both be called '{name}': rename one")
         self._photographs[name] = Photograph(name, path, _size_of(path))
         return self._photographs[name]
 
