@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -82,7 +81,7 @@ class Guard:
         host, origin = headers.get("host", ""), headers.get("origin")
         if self._access.hosts is not None and _without_port(host) not in self._access.hosts:
             return f"the host '{host}' is not this server's: open it by the address that it printed"
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _netloc(origin) != host:
             return f"a page of '{origin}' may not ask this server: open the server's own page"
         if self._access.token and not any(
             secrets.compare_digest(shown.encode(), self._access.token.encode()) for shown in _shown(scope, headers)
@@ -96,6 +95,13 @@ def _without_port(host: str) -> str:
     return name if colon and port.isdigit() else host
 
 
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
 def _shown(scope: Scope, headers: Headers) -> list[str]:
     """The tokens that a request shows: in a cookie, as Bearer, as the password of Basic, or in the address."""
     shown = [_query_token(scope)]
@@ -106,7 +112,7 @@ def _shown(scope: Scope, headers: Headers) -> list[str]:
     if kind.lower() == "bearer":
         shown.append(value)
     if kind.lower() == "basic":
-        with suppress(binascii.Error, UnicodeDecodeError):
+        with suppress(ValueError):  # no Base64, or no text in it
             shown.append(base64.b64decode(value).decode().partition(":")[2])
     return [token for token in shown if token]
 
