@@ -73,6 +73,7 @@ class Session:
         self._marks: list[Mark] = []
         self._kept: list[Mark] = []
         self._base = self._painting = Painting.blank(self.working)
+        self._start: tuple[float, ...] | None = None
         self._shown = Shown(self.first, self._painting.labels, {"set image": self.opening}, "no truth yet")
 
     @property
@@ -86,10 +87,9 @@ class Session:
         if every == self._marks:
             return self._shown
         began = perf_counter()
-        before = self._painting
         self._painting = self._painted(marks).with_marks(drafts, self.scale)
         painted = perf_counter()
-        self._refine(before)
+        self._refine()
         refined = perf_counter()
         labels = self._pasted(self._map.labels, self._painting)
         solution = self._map.solution
@@ -126,7 +126,7 @@ class Session:
     def region(self, marks: list[Mark], x: float, y: float, label: int | None, mark: str) -> Region:
         """The connected region of one class around a pixel of the image, as being of a class, or of the one it has."""
         labels = self.show(marks).labels
-        row, column = int(y * self.scale), int(x * self.scale)
+        row, column = math.floor(y * self.scale), math.floor(x * self.scale)
         if not (0 <= row < labels.shape[0] and 0 <= column < labels.shape[1]):
             raise DataError(f"x {x:g}, y {y:g} is outside the image of {self.size[1]} x {self.size[0]}")
         regions, _ = connected(labels == labels[row, column])
@@ -159,13 +159,14 @@ class Session:
         self._kept = list(marks)
         return self._base
 
-    def _refine(self, before: Painting) -> None:
+    def _refine(self) -> None:
         now = self._painting
-        if now.code != before.code:
+        if now.code != self._start:
             if now.code is None:
                 self._refiner.reset()
             else:
-                self._map = self._refiner.start_from(torch.tensor(now.code))
+                self._refiner.start_from(torch.tensor(now.code))
+            self._start = now.code
         self._map = self._refiner.refine(now.truth(self._classes))
 
     def _pasted(self, labels: LabelImage, painting: Painting) -> LabelImage:

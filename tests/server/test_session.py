@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import TINY
+from segcode.errors import DataError, SegcodeError
+from segcode.server.marks import Brush, Mark, Painting, Polygon, Reset
+from segcode.server.session import SAMPLES, WORKING_PIXELS, Session, start_mark
+from segcode.tensors import IGNORE
+
+SIZE = (40, 60)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 255, (*SIZE, 3), np.uint8)
+
+
+@pytest.fixture
+def session(tiny_model, image):
+    return Session(tiny_model, image, "cpu")
+
+
+@pytest.fixture
+def mark(session):
+    """A stroke of a class that the map has little of."""
+    rare = int(np.bincount(session.first.ravel(), minlength=4).argmin())
+    return Brush(label=rare, radius=6, points=((15, 10), (45, 12), (30, 30)))
+
+
+def painted(marks: list[Mark], size: tuple[int, int] = SIZE) -> np.ndarray:
+    return Painting.blank(size).with_marks(marks).labels
+
+
+def test_nothing_said_is_the_first_prediction(session):
+    shown = session.show([])
+    assert np.array_equal(shown.labels, session.first)
+    assert (shown.painted == IGNORE).all()
+
+
+def test_the_paint_stands_in_the_map(session, mark):
+    shown = session.show([mark])
+    known = painted([mark]) != IGNORE
+    assert np.array_equal(shown.painted, painted([mark]))
+    assert (shown.labels[known] == mark.label).all()
+
+
+def test_a_stroke_changes_pixels_that_were_not_painted(session, mark):
+    elsewhere = painted([mark]) == IGNORE
+    assert (session.show([mark]).labels != session.first)[elsewhere].any()
+
+
+def test_undo_of_everything_is_the_first_prediction(session, mark):
+    other = Polygon(label=3, points=((2, 2), (20, 2), (20, 20)))
+    for marks in ([mark], [mark, other], [mark], []):
+        shown = session.show(marks)
+    assert np.array_equal(shown.labels, session.first)
+    assert np.array_equal(session.show([mark, Reset()]).labels, session.first)
+
+
+def test_the_same_marks_are_shown_without_work(session, mark):
+    assert session.show([mark]) is session.show([mark])
+
+
+def test_what_is_being_drawn_counts_while_it_is_drawn(session, mark):
+    drafted = session.show([], [mark])
+    assert np.array_equal(drafted.painted, painted([mark]))
+    assert not np.array_equal(drafted.labels, session.first)
+    assert np.array_equal(session.show([]).labels, session.first)
+
+
+def test_marks_that_are_added_give_what_all_of_them_give(session, tiny_model, image, mark):
+    marks = [mark, Polygon(label=None, points=((2, 2), (30, 2), (30, 30))), Brush(label=2, radius=3, points=((50, 5),))]
+    for count in range(1, 4):
+        last = session.show(marks[:count])
+    assert np.array_equal(last.painted, Session(tiny_model, image, "cpu").show(marks).painted)
+
+
+def test_a_large_photograph_is_worked_on_smaller_and_comes_out_large(tiny_model):
+    size = (1200, 1500)
+    session = Session(tiny_model, np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8), "cpu")
+    mark = Brush(label=2, radius=40, points=((400, 300), (1200, 800)))
+    shown = session.show([mark])
+    assert shown.labels.size == pytest.approx(WORKING_PIXELS, rel=0.01)
+    final = session.final([mark])
+    known = painted([mark], size) == 2
+    assert final.shape == size
+    assert (final[known] == 2).all()
+    rows, columns = (np.arange(side) * small // side for side, small in zip(size, shown.labels.shape, strict=True))
+    assert (final == shown.labels[np.ix_(rows, columns)]).mean() > 0.95
+
+
+def test_a_small_image_comes_out_as_it_was_shown(session, mark):
+    assert np.array_equal(session.final([mark]), session.show([mark]).labels)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
+def test_thin_images_are_worked_on(tiny_model, size):
+    session = Session(tiny_model, np.zeros((*size, 3), np.uint8), "cpu")
+    marks = [Brush(label=1, radius=0, points=((0.5, 0.5),))]
+    assert session.show(marks).labels[0, 0] == 1
+    assert session.sample(marks, 0).pictures[0][0, 0] == 1
+    assert all(place.height >= 1 and place.width >= 1 for place in session.look(marks))
+
+
+def test_a_region_is_connected_and_of_one_class(session):
+    column, row = 30, 20
+    own = session.first[row, column]
+    region = session.region([], column + 0.5, row + 0.5, 3, "id-1")
+    filled = painted([region]) == 3
+    assert region.id == "id-1"
+    assert filled[row, column]
+    assert (session.first[filled] == own).all()
+    assert (session.show([region]).labels[filled] == 3).all()
+    grown = np.zeros_like(filled)
+    grown[1:] |= filled[:-1]
+    grown[:-1] |= filled[1:]
+    grown[:, 1:] |= filled[:, :-1]
+    grown[:, :-1] |= filled[:, 1:]
+    assert (session.first[grown & ~filled] != own).all()
+
+
+def test_a_region_without_a_class_is_right_as_it_is(session):
+    assert session.region([], 30.5, 20.5, None, "a").label == session.first[20, 30]
+
+
+@pytest.mark.parametrize(("x", "y"), [(60.0, 5.0), (5.0, 40.0), (-0.5, 5.0), (5.0, -0.5), (1e300, 5.0)])
+def test_a_region_outside_the_image_is_refused(session, x, y):
+    with pytest.raises(DataError, match="is outside the image of 60 x 40"):
+        session.region([], x, y, 1, "a")
+
+
+def test_an_accepted_class_stays_as_it_was_and_is_nowhere_else(session):
+    label = int(np.bincount(session.first.ravel()).argmax())
+    accepted = session.accept([], label, "a")
+    assert accepted.whole
+    other = Brush(label=(label + 1) % 4, radius=3, points=((2, 2),))
+    labels = session.show([accepted, other]).labels
+    assert np.array_equal(labels == label, (session.first == label) & (painted([other]) == IGNORE))
+
+
+def test_samples_differ_repeat_and_hold_the_paint(session, mark):
+    drawn, again, others = (session.sample([mark], seed) for seed in (1, 1, 2))
+    assert len(drawn.pictures) == len(drawn.codes) == SAMPLES
+    assert drawn.codes == again.codes != others.codes
+    known = painted([mark]) != IGNORE
+    for picture in drawn.pictures:
+        assert (picture[known] == mark.label).all()
+    assert any((picture != drawn.pictures[0]).any() for picture in drawn.pictures)
+
+
+def test_a_sample_that_is_started_from_is_the_map(session):
+    samples = session.sample([], 5)
+    start = start_mark(samples, 3, "a")
+    assert np.array_equal(session.show([start]).labels, samples.pictures[3])
+    assert not np.array_equal(samples.pictures[3], session.first)
+    assert np.array_equal(session.show([]).labels, session.first)
+
+
+def test_there_are_no_more_samples_than_were_drawn(session):
+    with pytest.raises(DataError, match="there is no sample 8: choose 0 to 7"):
+        start_mark(session.sample([], 0), 8, "a")
+
+
+def test_a_mark_that_cannot_be_followed_is_refused_each_time(session, mark):
+    """As from a journal of another model: what failed once must not count as done."""
+    samples = session.sample([], 5)
+    start = start_mark(samples, 3, "a")
+    short, unknown = start.model_copy(update={"code": (1.0,)}), mark.model_copy(update={"label": 9})
+    for wrong in ([short], [start, unknown]):
+        for _ in range(2):
+            with pytest.raises(SegcodeError, match=r"numbers|not one of the model's"):
+                session.show(wrong)
+        assert np.array_equal(session.show([]).labels, session.first)
+    assert np.array_equal(session.show([start]).labels, samples.pictures[3])
+
+
+def test_what_was_painted_is_no_place_to_look(session):
+    left = Polygon(label=1, points=((0, 0), (30, 0), (30, 40), (0, 40)))
+    places = session.look([left])
+    assert places
+    for place in places:
+        assert place.column + place.width > 30
+        assert 0 <= place.row <= place.row + place.height <= SIZE[0]
+        assert place.column + place.width <= SIZE[1]
+
+
+def test_uncertainty_is_of_bytes_and_none_where_painted(session, mark):
+    doubt = session.uncertainty([mark])
+    assert doubt.dtype == np.uint8
+    assert not doubt[painted([mark]) != IGNORE].any()
+    assert doubt[painted([mark]) == IGNORE].any()
+
+
+def test_an_image_takes_memory(session, tiny_model):
+    larger = Session(tiny_model, np.zeros((80, 120, 3), np.uint8), "cpu")
+    assert 0 < session.memory < larger.memory
+
+
+def test_codes_have_the_models_length(session):
+    assert {len(code) for code in session.sample([], 0).codes} == {TINY.code_size}
+    assert torch.tensor(session.sample([], 0).codes).isfinite().all()
