@@ -47,6 +47,7 @@ def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) 
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(128)  # who comes before the server is ready waits
     except OSError as error:
         listener.close()
         raise ConfigError(f"{host} port {port} cannot be listened at ({error.strerror}): give another --port") from None

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from serving import Served
+
+from segcode.data.sources import open_source
+from segcode.export.picture import write_picture
+
+COPIES = 30
+NAMES = (f"street_{index}" for index in range(COPIES))
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium; without it, or without playwright, the tests of the page are left out."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the page is not tested: playwright is missing")
+    if CHROMIUM is None:
+        pytest.skip("the page is not tested: there is no Chromium (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory) -> Iterator[Served]:
+    """A server for all tests, with as many copies of a drawn street that the shipped model has never seen."""
+    images = tmp_path_factory.mktemp("images")
+    street = open_source("streets", None, "test", 360, 480)[2].image
+    for index in range(COPIES):
+        write_picture(images / f"street_{index}.png", street)
+    server = Served(images, tmp_path_factory.mktemp("work"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def street(served) -> str:
+    """The name of an image that no other test works on."""
+    return next(NAMES)
+
+
+@pytest.fixture
+def open_page(browser, served, street) -> Iterator[Callable]:
+    """Tabs of one browser profile, on the test's own image; what goes wrong in them fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    problems: list[str] = []
+
+    def open_():
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda r: r.url.startswith((served.address, "blob:")) or problems.append(f"left: {r.url}"))
+        page.goto(f"{served.address}#{street}")
+        page.wait_for_selector("body[data-ready]")
+        page.wait_for_selector("body[data-marks]")
+        return page
+
+    yield open_
+    context.close()
+    assert problems == []

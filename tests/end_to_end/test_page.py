@@ -1,0 +1,279 @@
+"""A real browser on a real server: what a person does on the page, and what must survive."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+SIDEWALK = 4
+
+
+def pixels(page, canvas: str = "map") -> np.ndarray:
+    """What a canvas shows, (H, W, 4)."""
+    encoded = page.evaluate("(id) => document.getElementById(id).toDataURL()", canvas)
+    return np.array(Pillow.open(io.BytesIO(base64.b64decode(encoded.partition(",")[2]))).convert("RGBA"))
+
+
+def drag(page, start: tuple[float, float], end: tuple[float, float], steps: int = 8, release: bool = True) -> None:
+    """Press, move and release, in shares of the image's sides."""
+    box = page.locator("#board").bounding_box()
+    (x0, y0), (x1, y1) = ((box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end))
+    page.mouse.move(x0, y0)
+    page.mouse.down()
+    page.mouse.move(x1, y1, steps=steps)
+    if release:
+        page.mouse.up()
+
+
+def paint(page, start=(0.30, 0.90), end=(0.45, 0.85)) -> None:
+    """A stroke of sidewalk, until it is saved and shown."""
+    marks = int(page.locator("body").get_attribute("data-marks"))
+    page.keyboard.press(str(SIDEWALK + 1))
+    drag(page, start, end)
+    page.wait_for_selector(f"body[data-marks='{marks + 1}']")
+
+
+def settle(page) -> None:
+    page.wait_for_timeout(300)
+
+
+def test_a_stroke_bends_the_map_where_nothing_was_painted_and_undo_brings_it_back(open_page, served, street):
+    page = open_page()
+    before = pixels(page)
+    paint(page)
+    settle(page)
+    after = pixels(page)
+    painted = served.png(street, "truth.png") != 255
+    changed = (before != after).any(2)
+    assert painted.sum() > 200
+    assert (changed & ~painted).sum() > 50
+    page.keyboard.press("Control+z")
+    page.wait_for_selector("body[data-marks='0']")
+    assert np.array_equal(pixels(page), before)
+    page.keyboard.press("Control+Shift+z")
+    page.wait_for_selector("body[data-marks='1']")
+    assert served.json(f"api/images/{street}/document")["marks"] == 1
+
+
+def test_the_map_follows_while_the_stroke_is_drawn(open_page):
+    page = open_page()
+    before = pixels(page)
+    page.keyboard.press(str(SIDEWALK + 1))
+    drag(page, (0.30, 0.90), (0.45, 0.85), release=False)
+    page.locator("#corner", has_text="ms from stroke").wait_for()
+    assert (pixels(page) != before).any()
+    assert page.locator("body").get_attribute("data-marks") == "0"
+    page.mouse.up()
+    page.wait_for_selector("body[data-marks='1']")
+
+
+def test_what_is_exported_is_what_the_page_shows_and_what_the_server_says(open_page, served, tmp_path, street):
+    page = open_page()
+    paint(page)
+    settle(page)
+    colours = np.array([one["colour"] for one in served.json("api/model")["classes"]], np.uint8)
+    page.locator("#export summary").click()
+    with page.expect_download() as download:
+        page.locator("#export a[data-kind='labels.png']").click()
+    download.value.save_as(tmp_path / "labels.png")
+    labels = np.array(Pillow.open(tmp_path / "labels.png"))
+    assert download.value.suggested_filename == f"{street}_labels.png"
+    assert np.array_equal(labels, served.png(street, "labels.png"))
+    assert np.array_equal(pixels(page)[..., :3], colours[labels])
+    assert np.array_equal(served.png(street, "colours.png"), colours[labels])
+    truth = served.png(street, "truth.png")
+    assert np.array_equal(labels[truth != 255], truth[truth != 255])
+
+
+def test_a_sample_becomes_the_map_and_undo_goes_back(open_page):
+    page = open_page()
+    before = pixels(page)
+    page.keyboard.press("s")
+    page.wait_for_selector("#samples button >> nth=7")
+    page.locator("#samples button").nth(3).click()
+    page.wait_for_selector("body[data-marks='1']")
+    assert (pixels(page) != before).any()
+    page.locator("#undo").click()
+    page.wait_for_selector("body[data-marks='0']")
+    assert np.array_equal(pixels(page), before)
+
+
+def test_work_is_found_again_after_a_reload(open_page, served, street):
+    page = open_page()
+    paint(page)
+    page.reload()
+    page.wait_for_selector("body[data-marks='1']")
+    assert (pixels(page, "paint")[..., 3] > 0).any()
+    assert page.locator(f"#images button[data-name='{street}']").get_attribute("data-state") == "in work"
+
+
+def test_a_server_killed_in_the_middle_of_a_stroke_loses_nothing(open_page, served, street):
+    page = open_page()
+    paint(page)
+    drag(page, (0.5, 0.9), (0.6, 0.9), release=False)
+    served.kill()
+    page.mouse.up()
+    page.locator("#notice", has_text="does not answer").wait_for()
+    served.start()
+    page.wait_for_selector("body[data-marks='2']")
+    page.wait_for_selector("#notice", state="hidden")
+    assert served.json(f"api/images/{street}/document")["marks"] == 2
+
+
+def test_a_tab_closed_in_the_middle_of_a_stroke_loses_nothing(open_page, served):
+    page = open_page()
+    page.keyboard.press(str(SIDEWALK + 1))
+    drag(page, (0.3, 0.9), (0.4, 0.9), release=False)
+    page.goto("about:blank")
+    page = open_page()
+    page.wait_for_selector("body[data-marks='1']")
+
+
+def test_two_tabs_on_one_image_show_each_others_strokes(open_page, served):
+    one, other = open_page(), open_page()
+    paint(one)
+    other.wait_for_selector("body[data-marks='1']")
+    paint(other, (0.7, 0.9), (0.8, 0.9))
+    one.wait_for_selector("body[data-marks='2']")
+    settle(one)
+    assert np.array_equal(pixels(one), pixels(other))
+
+
+def test_every_tool_makes_its_mark(open_page, served, street):
+    page = open_page()
+    page.keyboard.press("l")
+    paint(page, (0.2, 0.8), (0.3, 0.8))
+    page.keyboard.press("p")
+    box = page.locator("#board").bounding_box()
+    for x, y in ((0.1, 0.1), (0.2, 0.1), (0.2, 0.2), (0.1, 0.2), (0.1, 0.1)):
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.wait_for_selector("body[data-marks='2']")
+    page.keyboard.press("f")
+    page.keyboard.down("Shift")
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.95 * box["height"])
+    page.keyboard.up("Shift")
+    page.wait_for_selector("body[data-marks='3']")
+    page.keyboard.press("x")
+    drag(page, (0.12, 0.15), (0.18, 0.15))
+    page.wait_for_selector("body[data-marks='4']")
+    page.locator("#classes .accept").nth(0).click()
+    page.wait_for_selector("body[data-marks='5']")
+    page.locator("#reset").click()
+    page.wait_for_selector("body[data-marks='6']")
+    kinds = [mark["kind"] for mark in json.loads(served.get(f"api/images/{street}/export/marks.json"))]
+    assert kinds == ["brush", "polygon", "region", "brush", "region", "reset"]
+    assert (served.png(street, "truth.png") == 255).all()
+
+
+def test_done_writes_labels_and_truth_and_the_list_says_so(open_page, served, street):
+    page = open_page()
+    paint(page)
+    page.locator("#done").click()
+    page.wait_for_selector(f"#images button[data-name='{street}'][data-state='done']")
+    for folder, kind in (("labels", "labels.png"), ("truth", "truth.png")):
+        written = np.array(Pillow.open(served.work / folder / f"{street}.png"))
+        assert np.array_equal(written, served.png(street, kind))
+
+
+def test_the_wheel_zooms_under_the_pointer_and_with_shift_sizes_the_brush(open_page):
+    page = open_page()
+    box = page.locator("#board").bounding_box()
+    x, y = box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"]
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -400)
+    settle(page)
+    larger = page.locator("#board").bounding_box()
+    assert larger["width"] > 1.3 * box["width"]
+    assert (x - larger["x"]) / larger["width"] == pytest.approx(0.25, abs=0.01)
+    radius = float(page.locator("#radius-value").text_content())
+    page.keyboard.down("Shift")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Shift")
+    settle(page)
+    assert float(page.locator("#radius-value").text_content()) > radius
+    assert page.locator("#board").bounding_box()["width"] == pytest.approx(larger["width"])
+
+
+def test_views_differ_and_holding_c_compares(open_page):
+    page = open_page()
+    first = pixels(page)
+    paint(page)
+    settle(page)
+    refined = pixels(page)
+    shown = {}
+    for key, view in zip("qwrt", ("image", "first", "uncertainty", "difference"), strict=True):
+        page.keyboard.press(key)
+        page.wait_for_timeout(600 if view == "uncertainty" else 100)
+        shown[view] = pixels(page)
+    assert (shown["image"][..., 3] == 0).all()
+    assert np.array_equal(shown["first"], first)
+    assert len(np.unique(shown["uncertainty"].reshape(-1, 4), axis=0)) > 20
+    same = (first == refined).all(2)
+    assert (shown["difference"][same] == shown["difference"][same][0]).all()
+    page.keyboard.press("e")
+    page.keyboard.down("c")
+    assert np.array_equal(pixels(page), first)
+    page.keyboard.up("c")
+    assert np.array_equal(pixels(page), refined)
+
+
+def test_the_page_says_where_to_look_and_names_the_class_under_the_pointer(open_page):
+    page = open_page()
+    page.keyboard.press("n")
+    page.wait_for_selector("#place", state="visible")
+    place = page.locator("#place").bounding_box()
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    under = page.locator("#under").text_content()
+    assert under in [span.text_content() for span in page.locator("#classes span").all()]
+    first = page.locator("#place").get_attribute("style")
+    page.keyboard.press("n")
+    settle(page)
+    assert page.locator("#place").get_attribute("style") != first
+
+
+def test_images_can_be_added_and_others_are_refused_with_the_cure(open_page, served, tmp_path):
+    page = open_page()
+    text = tmp_path / "note.png"
+    text.write_text("no image")
+    page.locator("#files").set_input_files(text)
+    page.locator("#notice", has_text="no image that can be read").wait_for()
+    page.locator("#files").set_input_files(served.images / "street_0.png")
+    page.wait_for_selector("#images button[data-name^='uploads/'][aria-current='true']")
+    assert sum(one["name"].startswith("uploads/") for one in served.json("api/images")) == 1
+
+
+def test_keys_are_explained_and_classes_chosen_by_number(open_page):
+    page = open_page()
+    page.keyboard.press("3")
+    assert page.locator("#classes .class").nth(2).get_attribute("aria-checked") == "true"
+    page.keyboard.press("?")
+    assert page.locator("#keys").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator("#keys").is_visible()
+
+
+def test_another_palette_changes_colours_alone(open_page):
+    page = open_page()
+    before = pixels(page)
+    page.locator("#distinct").check()
+    after = pixels(page)
+    pairs = np.unique(np.concatenate([before, after], axis=2).reshape(-1, 8), axis=0)
+    assert len(pairs) == len(np.unique(before.reshape(-1, 4), axis=0))
+    assert (pairs[:, :4] != pairs[:, 4:]).any()
+
+
+def test_a_telephone_shows_it_all_without_scrolling_sideways(open_page):
+    page = open_page()
+    page.set_viewport_size({"width": 390, "height": 844})
+    settle(page)
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    box = page.locator("#board").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    for name in ("#undo", "#done", "#export summary", "#help", "#tools button >> nth=0"):
+        assert page.locator(name).is_visible()
