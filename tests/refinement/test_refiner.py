@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from conftest import TINY
+from segcode.data.resize import resize_labels
 from segcode.errors import DataError, TruthError
 from segcode.refinement.config import PriorKind, RefinementConfig
 from segcode.refinement.refiner import SOLVERS, Refiner, check_image
@@ -284,3 +285,122 @@ def test_any_code_has_a_map(tiny_model, image, stroke):
     assert torch.equal(refiner.decode(refined.solution.code).logits, refined.logits)
     with pytest.raises(DataError, match="the code has 5 numbers, the model's codes have 6"):
         refiner.decode(torch.zeros(5))
+
+
+def test_a_map_that_is_started_from_is_the_first_prediction(tiny_model, image, stroke):
+    refiner = Refiner(tiny_model, STRONG)
+    refiner.set_image(image)
+    sample = refiner.sample(1, seed=4)[0]
+    started = refiner.start_from(sample.code)
+    untold = refiner.refine(Truth.empty(SIZE, 4))
+    for labels in (started, untold):
+        assert np.array_equal(labels.labels, sample.labels)
+        assert torch.equal(labels.code, sample.code)
+    refined = refiner.refine(mask_truth(stroke, 2, 4))
+    assert torch.allclose(refiner.decode(refined.code).logits, refined.logits, atol=1e-4)
+    assert torch.allclose(refined.code, sample.code + refined.solution.code)
+
+
+def test_a_code_has_the_same_map_wherever_the_start_is(tiny_model, image):
+    refiner = Refiner(tiny_model)
+    refiner.set_image(image)
+    one, other = torch.randn(2, TINY.code_size, generator=torch.Generator().manual_seed(0))
+    logits = refiner.decode(other).logits
+    refiner.start_from(one)
+    assert torch.allclose(refiner.decode(other).logits, logits, atol=1e-4)
+
+
+def test_after_a_start_maps_are_held_to_it_and_samples_lie_around_it(tiny_model, image, stroke):
+    refiner = Refiner(tiny_model)
+    refiner.set_image(image)
+    code = refiner.sample(1, seed=4)[0].code * 3
+    truth = mask_truth(stroke, 2, 4)
+    before = refiner.refine(truth).code
+    refiner.start_from(code)
+    assert torch.allclose(refiner._codes(4000, seed=0).mean(0), code, atol=0.1)
+    assert (refiner.refine(truth).code - code).norm() < (before - code).norm()
+
+
+def test_a_start_forgets_the_truth(tiny_model, image):
+    refiner = Refiner(tiny_model)
+    refiner.set_image(image)
+    refiner.refine(mask_truth(np.eye(*SIZE, dtype=bool), 2, 4, complete=True))
+    assert not refiner.start_from(torch.zeros(TINY.code_size)).ruled_out.any()
+    assert not refiner.sample(1)[0].ruled_out.any()
+
+
+def test_a_reset_goes_back_to_zero_code(tiny_model, image, stroke):
+    refiner = Refiner(tiny_model)
+    first = refiner.set_image(image)
+    truth = mask_truth(stroke, 2, 4)
+    refined = refiner.refine(truth)
+    refiner.start_from(torch.ones(TINY.code_size))
+    refiner.reset()
+    assert torch.equal(refiner.refine(Truth.empty(SIZE, 4)).logits, first.logits)
+    refiner.reset()
+    assert torch.equal(refiner.refine(truth).logits, refined.logits)
+
+
+def test_a_start_of_another_length_is_refused_and_changes_nothing(tiny_model, image):
+    refiner = Refiner(tiny_model)
+    first = refiner.set_image(image)
+    with pytest.raises(DataError, match="the code has 5 numbers, the model's codes have 6"):
+        refiner.start_from(torch.zeros(5))
+    assert torch.equal(refiner.refine(Truth.empty(SIZE, 4)).logits, first.logits)
+
+
+def test_a_class_that_is_told_of_all_is_nowhere_else(tiny_model, image):
+    refiner = Refiner(tiny_model, RefinementConfig(infer_whole=False))
+    first = refiner.set_image(image)
+    common = int(np.bincount(first.labels.ravel()).argmax())
+    mask = np.zeros(SIZE, bool)
+    mask[:8, :8] = True
+    refined = refiner.refine(mask_truth(mask, common, 4, complete=True))
+    assert not (refined.labels == common)[~mask].any()
+    assert torch.equal(refined.elsewhere.whole, torch.arange(4) == common)
+    assert not refiner.refine(mask_truth(mask, common, 4)).ruled_out.any()
+
+
+def test_labels_at_the_images_size_are_the_maps(tiny_model, image):
+    refiner = Refiner(tiny_model, RefinementConfig(infer_whole=False))
+    first = refiner.set_image(image)
+    assert np.array_equal(first.labels_at(SIZE), first.labels)
+    common = int(np.bincount(first.labels.ravel()).argmax())
+    mask = np.zeros(SIZE, bool)
+    mask[10:20, 10:25] = True
+    refined = refiner.refine(mask_truth(mask, common, 4, complete=True))
+    assert np.array_equal(refined.labels_at(SIZE), refined.labels)
+
+
+def test_labels_at_another_size_are_of_the_scores_there_and_obey_what_is_ruled_out(tiny_model, image):
+    refiner = Refiner(tiny_model, RefinementConfig(infer_whole=False))
+    first = refiner.set_image(image)
+    size = (97, 131)
+    scores = torch.nn.functional.interpolate(first.logits[None], size, mode="bilinear")[0]
+    assert np.array_equal(first.labels_at(size), scores.argmax(0).numpy())
+    common = int(np.bincount(first.labels.ravel()).argmax())
+    mask = np.zeros(SIZE, bool)
+    mask[10:20, 10:25] = True
+    large = resize_labels(mask.astype(np.uint8), *size).astype(bool)
+    refined = refiner.refine(mask_truth(mask, common, 4, complete=True)).labels_at(size)
+    assert not (refined == common)[~large].any()
+    assert (refined == common)[large].any()
+
+
+def test_the_entropy_of_what_is_known_lies_between_sure_and_even(tiny_model, image):
+    refiner = Refiner(tiny_model)
+    refiner.set_image(image)
+    known = refiner.predictive()
+    expected = -(known.probabilities * np.log(known.probabilities)).sum(0)
+    assert known.entropy() == pytest.approx(expected, abs=1e-5)
+    assert (known.entropy() <= np.log(4) + 1e-5).all()
+    assert (known.entropy() >= known.spread - 0.1).all()
+
+
+def test_memory_is_that_of_the_image(tiny_model, image):
+    refiner = Refiner(tiny_model)
+    refiner.set_image(image)
+    taken = refiner.memory
+    assert taken > refiner.image.nbytes + sum(level.nbytes for level in refiner.features.values())
+    refiner.refine(Truth.empty(SIZE, 4))
+    assert refiner.memory == taken

@@ -214,3 +214,9 @@ def test_what_is_told_in_part_is_not_complete():
     assert not Truth.empty((4, 4), 3).complete().any()
     labels = np.array([[0, 1], [1, 2]], np.uint8)
     assert label_truth(labels, 4).complete().tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize("size", [(20, 30), (10, 15), (7, 11)])
+def test_a_complete_mask_stays_complete_on_a_coarser_grid(size):
+    assert mask_truth(square(3, 4, 5), 1, 3, complete=True).resized(size).complete().tolist() == [False, True, False]
+    assert not mask_truth(square(3, 4, 5), 1, 3).resized(size).complete().any()

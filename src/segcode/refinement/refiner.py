@@ -123,7 +123,7 @@ class SegmentationMap:
 
         A class at a time, for all scores of a large photograph would take gigabytes.
         """
-        told = functional.interpolate(self.elsewhere.told[None, None].float(), size)[0, 0].bool()
+        told = functional.interpolate(self.elsewhere.told[None, None].float(), size, mode="nearest-exact")[0, 0].bool()
         highest = torch.full(size, -torch.inf, device=self.logits.device)
         labels = torch.zeros(size, dtype=torch.uint8, device=self.logits.device)
         for index, logit in enumerate(self.logits):
@@ -281,15 +281,15 @@ class Refiner:
         encoding = self._encode(small)
         kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
         prior = prior_of(self.model, encoding, small, kind)
-        whole = self._whole(small, encoding) | small.complete()
+        believed, complete = self._whole(small, encoding), small.complete()
         belief = encoding.whole[0].sigmoid()
-        told = small.completed(whole)
+        told = small.completed(believed & ~complete)
         objective = pose(self.linearised, self._seen.held, told, prior, belief, self.model.evidence, self.config)
         origin = self._seen.origin
         start = prior.mean if self._objective is None else self._code - origin
         solution = solve(objective, start, self.config)
         self._code, self._objective = origin + solution.code, objective
-        self._elsewhere = Elsewhere(whole, truth.revealed().to(self.device))
+        self._elsewhere = Elsewhere(believed | complete, truth.revealed().to(self.device))
         return self._map(self._logits(self._code), self._code, self._elsewhere, solution)
 
     @torch.no_grad()

@@ -95,11 +95,18 @@ class Truth:
         return truth
 
     def complete(self) -> Bool[Tensor, "M"]:
-        """The classes of which it tells all: every pixel is known to be of them, or known not to be."""
+        """The classes of which it tells all: of every pixel it says for sure that it is of them, or that it is not.
+
+        On a coarser grid a cell at the border may be both.
+        """
         if len(self) < math.prod(self.size):
             return torch.zeros(self.allowed.shape[1], dtype=torch.bool)
-        known, not_of = self.planes().bool().flatten(1).split(self.allowed.shape[1])
-        return (known.any(0) | not_of).all(1) & known.any(1)
+        sure = self.sure()
+        known = sure.allowed & (sure.allowed.sum(1, keepdim=True) == 1)
+        told = torch.zeros(math.prod(self.size), self.allowed.shape[1], dtype=torch.uint8)
+        speaks = (known | ~sure.allowed).to(torch.uint8)
+        told.scatter_reduce_(0, sure._flat()[:, None].expand_as(speaks), speaks, "amax")
+        return told.bool().all(0) & known.any(0)
 
     def beside(self, other: Truth) -> Truth:
         """The entries of both: unlike `a + b`, a pixel may be of a class in part and not of it in part."""
