@@ -11,15 +11,19 @@ BENCHMARKS := .venv/.benchmarks
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs bench clean
+.PHONY: help setup demo demo-page test check docs bench clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(DEVELOPMENT) ## create .venv with everything for work on segcode
 
 demo: $(RUNTIME) ## refine a few drawn streets; pictures go to demo/
 	@$(BIN)/segcode demo -o demo
+
+demo-page: $(RUNTIME) ## paint on drawn streets in the browser; Ctrl-C ends it
+	@$(BIN)/segcode data draw -o demo/page -n 12 --split test --height 360 --width 480
+	@$(BIN)/segcode annotate demo/page/images/test -o demo/page/annotations
 
 test: $(DEVELOPMENT) ## run the tests; under 90 % line coverage they fail
 	@$(BIN)/pytest --cov

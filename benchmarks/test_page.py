@@ -34,7 +34,14 @@ class Annotating:
         source = open_source("streets", None, "test", 360, 480)
         for index in range(PAINTERS):
             write_picture(images / f"street_{index}.png", source[index].image)
-        command = [sys.executable, "-c", "from segcode.cli import main; main()", "annotate", str(images), "--no-browser"]
+        command = [sys.executable, "-c", "from segcode.cli import main; main()", "annotate", str(images)]
+            sys.executable,
+            "-c",
+            "from segcode.cli import main; main()",
+            "annotate",
+            str(images),
+            "--no-browser",
+        ]
         options = ["-o", str(folder / "work"), "--port", "0", "--model", model, "--memory", str(memory)]
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
         found = (re.search(r"127\.0\.0\.1:\d+", line) for line in self.process.stdout or ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -277,3 +278,12 @@ def test_a_telephone_shows_it_all_without_scrolling_sideways(open_page):
     assert box["x"] + box["width"] <= 390
     for name in ("#undo", "#done", "#export summary", "#help", "#tools button >> nth=0"):
         assert page.locator(name).is_visible()
+
+
+def test_the_client_in_the_documentation_works(served):
+    text = (Path(__file__).parents[2] / "docs/page.md").read_text(encoding="utf-8")
+    code = text.partition("```python\n")[2].partition("```")[0].replace("http://127.0.0.1:8765", served.address[:-1])
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert served.json(f"api/images/{names['name']}/document")["marks"] == 1
+    assert Pillow.open(io.BytesIO(names["png"])).size == (480, 360)
