@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import shutil
@@ -12,12 +13,16 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
 import websockets
+from PIL import Image
 
+from segcode.data.resize import resize_image
 from segcode.data.sources import open_source
 from segcode.export.picture import write_picture
 
@@ -68,20 +73,34 @@ def annotating(tmp_path: Path, device: str) -> Iterator[Annotating]:
     server.process.wait()
 
 
-def test_strokes(benchmark, annotating):
-    """200 strokes by mouse; each counts from the end of its last movement until the map that has it is drawn."""
-    chromium = shutil.which("chromium")
+@contextmanager
+def chromium() -> Iterator[Any]:
+    found = shutil.which("chromium")
     playwright = pytest.importorskip("playwright.sync_api")
-    if chromium is None:
+    if found is None:
         pytest.skip("there is no Chromium")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def report(benchmark: Any, name: str, times: list[float]) -> None:
+    """Times that the browser took itself, in ms."""
+    median, high = statistics.median(times), statistics.quantiles(times, n=20)[-1]
+    benchmark.extra_info.update(count=len(times), median_ms=median, p95_ms=high)
+    benchmark.pedantic(lambda: None)
+    print(f"\n{name}: {len(times)} times, median {median:.0f} ms, 95th percentile {high:.0f} ms")
+
+
+def test_strokes(benchmark, annotating):
+    """200 strokes by mouse: from the newest movement that a map has in it until that map is drawn."""
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"http://{annotating.host}/#street_0")
         page.wait_for_selector("body[data-marks]")
         box = page.locator("#board").bounding_box()
-
-        def stroke(number: int) -> None:
+        for number in range(STROKES):
             page.keyboard.press(str(1 + number % 9))
             x = box["x"] + box["width"] * (0.05 + 0.8 * (number * 0.37 % 1))
             y = box["y"] + box["height"] * (0.05 + 0.9 * (number * 0.61 % 1))
@@ -92,18 +111,9 @@ def test_strokes(benchmark, annotating):
                 page.wait_for_timeout(16)
             page.mouse.up()
             page.wait_for_selector(f"body[data-marks='{number + 1}']")
-
-        for number in range(STROKES):
-            stroke(number)
         page.wait_for_timeout(500)
-        times = page.evaluate("performance.getEntriesByName('stroke to map').map((one) => one.duration)")
-        browser.close()
-    benchmark.extra_info["maps"] = len(times)
-    benchmark.extra_info["median_ms"] = statistics.median(times)
-    benchmark.extra_info["p95_ms"] = statistics.quantiles(times, n=20)[-1]
-    benchmark.pedantic(lambda: None)  # the times are the browser's own
-    print(f"\nstroke to map: {len(times)} maps, median {statistics.median(times):.0f} ms, "
-          f"95th percentile {statistics.quantiles(times, n=20)[-1]:.0f} ms")  # fmt: skip
+        report(benchmark, "stroke to map", page.evaluate(
+            "performance.getEntriesByName('stroke to map').map((one) => one.duration)"))  # fmt: skip
 
 
 def test_painters(benchmark, annotating):
@@ -130,14 +140,43 @@ def test_painters(benchmark, annotating):
                             break
         return strokes
 
-    async def all_paint() -> list[int]:
-        until = time.monotonic() + SECONDS
+    async def all_paint(seconds: float) -> list[int]:
+        until = time.monotonic() + seconds
         return await asyncio.gather(*(paint(f"street_{index}", until) for index in range(PAINTERS)))
 
-    before = annotating.memory
-    strokes = benchmark.pedantic(lambda: asyncio.run(all_paint()))
+    begun = asyncio.run(all_paint(SECONDS / 3))
+    early = annotating.memory
+    later = benchmark.pedantic(lambda: asyncio.run(all_paint(2 * SECONDS / 3)))
+    strokes = [one + other for one, other in zip(begun, later, strict=True)]
     kept = [annotating.json(f"api/images/street_{index}/document")["marks"] for index in range(PAINTERS)]
     assert kept == strokes
-    benchmark.extra_info.update(strokes=sum(strokes), before_mib=before, after_mib=annotating.memory)
+    benchmark.extra_info.update(strokes=sum(strokes), early_mib=early, late_mib=annotating.memory)
     print(f"\n{PAINTERS} painters, {SECONDS} s: {sum(strokes)} strokes, none lost; "
-          f"{before:.0f} MiB before, {annotating.memory:.0f} MiB after")  # fmt: skip
+          f"{early:.0f} MiB after a third of it, {annotating.memory:.0f} MiB at the end")  # fmt: skip
+
+
+def test_large_photograph(benchmark, annotating):
+    """Time between two frames while a photograph of 3840 x 2880 pixels is zoomed and moved."""
+    street = open_source("streets", None, "test", 360, 480)[0].image
+    content = io.BytesIO()
+    Image.fromarray(resize_image(street, 2880, 3840)).save(content, format="JPEG", quality=90)
+    urlopen(f"http://{annotating.host}/api/images?name=large.jpg", content.getvalue()).close()
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"http://{annotating.host}/#uploads%2Flarge")
+        page.wait_for_selector("body[data-marks]")
+        page.wait_for_timeout(1000)
+        page.evaluate(
+            "() => { window.frames_ = []; let last = performance.now(); const next = (now) => {"
+            "window.frames_.push(now - last); last = now; requestAnimationFrame(next); }; requestAnimationFrame(next); }"
+        )
+        page.mouse.move(600, 400)
+        for _ in range(20):
+            page.mouse.wheel(0, -120)
+            page.wait_for_timeout(16)
+        page.mouse.down(button="right")
+        for step in range(60):
+            page.mouse.move(600 + 3 * step, 400 - 2 * step)
+            page.wait_for_timeout(16)
+        page.mouse.up(button="right")
+        report(benchmark, "frame", page.evaluate("window.frames_"))

@@ -283,7 +283,36 @@ def test_a_telephone_shows_it_all_without_scrolling_sideways(open_page):
 def test_the_client_in_the_documentation_works(served):
     text = (Path(__file__).parents[2] / "docs/page.md").read_text(encoding="utf-8")
     code = text.partition("```python\n")[2].partition("```")[0].replace("http://127.0.0.1:8765", served.address[:-1])
+    first = served.json("api/images")[0]["name"]
+    before = served.json(f"api/images/{first}/document")["marks"]
     names: dict[str, object] = {}
     exec(code, names)
-    assert served.json(f"api/images/{names['name']}/document")["marks"] == 1
+    assert served.json(f"api/images/{first}/document")["marks"] == before + 1
     assert Pillow.open(io.BytesIO(names["png"])).size == (480, 360)
+
+
+def test_an_image_dropped_on_the_page_is_opened(open_page, served):
+    page = open_page()
+    content = base64.b64encode((served.images / "street_1.png").read_bytes()).decode()
+    dropped = page.evaluate_handle(
+        "(text) => { const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));"
+        "const data = new DataTransfer(); data.items.add(new File([bytes], 'dropped street.png', { type: 'image/png' })); return data; }",
+        content,
+    )
+    page.dispatch_event("#stage", "drop", {"dataTransfer": dropped})
+    page.wait_for_selector("#images button[data-name='uploads/dropped_street'][aria-current='true']")
+    assert (served.work / "uploads/dropped_street.png").is_file()
+
+
+def test_a_disk_that_refuses_is_told_and_nothing_is_lost(open_page, served, street):
+    page = open_page()
+    journals = served.work / "journals"
+    journals.rename(served.work / "aside") if journals.exists() else None
+    journals.write_text("in the way")
+    drag(page, (0.3, 0.9), (0.4, 0.9))
+    page.locator("#notice", has_text="Not saved yet").wait_for()
+    assert served.json(f"api/images/{street}/document")["marks"] == 0
+    journals.unlink()
+    (served.work / "aside").rename(journals) if (served.work / "aside").exists() else None
+    page.wait_for_selector("body[data-marks='1']")
+    page.locator("#notice").wait_for(state="hidden")
