@@ -50,6 +50,14 @@ def annotate(
         ),
     ] = None,
     memory: Annotated[int, typer.Option(min=1, metavar="MIB", help="What open images may take together.")] = 2048,
+    label_studio: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Serve a Label Studio, too: docs/label-studio.md.", show_default=False),
+    ] = None,
+    label_studio_key: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", envvar="LABEL_STUDIO_API_KEY", help="Its access token.", show_default=False),
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     device: Device = "auto",
 ) -> None:
@@ -64,6 +72,7 @@ def annotate(
     from segcode.data.files import find_images, shared_folder
     from segcode.model.checkpoint import load_model
     from segcode.server.app import create_app
+    from segcode.server.label_studio_client import LabelStudio
     from segcode.server.library import Library, Limits
     from segcode.server.run import locked, serve
     from segcode.server.studio import Studio
@@ -72,12 +81,13 @@ def annotate(
     folder = out or (shared_folder(paths) if paths else Path()) / "annotations"
     if host in _LOOPBACK and token is not None and not token:
         raise ConfigError("--token is empty: leave it out, or give one that cannot be guessed")
+    asked = LabelStudio(label_studio, label_studio_key, Limits()) if label_studio else None
     trained = load_model(model)
     with locked(folder):
         library = Library(paths, folder / "uploads", Limits())
         studio = Studio(trained.model, trained.classes, library, folder, choose_device(device), memory * 2**20)
         access = _access(host, token)
-        app = create_app(studio, str(model), access)
+        app = create_app(studio, str(model), access, asked)
         typer.echo(f"{len(library.all())} images; the work is kept in {folder}")
         serve(app, host, port, access.token, browser and not os.environ.get("CI"))
 

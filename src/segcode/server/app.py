@@ -23,6 +23,9 @@ from segcode.export.palette import distinct_colours
 from segcode.export.runs import coco
 from segcode.server.guard import Access, Guard
 from segcode.server.journal import Entry
+from segcode.server.label_studio import Backend
+from segcode.server.label_studio import router as label_studio_router
+from segcode.server.label_studio_client import LabelStudio
 from segcode.server.library import Encoded, Photograph
 from segcode.server.marks import AnyMark
 from segcode.server.messages import (
@@ -97,13 +100,16 @@ class Health(BaseModel):
     bytes_in_memory: int
 
 
-def create_app(studio: Studio, model_name: str, access: Access | None = None) -> FastAPI:
+def create_app(
+    studio: Studio, model_name: str, access: Access | None = None, label_studio: LabelStudio | None = None
+) -> FastAPI:
     """The web application over a studio, which it closes when it ends.
 
     Args:
         studio: model, images and work.
         model_name: as it was asked for.
         access: who may ask; by default this machine alone.
+        label_studio: whose images may be fetched, and who gets predictions; by default nobody.
     """
 
     @asynccontextmanager
@@ -121,10 +127,12 @@ def create_app(studio: Studio, model_name: str, access: Access | None = None) ->
     )
     app.state.studio = studio
     app.state.model_name = model_name
+    app.state.label_studio = Backend(studio, f"segcode {Path(model_name).name}", label_studio)
     app.add_middleware(Guard, access=access or Access())
     app.add_exception_handler(SegcodeError, _as_bad_request)
     app.add_exception_handler(OSError, _as_full_disk)
     app.include_router(router)
+    app.include_router(label_studio_router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
     return app
 

@@ -21,6 +21,7 @@ from segcode.server.library import Library, Photograph
 from segcode.server.marks import Mark
 from segcode.server.messages import frame
 from segcode.server.session import Samples, Session, start_mark
+from segcode.tensors import Image
 
 Result = TypeVar("Result")
 Message: TypeAlias = dict[str, Any] | bytes
@@ -125,6 +126,10 @@ class Studio:
     async def with_session(self, room: Room, work: Callable[[Session], Result]) -> Result:
         """Run something on an image, which is opened first if it is not."""
         return await self.compute(lambda: work(self._session(room.photograph)))
+
+    def open(self, image: Image) -> Session:
+        """Set an image, of the library or not; in the thread that computes."""
+        return Session(self.model, image, self._device)
 
     def room(self, name: str) -> Room:
         """Of an image.
@@ -259,7 +264,7 @@ class Studio:
     def _session(self, photograph: Photograph) -> Session:
         """In the thread that computes."""
         if photograph.name not in self._sessions:
-            self._sessions[photograph.name] = Session(self.model, photograph.read(), self._device)
+            self._sessions[photograph.name] = self.open(photograph.read())
         self._sessions.move_to_end(photograph.name)
         while self.memory > self._memory and len(self._sessions) > 1:
             self._sessions.popitem(last=False)

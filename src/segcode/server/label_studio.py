@@ -1,0 +1,218 @@
+"""Label Studio's protocol for machine-learning backends, over the same model and the same refinement as the page.
+
+https://labelstud.io/guide/ml_create. `GET /health`, which it asks for as well, is in `app.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Annotated, Any, Final, TypeAlias
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from segcode.errors import DataError, SegcodeError
+from segcode.server.label_studio_client import LabelStudio, inline_image
+from segcode.server.label_studio_messages import Annotation, Drawn, News, Setup, Task, Wish
+from segcode.server.label_studio_regions import Layout, marks_of, read_layout, regions_of
+from segcode.server.marks import Mark
+from segcode.server.session import Session
+from segcode.server.studio import Studio
+from segcode.tensors import Image
+
+_TASKS: Final = 1000
+_IMAGES: Final = 4
+
+_log = logging.getLogger(__name__)  # Label Studio shows no reasons, so the terminal does
+
+TaskKey: TypeAlias = tuple[int, int]
+"""Project and task."""
+
+
+@dataclass(eq=False)
+class TaskTruth:
+    """What is known of a task.
+
+    Args:
+        annotation: the one that was saved last.
+        began: the marks whose map that annotation began from.
+        saved: what it says.
+        points: smart points by id. Label Studio forgets them as soon as their map is accepted, and sends those of one
+            class at a time, so they are kept here.
+    """
+
+    annotation: int | None = None
+    began: list[Mark] = field(default_factory=list)
+    saved: list[Mark] = field(default_factory=list)
+    points: dict[str, Mark] = field(default_factory=dict)
+
+    @property
+    def marks(self) -> list[Mark]:
+        """All of it."""
+        return [*self.saved, *self.points.values()]
+
+
+class Backend:
+    """The tasks of a Label Studio; the last 1000 are remembered, and the last few images stay open."""
+
+    def __init__(self, studio: Studio, version: str, label_studio: LabelStudio | None) -> None:
+        """Answer for a studio.
+
+        Args:
+            studio: has the model, and the thread that computes.
+            version: of the model, as Label Studio shows it.
+            label_studio: the one that images are fetched from and predictions are sent to; None asks nobody.
+        """
+        self.version = version
+        self._studio = studio
+        self._label_studio = label_studio
+        self._truths: OrderedDict[TaskKey, TaskTruth] = OrderedDict()
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._order = asyncio.Lock()
+        self._following: set[asyncio.Task[None]] = set()
+
+    def layout(self, configuration: str) -> Layout:
+        """What a labelling configuration calls the classes."""
+        return read_layout(configuration, self._studio.classes)
+
+    async def predict(self, key: TaskKey, task: Task, layout: Layout, drawn: list[Drawn]) -> list[dict[str, Any]]:
+        """The map of a task as regions, once what was just drawn counts, too."""
+        session = await self._session(layout.source(task.data))
+        known = key in self._truths
+        truth = self._truth(key)
+        if not known and task.annotations:  # as after a restart
+            await self._save(session, truth, task.annotations[-1])
+        truth.points.update(await self._said(session, drawn, truth.marks))
+        marks = truth.marks
+        return await self._studio.compute(lambda: regions_of(session.final(marks), layout))
+
+    def follow(self, key: TaskKey, task: Task, annotation: Annotation, layout: Layout) -> None:
+        """Take an annotation for truth and send the map that follows, soon: Label Studio waits a second at most."""
+        following = asyncio.create_task(self._follow(key, task, annotation, layout))
+        self._following.add(following)
+        following.add_done_callback(self._following.discard)
+
+    def forget(self, project: int, tasks: set[int], annotations: set[int]) -> None:
+        """Of a project, all that is known of some tasks, and of those whose last annotation is one of these."""
+        for key, truth in list(self._truths.items()):
+            if key[0] == project and (key[1] in tasks or truth.annotation in annotations):
+                del self._truths[key]
+
+    async def _follow(self, key: TaskKey, task: Task, annotation: Annotation, layout: Layout) -> None:
+        try:
+            async with self._order:
+                session = await self._session(layout.source(task.data))
+                await self._save(session, self._truth(key), annotation)
+                regions = await self.predict(key, task, layout, [])
+                if self._label_studio is not None:
+                    await asyncio.to_thread(self._label_studio.suggest, task.id, self.version, regions)
+        except SegcodeError as problem:
+            _log.warning("task %d: %s", task.id, problem)
+
+    async def _save(self, session: Session, truth: TaskTruth, annotation: Annotation) -> None:
+        if truth.annotation != annotation.id:
+            truth.annotation, truth.began = annotation.id, truth.marks
+        drawn = [] if annotation.was_cancelled else annotation.result or []
+        truth.saved = [mark for _, mark in await self._said(session, drawn, truth.began)]
+
+    async def _said(self, session: Session, drawn: list[Drawn], began: list[Mark]) -> list[tuple[str, Mark]]:
+        """What regions say, some of which may come from the map of the marks that were there when they began."""
+        shown = cache(partial(session.final, began))
+        return await self._studio.compute(lambda: list(marks_of(drawn, self._studio.classes, session.size, shown)))
+
+    def _truth(self, key: TaskKey) -> TaskTruth:
+        truth = self._truths.setdefault(key, TaskTruth())
+        self._truths.move_to_end(key)
+        while len(self._truths) > _TASKS:
+            self._truths.popitem(last=False)
+        return truth
+
+    async def _session(self, source: str) -> Session:
+        if source not in self._sessions:
+            image = await asyncio.to_thread(self._image, source)
+            self._sessions[source] = await self._studio.compute(lambda: self._studio.open(image))
+        session = self._sessions[source]
+        self._sessions.move_to_end(source)
+        while len(self._sessions) > _IMAGES:
+            self._sessions.popitem(last=False)
+        return session
+
+    def _image(self, source: str) -> Image:
+        if source.startswith("data:"):
+            return inline_image(source, self._studio.library.limits)
+        if self._label_studio is None:
+            raise DataError(
+                f"the image {source[:200]} is at Label Studio, which segcode may not ask: start it with "
+                "--label-studio and the address, such as http://localhost:8080"
+            )
+        return self._label_studio.image(source)
+
+
+def _backend(request: Request) -> Backend:
+    backend: Backend = request.app.state.label_studio
+    return backend
+
+
+Here = Annotated[Backend, Depends(_backend)]
+router = APIRouter(tags=["Label Studio"])
+
+
+@router.post("/setup")
+def setup(project: Setup, backend: Here) -> dict[str, str]:
+    """Whether a project's labelling configuration has labels for the model, and the model's version."""
+    with _told("setup"):
+        backend.layout(project.label_config)
+    return {"model_version": backend.version}
+
+
+@router.post("/predict", response_class=Response)
+async def predict(wish: Wish, backend: Here) -> Response:
+    """The maps of tasks; one that is not possible has its reason instead, and if all are, that is an error."""
+    with _told("predict"):
+        layout = backend.layout(wish.label_config)
+        answers = [await _answer(task, wish, layout, backend) for task in wish.tasks]
+        if answers and all("error" in answer for answer in answers):
+            raise DataError(answers[0]["error"])
+    return Response(json.dumps({"results": answers}), media_type="application/json")
+
+
+async def _answer(task: Task, wish: Wish, layout: Layout, backend: Backend) -> dict[str, Any]:
+    try:
+        regions = await backend.predict((wish.project_id, task.id), task, layout, wish.drawn)
+    except SegcodeError as problem:
+        _log.warning("task %d: %s", task.id, problem)
+        return {"error": f"task {task.id}: {problem}"}
+    return {"result": regions, "model_version": backend.version}
+
+
+@router.post("/webhook")
+async def webhook(news: News, backend: Here) -> dict[str, str]:
+    """Take what was annotated for truth, or forget it; other news changes nothing."""
+    project = news.project
+    if project is None:
+        return {"status": "ignored"}
+    if news.action in ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED"):
+        with _told("webhook"):
+            layout = backend.layout(project.label_config)
+        for task, annotation in zip(news.task, news.annotation, strict=False):
+            backend.follow((project.id, task.id), task, annotation, layout)
+    elif news.action in ("TASKS_DELETED", "ANNOTATIONS_DELETED"):
+        backend.forget(project.id, {task.id for task in news.tasks}, {one.id for one in news.annotations})
+    else:
+        return {"status": "ignored"}
+    return {"status": "taken"}
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except SegcodeError as problem:
+        _log.warning("%s: %s", what, problem)
+        raise

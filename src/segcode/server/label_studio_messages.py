@@ -1,0 +1,115 @@
+"""What Label Studio 1.23 sends to a machine-learning backend, as far as it is used; whatever else there is, is left."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat
+
+Item = TypeVar("Item")
+OneOrMore: TypeAlias = Annotated[
+    list[Item], BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+]
+
+
+class Value(BaseModel):
+    """What is drawn: a brush as `rle`, a point in per cent of the image's sides, and the labels of either."""
+
+    rle: list[int] = []
+    x: FiniteFloat = 0
+    y: FiniteFloat = 0
+    width: FiniteFloat = 0
+    brushlabels: list[str] = []
+    keypointlabels: list[str] = []
+
+
+class Drawn(BaseModel):
+    """A region of an annotation; what is no brush and no point, such as a choice or a relation, says nothing here."""
+
+    id: str = ""
+    type: str = ""
+    origin: str = "manual"
+    """Or "prediction" if a person left it as it came, "prediction-changed" if not."""
+    is_positive: bool = True
+    """False for a smart point that was set with Alt."""
+    original_width: int = 0
+    original_height: int = 0
+    value: Value = Value()
+
+
+class Annotation(BaseModel):
+    """What a person saved, or that the task was skipped."""
+
+    id: int
+    result: list[Drawn] | None = None
+    was_cancelled: bool = False
+
+
+class Task(BaseModel):
+    """Something to label."""
+
+    id: int
+    data: dict[str, Any] = {}
+    annotations: list[Annotation] = []
+
+
+class Project(BaseModel):
+    """The project that something happened in."""
+
+    id: int
+    label_config: str = ""
+
+
+class Gone(BaseModel):
+    """What was deleted."""
+
+    id: int
+
+
+class Setup(BaseModel):
+    """A project that connects: `POST /setup`."""
+
+    label_config: str = Field(alias="schema")
+
+
+class Context(BaseModel):
+    """What was just drawn with a smart tool."""
+
+    result: list[Drawn] = []
+
+
+class Parameters(BaseModel):
+    """Of a wish."""
+
+    context: Context | None = None
+
+
+class Wish(BaseModel):
+    """For predictions of tasks: `POST /predict`."""
+
+    tasks: list[Task]
+    project: Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
+    """Its number, a dot, and the time when it was made."""
+    label_config: str
+    params: Parameters = Parameters()
+
+    @property
+    def drawn(self) -> list[Drawn]:
+        """What was just drawn; nothing when tasks are opened or imported."""
+        return self.params.context.result if self.params.context else []
+
+    @property
+    def project_id(self) -> int:
+        """The number alone, which is all that webhooks tell."""
+        return int(self.project.partition(".")[0])
+
+
+class News(BaseModel):
+    """Something that happened: `POST /webhook`. Each action has some of these."""
+
+    action: str
+    project: Project | None = None
+    task: OneOrMore[Task] = []
+    annotation: OneOrMore[Annotation] = []
+    tasks: list[Gone] = []
+    annotations: list[Gone] = []

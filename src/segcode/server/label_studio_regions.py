@@ -1,0 +1,145 @@
+"""Label Studio's words for what segcode knows: a configuration's labels, regions as marks, a map as regions."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from segcode.classes import ClassSet
+from segcode.errors import DataError
+from segcode.export.brush_runs import decode_brush, encode_brush
+from segcode.export.runs import encode_runs
+from segcode.server.label_studio_messages import Drawn
+from segcode.server.marks import Brush, Mark, Region
+from segcode.tensors import LabelImage
+
+_CONFIGURATION: Final = 2**20  # characters; a real one has a few thousand
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a labelling configuration calls things.
+
+    Args:
+        brush: name of its BrushLabels.
+        image: name of the Image that they are drawn on.
+        key: of that image in a task's data.
+        labels: as they are written, by class.
+    """
+
+    brush: str
+    image: str
+    key: str
+    labels: dict[int, str]
+
+    def source(self, data: dict[str, Any]) -> str:
+        """Where a task's image is. Raises DataError if the task does not say."""
+        source = data.get(self.key)
+        if not isinstance(source, str) or not source:
+            raise DataError(f"the task's '{self.key}' is {source!r}: let it be the path of an image")
+        return source
+
+
+def read_layout(configuration: str, classes: ClassSet) -> Layout:
+    """Find the brush labels in a labelling configuration; names count whatever their case.
+
+    Raises:
+        DataError: if it is no XML, or has no brush labels for classes of the model.
+    """
+    if len(configuration) > _CONFIGURATION or "<!doctype" in configuration.lower():
+        raise DataError("the labelling configuration has a DOCTYPE or is endless: take it from docs/label-studio.md")
+    try:
+        root = ElementTree.fromstring(configuration)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise DataError(
+            f"the labelling configuration is no XML ({error}): correct it in the project's settings"
+        ) from None
+    images = {tag.get("name"): tag.get("value", "") for tag in root.iter("Image")}
+    for brush in root.iter("BrushLabels"):
+        image = brush.get("toName", "")
+        known = _indices(classes)
+        written = [label.get("value", "") for label in brush.iter("Label")]
+        labels = {known[name.strip().lower()]: name for name in written if name.strip().lower() in known}
+        if labels and image in images:
+            return Layout(brush.get("name", ""), image, images[image].removeprefix("$"), labels)
+    raise DataError(
+        "the labelling configuration has no <BrushLabels> on an <Image> with a <Label> for a class of the model: "
+        f"name some of {', '.join(classes.names)}"
+    )
+
+
+def marks_of(
+    drawn: list[Drawn], classes: ClassSet, size: tuple[int, int], shown: Callable[[], LabelImage]
+) -> Iterator[tuple[str, Mark]]:
+    """What a person said by regions, with their ids; labels that are no class of the model say nothing.
+
+    A region that a person left as it was predicted says nothing, since nobody may have looked at it; one that was
+    changed says what it has beyond the map that it came from. A negative point takes back what was said there.
+
+    Args:
+        drawn: the regions, in the order in which they count.
+        classes: of the model.
+        size: rows and columns of the image.
+        shown: gives the map that the predicted regions came from, if there are any.
+
+    Raises:
+        DataError: if a brush is damaged, or of an image of another size.
+    """
+    known = _indices(classes)
+    for one in drawn:
+        names = one.value.brushlabels if one.type == "brushlabels" else one.value.keypointlabels
+        label = known.get(names[0].strip().lower()) if names else None
+        if label is None or one.origin == "prediction":
+            continue
+        if one.type == "keypointlabels":
+            yield one.id, _point(one, label, size)
+        elif one.type == "brushlabels":
+            mask = decode_brush(one.value.rle, _checked(one, size))
+            if one.origin == "prediction-changed":
+                mask &= shown() != label
+            if mask.any():
+                yield one.id, Region(label=label, size=size, runs=tuple(encode_runs(mask)))
+
+
+def regions_of(labels: LabelImage, layout: Layout) -> list[dict[str, Any]]:
+    """A map as regions, one for each class that is there and has a label.
+
+    The ids stay the same, so that a newer map's regions take the place of the older's when a person accepts them.
+    """
+    height, width = labels.shape
+    return [
+        {
+            "id": f"segcode-{index}",
+            "type": "brushlabels",
+            "from_name": layout.brush,
+            "to_name": layout.image,
+            "origin": "prediction",
+            "original_width": width,
+            "original_height": height,
+            "image_rotation": 0,
+            "value": {"format": "rle", "rle": encode_brush(labels == index), "brushlabels": [layout.labels[index]]},
+        }
+        for index in np.unique(labels).tolist()
+        if index in layout.labels
+    ]
+
+
+def _indices(classes: ClassSet) -> dict[str, int]:
+    return {name.lower(): index for index, name in enumerate(classes.names)}
+
+
+def _point(one: Drawn, label: int, size: tuple[int, int]) -> Brush:
+    height, width = size
+    place = (one.value.x / 100 * width, one.value.y / 100 * height)
+    return Brush(label=label if one.is_positive else None, radius=one.value.width / 200 * width, points=(place,))
+
+
+def _checked(one: Drawn, size: tuple[int, int]) -> tuple[int, int]:
+    if (one.original_height, one.original_width) != size:
+        given = f"{one.original_width} x {one.original_height}"
+        raise DataError(f"region {one.id} is of an image of {given}, which has {size[1]} x {size[0]}: draw it again")
+    return size
