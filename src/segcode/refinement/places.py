@@ -28,9 +28,9 @@ class Place(NamedTuple):
 def places_to_look(predictive: Predictive, told: Bool[ndarray, "H W"], count: int = 8) -> list[Place]:
     """Regions that do not overlap, the most promising first.
 
-    What a pixel promises is the entropy of its class, for there the map is likely to be wrong, and once more the
-    mutual information of its class and the code: the part of that doubt which an answer would settle elsewhere, too
-    (Houlsby et al. 2011). Pixels that are told promise nothing.
+    What a pixel promises is the entropy of its predictive distribution: the doubt about the pixel itself, and the mutual
+    information of its class and the code (Houlsby et al. 2011), which is what an answer would change elsewhere. Pixels
+    that are told promise nothing.
 
     Args:
         predictive: of the image, after what has been told.
@@ -39,7 +39,7 @@ def places_to_look(predictive: Predictive, told: Bool[ndarray, "H W"], count: in
     """
     size = told.shape
     height, width = (max(1, round(WINDOW * side)) for side in size)
-    pixels = np.where(told, 0.0, predictive.entropy() + predictive.spread)
+    pixels = np.where(told, 0.0, predictive.entropy())
     promise = uniform_filter(pixels, (height, width), mode="constant")
     places: list[Place] = []
     while len(places) < count and promise.max() > 0:
