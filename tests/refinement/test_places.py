@@ -10,10 +10,10 @@ SIZE = (50, 100)
 NOTHING = np.zeros(SIZE, bool)
 
 
-def predictive(doubt: np.ndarray, spread: np.ndarray | None = None) -> Predictive:
+def predictive(doubt: np.ndarray) -> Predictive:
     """Two classes; the second has the probability that is given."""
     doubt = doubt.astype(np.float32)
-    return Predictive(np.stack([1 - doubt, doubt]), np.zeros(SIZE, np.float32) if spread is None else spread)
+    return Predictive(np.stack([1 - doubt, doubt]), np.zeros(SIZE, np.float32))
 
 
 def covered(place: Place) -> np.ndarray:
@@ -48,15 +48,6 @@ def test_doubt_is_found_and_its_promise_is_its_entropy():
     first = places_to_look(predictive(doubt), NOTHING)[0]
     assert covered(first)[20:30, 60:80].sum() == first.height * first.width
     assert first.promise == pytest.approx(np.log(2), rel=1e-4)
-
-
-def test_doubt_that_the_code_would_settle_counts_once_more():
-    doubt, spread = np.zeros(SIZE), np.zeros(SIZE, np.float32)
-    doubt[5:20, 5:25] = doubt[30:45, 70:90] = 0.5
-    spread[30:45, 70:90] = 0.3
-    first = places_to_look(predictive(doubt, spread), NOTHING)[0]
-    assert covered(first)[30:45, 70:90].any()
-    assert first.promise == pytest.approx(np.log(2) + 0.3, rel=1e-4)
 
 
 def test_what_is_told_promises_nothing(noise):
