@@ -8,13 +8,14 @@ BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
 BENCHMARKS := .venv/.benchmarks
+LABEL_STUDIO := .venv-label-studio/bin/label-studio
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-page test check docs bench clean
+.PHONY: help setup demo demo-page test test-label-studio check docs bench clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(DEVELOPMENT) ## create .venv with everything for work on segcode
 
@@ -27,6 +28,9 @@ demo-page: $(RUNTIME) ## paint on drawn streets in the browser; Ctrl-C ends it
 
 test: $(DEVELOPMENT) ## run the tests; under 90 % line coverage they fail
 	@$(BIN)/pytest --cov
+
+test-label-studio: $(DEVELOPMENT) $(LABEL_STUDIO) ## the same with a real Label Studio; installing it takes minutes
+	@LABEL_STUDIO=$(abspath $(LABEL_STUDIO)) $(BIN)/pytest -m label_studio tests/end_to_end/test_real_label_studio.py
 
 check: $(DEVELOPMENT) ## style, types, import rules and documentation
 	@echo "ruff: style" && $(BIN)/ruff check --quiet .
@@ -61,6 +65,12 @@ $(BENCHMARKS): $(RUNTIME)
 	@echo "installing the tools of benchmarks"
 	@$(PIP) --editable '.[bench]'
 	@touch $@
+
+# In an environment of its own: it pins NumPy and some hundred others.
+$(LABEL_STUDIO):
+	@echo "installing Label Studio into .venv-label-studio"
+	@$(PYTHON) -m venv .venv-label-studio
+	@.venv-label-studio/bin/pip install --quiet --quiet --disable-pip-version-check 'label-studio==1.23.*'
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.exit(None if sys.version_info >= (3, 11) else \

@@ -176,9 +176,9 @@ async def predict(wish: Wish, backend: Here) -> Response:
     """The maps of tasks; one that is not possible has its reason instead, and if all are, that is an error."""
     with _told("predict"):
         layout = backend.layout(wish.label_config)
-        answers = [await _answer(task, wish, layout, backend) for task in wish.tasks]
-        if answers and all("error" in answer for answer in answers):
-            raise DataError(answers[0]["error"])
+    answers = [await _answer(task, wish, layout, backend) for task in wish.tasks]
+    if answers and all("error" in answer for answer in answers):
+        raise DataError(answers[0]["error"])
     return Response(json.dumps({"results": answers}), media_type="application/json")
 
 
