@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 from collections.abc import AsyncIterator
@@ -16,6 +17,8 @@ from fastapi import Path as InPath
 from fastapi.staticfiles import StaticFiles
 from PIL import Image as Pillow
 from pydantic import BaseModel, ValidationError
+from starlette.routing import Match, Mount
+from starlette.types import Scope
 from starlette.websockets import WebSocketDisconnect
 
 from segcode.errors import SegcodeError
@@ -132,9 +135,17 @@ def create_app(
     app.add_exception_handler(SegcodeError, _as_bad_request)
     app.add_exception_handler(OSError, _as_full_disk)
     app.include_router(router)
-    app.include_router(label_studio_router)
-    app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
+    app.include_router(label_studio_router, responses=_REFUSED)
+    app.router.routes.append(_Page("/", StaticFiles(directory=STATIC, html=True), name="page"))
     return app
+
+
+class _Page(Mount):
+    """The files of the page. What the interface lacks, such as a method, is not looked for among them."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        own = scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and not scope["path"].startswith("/api/")
+        return super().matches(scope) if own else (Match.NONE, {})
 
 
 def _studio(request: Request) -> Studio:
@@ -156,6 +167,9 @@ Opened = Annotated[Room, Depends(_room)]
 _MISSING: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "There is no such image."}}
 _REFUSED: Final[dict[int | str, dict[str, Any]]] = {400: {"description": "It is not possible; `detail` has the cure."}}
 _LARGE: Final[dict[int | str, dict[str, Any]]] = {413: {"description": "The file is too large."}}
+_FULL: Final[dict[int | str, dict[str, Any]]] = {507: {"description": "It cannot be written; nothing has changed."}}
+_WORK: Final = {**_MISSING, **_REFUSED, **_FULL}
+_SENT: Final = {**_REFUSED, **_LARGE, **_FULL}
 _BODY: Final = {
     "requestBody": {
         "required": True,
@@ -188,7 +202,7 @@ def images(studio: Here) -> list[ImageInfo]:
     return [_info(studio, photograph) for photograph in studio.library.all()]
 
 
-@router.post("/api/images", tags=["images"], status_code=201, responses={**_REFUSED, **_LARGE}, openapi_extra=_BODY)
+@router.post("/api/images", tags=["images"], status_code=201, responses=_SENT, openapi_extra=_BODY)
 async def upload(
     request: Request,
     studio: Here,
@@ -204,53 +218,53 @@ async def upload(
     return _info(studio, await asyncio.to_thread(studio.library.upload, name, bytes(content)))
 
 
-@router.get("/api/images/{name:path}/picture", tags=["images"], responses=_MISSING, response_class=Response)
+@router.get("/api/images/{name:path}/picture", tags=["images"], responses=_WORK, response_class=Response)
 def picture(room: Opened) -> Response:
     """The image, as a browser shows it."""
     return _encoded(room.photograph.shown())
 
 
-@router.get("/api/images/{name:path}/thumbnail", tags=["images"], responses=_MISSING, response_class=Response)
+@router.get("/api/images/{name:path}/thumbnail", tags=["images"], responses=_WORK, response_class=Response)
 def thumbnail(room: Opened) -> Response:
     """The image, small, as JPEG."""
     return _encoded(room.photograph.thumbnail())
 
 
-@router.get("/api/images/{name:path}/document", tags=["work"], responses=_MISSING)
+@router.get("/api/images/{name:path}/document", tags=["work"], responses=_WORK)
 def document(room: Opened) -> DocumentInfo:
     """What was done to an image."""
     return _document(room)
 
 
-@router.post("/api/images/{name:path}/marks", tags=["work"], status_code=201, responses={**_MISSING, **_REFUSED})
+@router.post("/api/images/{name:path}/marks", tags=["work"], status_code=201, responses=_WORK)
 async def add(room: Opened, studio: Here, mark: Annotated[AnyMark, Body()]) -> DocumentInfo:
     """Add a mark. The same id is kept once, so asking again after a failure is safe."""
     await studio.write(room, Entry(mark=mark))
     return _document(room)
 
 
-@router.post("/api/images/{name:path}/undo", tags=["work"], responses=_MISSING)
+@router.post("/api/images/{name:path}/undo", tags=["work"], responses=_WORK)
 async def undo(room: Opened, studio: Here) -> DocumentInfo:
     """Take the last mark back; there is no end to it."""
     await studio.write(room, Entry(step="undo"))
     return _document(room)
 
 
-@router.post("/api/images/{name:path}/redo", tags=["work"], responses=_MISSING)
+@router.post("/api/images/{name:path}/redo", tags=["work"], responses=_WORK)
 async def redo(room: Opened, studio: Here) -> DocumentInfo:
     """Bring the last mark back that was taken back."""
     await studio.write(room, Entry(step="redo"))
     return _document(room)
 
 
-@router.post("/api/images/{name:path}/state", tags=["work"], responses=_MISSING)
+@router.post("/api/images/{name:path}/state", tags=["work"], responses=_WORK)
 async def set_state(room: Opened, studio: Here, state: State) -> DocumentInfo:
     """Call an image done, which writes its labels and its truth to the folder of work, or not."""
     await studio.set_done(room, state.done)
     return _document(room)
 
 
-@router.get("/api/images/{name:path}/export/{kind}", tags=["work"], responses=_MISSING, response_class=Response)
+@router.get("/api/images/{name:path}/export/{kind}", tags=["work"], responses=_WORK, response_class=Response)
 async def export(room: Opened, studio: Here, kind: Kind) -> Response:
     """The refined map at the size of the image, or what was painted.
 
@@ -300,8 +314,11 @@ async def live(websocket: WebSocket, name: str) -> None:
     viewer = Viewer(send)
     try:
         await studio.enter(room, viewer)
-        while True:
-            await _answer(studio, room, viewer, await websocket.receive_text())
+        while (received := await websocket.receive())["type"] == "websocket.receive":
+            await _answer(studio, room, viewer, received.get("text") or "")
+    except SegcodeError as problem:
+        await send({"type": "problem", "message": str(problem)})
+        await websocket.close(4404)
     except WebSocketDisconnect:
         pass
     finally:
@@ -363,7 +380,7 @@ def _mark_of(request: Any) -> str | None:
 
 def _info(studio: Studio, photograph: Photograph) -> ImageInfo:
     height, width = photograph.size
-    state = studio.room(photograph.name).document.state
+    state = studio.state(photograph.name)
     return ImageInfo(name=photograph.name, width=width, height=height, state=state)
 
 
@@ -382,7 +399,8 @@ def _png(picture: np.ndarray) -> bytes:
 
 
 def _disk(error: OSError) -> str:
-    return f"{error.filename or 'the disk'}: {error.strerror or error}: free some space; the page keeps what is unsaved"
+    cure = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "let segcode write there"
+    return f"{error.filename or 'the disk'}: {error.strerror or error}: {cure}; the page keeps what is unsaved"
 
 
 async def _as_bad_request(_: Request, error: Exception) -> Response:

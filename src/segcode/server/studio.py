@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from segcode.classes import ClassSet
 from segcode.errors import DataError, SegcodeError
@@ -143,8 +143,16 @@ class Studio:
             if photograph is None:
                 raise KeyError(name)
             journal = Journal(self.folder / "journals" / f"{name}.jsonl", photograph.size)
-            self._rooms.setdefault(name, Room(photograph, journal, journal.read()))  # threads ask, too: the first counts
+            opened = Room(photograph, journal, journal.read())
+            self._rooms.setdefault(name, opened)  # of two threads that ask at once, one's counts
         return self._rooms[name]
+
+    def state(self, name: str) -> Literal["untouched", "in work", "done"]:
+        """Of an image; a damaged journal, of which `room` tells, has work in it and stops no list."""
+        try:
+            return self.room(name).document.state
+        except DataError:
+            return "in work"
 
     async def write(self, room: Room, entry: Entry) -> None:
         """Keep an entry, let it count, and have the map follow; a mark that is there already is kept once.
@@ -225,8 +233,8 @@ class Studio:
             room.painter.cancel()
             room.painter = None  # who comes before it has ended gets another
             return
+        room.changed.set()  # first, for who waits may be cancelled
         await room.tell(room.describe())
-        room.changed.set()
 
     async def _paint(self, room: Room) -> None:
         """Show the latest state as often as there is a newer one; what came in between is skipped."""

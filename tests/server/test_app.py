@@ -1,0 +1,442 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+import schemathesis
+from browser_side import ADDRESS, FOUR, Server, Tab, pixels, png
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from pycocotools import mask as official
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from conftest import TINY
+from segcode.export.runs import encode_runs
+from segcode.server.app import create_app
+from segcode.server.guard import Access
+from segcode.server.library import Library, Limits
+from segcode.server.marks import MARK, Painting
+from segcode.server.studio import Studio
+from segcode.tensors import IGNORE
+
+
+@pytest.fixture
+def make_server(tiny_model, tmp_path: Path):
+    """A server over `a` and `b/c` in the folder `images`, whose work is kept in `work`."""
+    for name, seed in (("a.png", 0), ("b/c.png", 1)):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(seed))
+    started = []
+
+    def make(memory: int = 2**30, limits: Limits | None = None, access: Access | None = None) -> Server:
+        images = [tmp_path / "images" / name for name in ("a.png", "b/c.png")]
+        library = Library(images, tmp_path / "work" / "uploads", limits or Limits())
+        studio = Studio(tiny_model, FOUR, library, tmp_path / "work", "cpu", memory)
+        server = Server(create_app(studio, "tiny", access), base_url=ADDRESS)
+        started.append(server.__enter__())
+        return server
+
+    yield make
+    for server in started:
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server()
+
+
+def stroke(name: str = "one", label: int = 2, y: float = 12) -> dict:
+    points = [[10, y], [45, y + 8]]
+    return {"kind": "brush", "id": name, "label": label, "radius": 5, "points": points}
+
+
+def painted(*marks: dict) -> np.ndarray:
+    return Painting.blank((40, 60)).with_marks([MARK.validate_python(mark) for mark in marks]).labels
+
+
+def marks_of(server, name: str = "a") -> list[str]:
+    return [mark["id"] for mark in server.get(f"/api/images/{name}/export/marks.json").json()]
+
+
+def test_the_server_says_that_it_is_up_and_what_it_holds(server):
+    health = server.get("/health").json()
+    assert (health["status"], health["images_in_memory"], health["bytes_in_memory"]) == ("UP", 0, 0)
+    server.get("/api/images/a/export/labels.png")
+    health = server.get("/health").json()
+    assert health["images_in_memory"] == 1
+    assert health["bytes_in_memory"] > 0
+
+
+def test_the_model_has_names_and_colours(server):
+    told = server.get("/api/model").json()
+    assert [one["name"] for one in told["classes"]] == list(FOUR.names)
+    assert [tuple(one["colour"]) for one in told["classes"]] == list(FOUR.colours)
+    assert len({tuple(one["distinct"]) for one in told["classes"]}) == 4
+    assert (told["name"], told["code_size"]) == ("tiny", TINY.code_size)
+
+
+def test_images_are_listed_with_how_far_they_are(server):
+    server.post("/api/images/b/c/marks", json=stroke())
+    server.post("/api/images/a/state", json={"done": True})
+    listed = {one["name"]: one["state"] for one in server.get("/api/images").json()}
+    assert listed == {"a": "done", "b/c": "in work"}
+    assert [(one["width"], one["height"]) for one in server.get("/api/images").json()] == [(60, 40)] * 2
+
+
+def test_one_damaged_journal_leaves_the_other_images_alone(server, tmp_path):
+    (tmp_path / "work" / "journals").mkdir(parents=True)
+    (tmp_path / "work" / "journals" / "a.jsonl").write_text("nonsense\n")
+    assert [one["name"] for one in server.get("/api/images").json()] == ["a", "b/c"]
+    assert server.post("/api/images/b/c/marks", json=stroke()).status_code == 201
+    refused = server.post("/api/images/a/marks", json=stroke())
+    assert refused.status_code == 400
+    assert "line 1 is damaged" in refused.json()["detail"]
+    with server.tab("a") as socket:
+        assert "line 1 is damaged" in Tab(socket).hears("problem").header["message"]
+
+
+def test_pictures_are_the_files(server):
+    assert server.get("/api/images/b/c/picture").content == png(1)
+    assert pixels(server.get("/api/images/a/thumbnail").content).shape == (40, 60, 3)
+
+
+def test_an_upload_is_an_image_like_others(server):
+    sent = server.post("/api/images", params={"name": "x.png"}, content=png(2, (30, 50)))
+    assert sent.status_code == 201
+    assert sent.json() == {"name": "uploads/x", "width": 50, "height": 30, "state": "untouched"}
+    assert pixels(server.get("/api/images/uploads/x/export/labels.png").content).shape == (30, 50)
+
+
+def test_what_is_no_image_or_too_large_is_refused(make_server):
+    server = make_server(limits=Limits(bytes=20_000, pixels=5000))
+    for content, status, why in (
+        (b"GIF89a", 400, "is no image that can be read"),
+        (b"", 400, "is no image that can be read"),
+        (png(0, (71, 71)), 400, "71 x 71 pixels"),
+        (bytes(20_001), 413, "has more than 0 MiB"),
+    ):
+        refused = server.post("/api/images", params={"name": "x.png"}, content=content)
+        assert (refused.status_code, why in refused.json()["detail"]) == (status, True)
+    assert len(server.get("/api/images").json()) == 2
+
+
+def test_marks_are_added_taken_back_and_brought_back(server):
+    assert server.post("/api/images/a/marks", json=stroke("one")).status_code == 201
+    two = server.post("/api/images/a/marks", json=stroke("two")).json()
+    assert two == {"name": "a", "state": "in work", "marks": 2, "undo": True, "redo": False}
+    assert server.post("/api/images/a/undo").json()["marks"] == 1
+    assert marks_of(server) == ["one"]
+    assert server.post("/api/images/a/redo").json() == two
+    assert server.get("/api/images/a/document").json() == two
+    assert marks_of(server, "b/c") == []
+
+
+def test_the_same_mark_is_kept_once(server):
+    for _ in range(2):
+        assert server.post("/api/images/a/marks", json=stroke()).json()["marks"] == 1
+
+
+def test_work_is_found_again_by_the_next_server(make_server):
+    first = make_server()
+    first.post("/api/images/a/marks", json=stroke("one"))
+    with first.tab("a") as socket:
+        tab = Tab(socket)
+        tab.say("accept", id="two", label=2)
+        tab.hears("saved")
+    labels = first.get("/api/images/a/export/labels.png").content
+    second = make_server()
+    assert marks_of(second) == ["one", "two"]
+    assert (pixels(second.get("/api/images/a/export/labels.png").content) == pixels(labels)).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("mark", "status", "why"),
+    [
+        (stroke(label=4), 400, "class 4 is not one of the model's 4"),
+        ({"kind": "start", "code": [1.0]}, 400, "a code has 6 numbers, not 1"),
+        ({"kind": "region", "label": 1, "size": [2, 2], "runs": [3]}, 422, "add up to 3 pixels"),
+        ({"kind": "spray"}, 422, "expected tags"),
+    ],
+)
+def test_marks_that_do_not_fit_are_refused_and_not_kept(server, mark, status, why):
+    refused = server.post("/api/images/a/marks", json=mark)
+    assert refused.status_code == status
+    assert why in refused.text
+    assert marks_of(server) == []
+
+
+def test_an_image_that_is_not_there_is_told(server):
+    for ask in ("picture", "thumbnail", "document", "export/labels.png"):
+        assert server.get(f"/api/images/nothing/{ask}").status_code == 404
+    for ask in ("undo", "redo"):
+        assert "there is no image 'nothing'" in server.post(f"/api/images/nothing/{ask}").json()["detail"]
+    assert server.get("/api/images/..%2f..%2fimages%2fa/picture").status_code == 404
+    with server.tab("nothing") as socket:
+        assert "there is no image 'nothing'" in Tab(socket).hears("problem").header["message"]
+
+
+def test_exports_are_the_map_that_was_shown(server):
+    with server.tab("a") as socket:
+        tab = Tab(socket)
+        first = tab.hears("first").planes[0]
+        tab.say("add", mark=stroke())
+        labels, truth = tab.hears("map", lambda header: header["marks"] == 1).planes
+    exported = {
+        kind: server.get(f"/api/images/a/export/{kind}")
+        for kind in ("labels.png", "ids.png", "colours.png", "truth.png", "coco.json", "marks.json")
+    }
+    assert not np.array_equal(labels, first)
+    assert np.array_equal(pixels(exported["labels.png"].content), labels)
+    assert np.array_equal(pixels(exported["ids.png"].content), FOUR.to_raw(labels))
+    assert np.array_equal(pixels(exported["colours.png"].content), FOUR.colourise(labels))
+    assert np.array_equal(pixels(exported["truth.png"].content), truth)
+    assert np.array_equal(truth, painted(stroke()))
+    for one in exported["coco.json"].json()["annotations"]:
+        mask = official.decode(official.frPyObjects(one["segmentation"], 40, 60))
+        assert np.array_equal(mask == 1, labels == one["category_id"] - 1)
+    assert [MARK.validate_python(mark) for mark in exported["marks.json"].json()] == [MARK.validate_python(stroke())]
+    assert exported["ids.png"].headers["content-disposition"] == 'attachment; filename="a_ids.png"'
+
+
+def test_an_image_that_is_done_has_its_map_and_its_truth_in_the_folder(server, tmp_path):
+    server.post("/api/images/b/c/marks", json=stroke())
+    labels = server.get("/api/images/b/c/export/labels.png").content
+    assert server.post("/api/images/b/c/state", json={"done": True}).json()["state"] == "done"
+    written = {kind: pixels((tmp_path / "work" / kind / "b" / "c.png").read_bytes()) for kind in ("labels", "truth")}
+    assert np.array_equal(written["labels"], pixels(labels))
+    assert np.array_equal(written["truth"], painted(stroke()))
+    assert server.post("/api/images/b/c/state", json={"done": False}).json()["state"] == "in work"
+
+
+def test_the_map_follows_what_is_drawn_and_nothing_is_kept(server, tmp_path):
+    with server.tab("a") as socket:
+        tab = Tab(socket)
+        first = tab.hears("first").planes[0]
+        tab.say("draw", mark=stroke("draft"))
+        drawn = tab.hears("map", lambda header: header["drafts"])
+        assert drawn.header["drafts"] == {"draft": 2}
+        assert not np.array_equal(drawn.planes[0], first)
+        assert np.array_equal(drawn.planes[1], painted(stroke()))
+        tab.say("draw", mark=None)
+        ended = tab.hears("map", lambda header: not header["drafts"])
+        assert np.array_equal(ended.planes[0], first)
+        assert (ended.planes[1] == IGNORE).all()
+    assert not (tmp_path / "work" / "journals").exists()
+
+
+def test_a_mark_that_is_saved_is_on_the_disk(server, tmp_path):
+    with server.tab("a") as socket:
+        tab = Tab(socket)
+        for _ in range(2):
+            tab.say("add", mark=stroke())
+            assert tab.hears("saved").header["mark"] == "one"
+    log = (tmp_path / "work" / "journals" / "a.jsonl").read_text().splitlines()
+    assert [json.loads(line).get("mark", {}).get("id") for line in log] == [None, "one"]
+
+
+def test_undo_and_redo_over_the_socket(server):
+    with server.tab("a") as socket:
+        tab = Tab(socket)
+        first = tab.hears("first").planes[0]
+        tab.say("add", mark=stroke())
+        tab.hears("saved")
+        tab.say("undo")
+        assert tab.hears("document", lambda header: header["redo"]).header["marks"] == 0
+        assert np.array_equal(tab.hears("map", lambda header: header["marks"] == 0).planes[0], first)
+        tab.say("redo")
+        assert tab.hears("document", lambda header: not header["redo"]).header["marks"] == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ("", "JSON"),
+        ("{", "JSON"),
+        (b"\x00\x01", "JSON"),
+        ('{"type": "dance"}', "expected tags"),
+        ('{"type": "look", "more": 1}', "Extra"),
+        (json.dumps({"type": "add", "mark": stroke(label=9)}), "class 9 is not one of the model's 4"),
+        ('{"type": "fill", "id": "x", "x": 99, "y": 1, "label": 1}', "is outside the image"),
+        ('{"type": "start", "id": "x", "seed": 1, "index": 8}', "less than or equal to 7"),
+        ('{"type": "accept", "id": "x", "label": 9}', "class 9 is not one of the model's 4"),
+    ],
+)
+def test_a_wrong_message_is_told_and_the_connection_lives_on(server, message, why):
+    with server.tab("a") as socket:
+        tab = Tab(socket)
+        tab.say_raw(message)
+        assert why in tab.hears("problem").header["message"]
+        tab.say("add", mark=stroke())
+        assert tab.hears("saved").header["mark"] == "one"
+
+
+def test_a_draft_that_cannot_be_followed_is_told_and_maps_go_on(server):
+    with server.tab("a") as socket:
+        tab = Tab(socket)
+        tab.say("draw", mark=stroke(label=9))
+        assert "class 9" in tab.hears("problem").header["message"]
+        tab.say("draw", mark=stroke("fine"))
+        assert tab.hears("map", lambda header: header["drafts"]).header["drafts"] == {"fine": 2}
+
+
+def full(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_a_full_disk_refuses_is_told_and_may_be_sent_again(server, monkeypatch):
+    with server.tab("a") as socket:
+        tab = Tab(socket)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            tab.say("add", mark=stroke())
+            unsaved = tab.hears("unsaved").header
+            refused = server.post("/api/images/a/marks", json=stroke("two"))
+        assert unsaved["mark"] == "one"
+        assert "free some space" in unsaved["message"]
+        assert (refused.status_code, "free some space" in refused.json()["detail"]) == (507, True)
+        assert marks_of(server) == []
+        tab.say("add", mark=stroke())
+        assert tab.hears("saved").header["mark"] == "one"
+    assert marks_of(server) == ["one"]
+
+
+def test_two_tabs_see_each_others_marks_and_drafts(server):
+    with server.tab("a") as one, server.tab("a") as other:
+        here, there = Tab(one), Tab(other)
+        there.hears("document", lambda header: header["viewers"] == 2)
+        here.say("draw", mark=stroke("draft"))
+        assert there.hears("map", lambda header: header["drafts"]).header["drafts"] == {"draft": 2}
+        here.say("draw", mark=None)
+        here.say("add", mark=stroke("one"))
+        there.say("add", mark=stroke("two", label=1, y=25))
+        both = [tab.hears("map", lambda header: header["marks"] == 2) for tab in (here, there)]
+        assert np.array_equal(both[0].planes, both[1].planes)
+    assert set(marks_of(server)) == {"one", "two"}
+
+
+def test_a_tab_that_is_closed_takes_its_draft_with_it(server):
+    with server.tab("a") as one:
+        here = Tab(one)
+        with server.tab("a") as other:
+            Tab(other).say("draw", mark=stroke("draft"))
+            here.hears("map", lambda header: header["drafts"])
+        here.hears("map", lambda header: not header["drafts"])
+
+
+def test_a_tab_that_comes_back_gets_maps_again(server):
+    for number in range(3):
+        with server.tab("a") as socket:
+            tab = Tab(socket)
+            tab.say("add", mark=stroke(str(number)))
+            tab.hears("map", lambda header, count=number + 1: header["marks"] == count)
+
+
+def test_the_model_answers_what_it_is_asked(server):
+    with server.tab("a") as socket:
+        tab = Tab(socket)
+        first = tab.hears("first").planes[0]
+        tab.say("watch", uncertainty=True)
+        assert tab.hears("uncertainty").planes.shape == (1, 40, 60)
+        tab.say("look")
+        assert 1 <= len(tab.hears("places").header["places"]) <= 8
+        tab.say("sample", seed=3)
+        samples = tab.hears("samples")
+        assert (samples.header["seed"], samples.planes.shape) == (3, (8, 40, 60))
+        tab.say("start", id="start", seed=3, index=5)
+        assert np.array_equal(tab.hears("map", lambda header: header["marks"] == 1).planes[0], samples.planes[5])
+        tab.say("undo")
+        assert np.array_equal(tab.hears("map", lambda header: header["marks"] == 0).planes[0], first)
+        tab.say("fill", id="fill", x=30.5, y=20.5, label=3)
+        filled = tab.hears("map", lambda header: header["marks"] == 1).planes
+        assert filled[1][20, 30] == filled[0][20, 30] == 3
+
+
+def test_with_little_memory_one_image_is_held_and_work_goes_on(make_server):
+    server = make_server(memory=1)
+    with server.tab("a") as one, server.tab("b/c") as other:
+        here, there = Tab(one), Tab(other)
+        for number in range(2):
+            for tab in (here, there):
+                tab.say("add", mark=stroke(str(number), y=5 + 10 * number))
+                heard = tab.hears("map", lambda header, count=number + 1: header["marks"] == count)
+                assert heard.header["open"] == 1
+        assert server.get("/health").json()["images_in_memory"] == 1
+    assert np.array_equal(
+        pixels(server.get("/api/images/a/export/truth.png").content), painted(stroke("0", y=5), stroke("1", y=15))
+    )
+
+
+def test_an_image_that_is_gone_is_told_over_the_socket(server, tmp_path):
+    (tmp_path / "images" / "a.png").unlink()
+    with server.tab("a") as socket:
+        tab = Tab(socket)
+        assert "a.png is missing" in tab.hears("problem").header["message"]
+        assert tab.hears_the_end() == 4404
+    assert server.get("/api/images/a/picture").status_code == 400
+
+
+def test_the_page_is_served_and_strangers_are_not(server):
+    page = server.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert server.get("/api/images", headers={"host": "evil.example"}).status_code == 403
+
+
+def test_what_the_server_cannot_do_is_said_in_its_own_words(server):
+    """A method that is not there is no file that is missing."""
+    for path in ("/api/model", "/health", "/api/images/a/document"):
+        assert server.delete(path).status_code == 405
+        assert "GET" in server.delete(path).headers["allow"]
+    assert server.get("/api/nothing").status_code == 404
+
+
+def test_regions_may_be_sent(server):
+    mask = np.zeros((40, 60), bool)
+    mask[5:9, 3:20] = True
+    region = {"kind": "region", "label": 1, "size": [40, 60], "runs": encode_runs(mask), "whole": True}
+    assert server.post("/api/images/a/marks", json=region).status_code == 201
+    assert np.array_equal(pixels(server.get("/api/images/a/export/labels.png").content) == 1, mask)
+
+
+NAMES = st.sampled_from(["a", "b/c"]) | st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=5)
+"""Of images; half of those that are asked for are there."""
+
+NOT_DESCRIBED = {
+    "/api/images": "that a file is an image",
+    "/api/images/{name}/marks": "classes and codes of the model",
+    "/setup": "that a labelling configuration is XML",
+    "/predict": "the same",
+    "/webhook": "the same",
+}
+"""What a schema cannot say of a body, so that a right one may be refused."""
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
+def test_the_interface_is_what_it_says_that_it_is(make_server, mode):
+    """Against its own description: no error of the server, no answer that is not declared, nothing wrong accepted."""
+    server = make_server(limits=Limits(bytes=2000), access=Access(hosts=frozenset({"testserver", "localhost"})))
+    schema = schemathesis.openapi.from_asgi("/openapi.json", server.app)
+    asked = set()
+    for operation in (found.ok() for found in schema.get_all_operations()):
+
+        @settings(max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(operation.as_strategy(generation_mode=mode), NAMES)
+        def holds(case, name):
+            asked.add((case.method, case.path))
+            if "name" in case.path_parameters:
+                case.path_parameters["name"] = quote(name)
+            case.call_and_validate(excluded_checks=[positive_data_acceptance] if case.path in NOT_DESCRIBED else [])
+
+        with suppress(Unsatisfiable):  # nothing wrong can be asked of what takes nothing
+            holds()
+    assert len(asked) >= (11 if mode is GenerationMode.POSITIVE else 4)
