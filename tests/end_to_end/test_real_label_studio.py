@@ -32,7 +32,7 @@ TOKEN = "0123456789abcdef0123456789abcdef01234567"
 LABELS = "".join(f'<Label value="{name.capitalize()}"/>' for name in CAMVID.names)
 CONFIGURATION = f"""<View>
   <Image name="image" value="$image"/>
-  <BrushLabels name="brush" toName="image">{LABELS}</BrushLabels>
+  <BrushLabels name="brush" toName="image" smart="false">{LABELS}</BrushLabels>
   <KeyPointLabels name="point" toName="image" smart="true">{LABELS}</KeyPointLabels>
 </View>"""
 
@@ -97,7 +97,7 @@ def label_studio(tmp_path_factory) -> Iterator[LabelStudio]:
             [COMMAND, "start", *user, *where], cwd=folder, env={**os.environ, **settings}, stdout=log, stderr=log
         )
         try:
-            until(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/health"), 180)
+            until(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/health"), 300)
             assert process.poll() is None, (folder / "log").read_text()
             yield LabelStudio(f"http://127.0.0.1:{port}")
         finally:
