@@ -167,8 +167,9 @@ def test_large_photograph(benchmark, annotating):
         page.wait_for_selector("body[data-marks]")
         page.wait_for_timeout(1000)
         page.evaluate(
-            "() => { window.frames_ = []; let last = performance.now(); const next = (now) => {"
-            "window.frames_.push(now - last); last = now; requestAnimationFrame(next); }; requestAnimationFrame(next); }"
+            "() => { window.frames_ = []; let last = performance.now();"
+            "const next = (now) => { window.frames_.push(now - last); last = now; requestAnimationFrame(next); };"
+            "requestAnimationFrame(next); }"
         )
         page.mouse.move(600, 400)
         for _ in range(20):

@@ -8,9 +8,8 @@ from rich.console import Console
 from segcode.cli import progress as progress_module
 from segcode.cli.loading import choose_device
 from segcode.cli.outputs import refuse_to_overwrite
-from segcode.data.files import output_names
 from segcode.cli.progress import progress
-from segcode.data.files import read_image
+from segcode.data.files import output_names, read_image
 from segcode.errors import ConfigError, DataError
 from segcode.model.checkpoint import load_model
 from segcode.refinement.refiner import Refiner

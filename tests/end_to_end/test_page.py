@@ -296,7 +296,8 @@ def test_an_image_dropped_on_the_page_is_opened(open_page, served):
     content = base64.b64encode((served.images / "street_1.png").read_bytes()).decode()
     dropped = page.evaluate_handle(
         "(text) => { const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));"
-        "const data = new DataTransfer(); data.items.add(new File([bytes], 'dropped street.png', { type: 'image/png' })); return data; }",
+        "const data = new DataTransfer();"
+        "data.items.add(new File([bytes], 'dropped street.png', { type: 'image/png' })); return data; }",
         content,
     )
     page.dispatch_event("#stage", "drop", {"dataTransfer": dropped})

@@ -28,9 +28,9 @@ class Place(NamedTuple):
 def places_to_look(predictive: Predictive, told: Bool[ndarray, "H W"], count: int = 8) -> list[Place]:
     """Regions that do not overlap, the most promising first.
 
-    What a pixel promises is the entropy of its predictive distribution: the doubt about the pixel itself, and the mutual
-    information of its class and the code (Houlsby et al. 2011), which is what an answer would change elsewhere. Pixels
-    that are told promise nothing.
+    What a pixel promises is the entropy of its predictive distribution: the doubt about the pixel itself, and the
+    mutual information of its class and the code (Houlsby et al. 2011), which is what an answer would change elsewhere.
+    Pixels that are told promise nothing.
 
     Args:
         predictive: of the image, after what has been told.

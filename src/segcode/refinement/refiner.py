@@ -281,7 +281,7 @@ class Refiner:
         encoding = self._encode(small)
         kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
         prior = prior_of(self.model, encoding, small, kind)
-        believed, complete = self._whole(small, encoding), small.complete()
+        believed, complete = self._whole(small, encoding), truth.complete()
         belief = encoding.whole[0].sigmoid()
         told = small.completed(believed & ~complete)
         objective = pose(self.linearised, self._seen.held, told, prior, belief, self.model.evidence, self.config)

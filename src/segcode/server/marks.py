@@ -8,13 +8,12 @@ from typing import Annotated, Final, Literal, TypeAlias
 from uuid import uuid4
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, model_validator
 
 from segcode.data.resize import resize_labels
 from segcode.export.runs import decode_runs
 from segcode.tensors import IGNORE, LabelImage
-from segcode.truth.mask import label_truth
+from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.scribble import brush_mask, polygon_mask
 from segcode.truth.truth import Truth
 
@@ -154,9 +153,9 @@ class Painting:
     def truth(self, classes: int) -> Truth:
         """As the refinement takes it."""
         truth = label_truth(self.labels, classes)
-        if not self.whole:
-            return truth
-        return truth.completed(torch.tensor([index in self.whole for index in range(classes)]))
+        for index in self.whole:
+            truth = mask_truth(self.labels == index, index, classes, complete=True) + truth
+        return truth
 
 
 def _centred(point: Point, scale: float) -> tuple[float, float]:

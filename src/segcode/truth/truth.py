@@ -106,7 +106,7 @@ class Truth:
         told = torch.zeros(math.prod(self.size), self.allowed.shape[1], dtype=torch.uint8)
         speaks = (known | ~sure.allowed).to(torch.uint8)
         told.scatter_reduce_(0, sure._flat()[:, None].expand_as(speaks), speaks, "amax")
-        return told.bool().all(0) & known.any(0)
+        return told.bool().all(0)
 
     def beside(self, other: Truth) -> Truth:
         """The entries of both: unlike `a + b`, a pixel may be of a class in part and not of it in part."""
