@@ -34,20 +34,13 @@ SECONDS = 60
 class Annotating:
     """`segcode annotate` in a process of its own."""
 
-    def __init__(self, folder: Path, model: str, memory: int = 2048) -> None:
+    def __init__(self, folder: Path, model: str) -> None:
         images = folder / "images"
         source = open_source("streets", None, "test", 360, 480)
         for index in range(PAINTERS):
             write_picture(images / f"street_{index}.png", source[index].image)
         command = [sys.executable, "-c", "from segcode.cli import main; main()", "annotate", str(images)]
-            sys.executable,
-            "-c",
-            "from segcode.cli import main; main()",
-            "annotate",
-            str(images),
-            "--no-browser",
-        ]
-        options = ["-o", str(folder / "work"), "--port", "0", "--model", model, "--memory", str(memory)]
+        options = ["-o", str(folder / "work"), "--port", "0", "--no-browser", "--model", model]
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
         found = (re.search(r"127\.0\.0\.1:\d+", line) for line in self.process.stdout or ())
         self.host = next(match[0] for match in found if match)

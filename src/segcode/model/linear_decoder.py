@@ -20,7 +20,7 @@ from segcode.model.config import STRIDES, ModelConfig
 from segcode.model.features import Pyramid, resize_like
 from segcode.tensors import Code, Logits, Pixels
 
-BAND = 2**16
+BAND = 2**13
 """Pixels of a map that a CPU computes at a time, so that what is in between stays in its cache."""
 
 
