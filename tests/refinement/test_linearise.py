@@ -44,6 +44,29 @@ def test_maps_at_pixels_are_base_plus_jacobian_times_code(tiny_model):
     assert torch.allclose(linearised.logits_at(code, pixels), full, atol=1e-5)
 
 
+def test_what_is_remembered_is_what_would_be_computed(tiny_model):
+    linearised = linearise(tiny_model, torch.rand(1, 3, *TINY.size))
+    remembering = linearised.remembering()
+    for seed in range(4):  # overlapping questions, in any order, some pixels twice; and one that overlaps with none
+        pixels = torch.randint(0, 8, (40, 2), generator=torch.Generator().manual_seed(seed)) + 20 * (seed == 3)
+        assert torch.allclose(remembering.jacobian(pixels), linearised.jacobian(pixels), atol=1e-6)
+    assert remembering.jacobian(torch.zeros(0, 2, dtype=torch.long)).shape == (0, 4, 6)
+
+
+def test_what_was_asked_before_is_not_computed_again(tiny_model, monkeypatch):
+    remembering = linearise(tiny_model, torch.rand(1, 3, *TINY.size)).remembering()
+    computed, jacobian_at = [], type(tiny_model.decoder).jacobian_at
+
+    def counted(decoder, features, pixels):
+        computed.append(pixels.tolist())
+        return jacobian_at(decoder, features, pixels)
+
+    monkeypatch.setattr(type(tiny_model.decoder), "jacobian_at", counted)
+    remembering.jacobian(torch.tensor([[3, 4], [0, 0]]))
+    remembering.jacobian(torch.tensor([[0, 0], [5, 5], [3, 4]]))
+    assert computed == [[[3, 4], [0, 0]], [[5, 5]]]
+
+
 def test_no_pixels_have_an_empty_jacobian(tiny_model):
     linearised = linearise(tiny_model, torch.rand(1, 3, *TINY.size))
     assert linearised.jacobian(torch.zeros(0, 2, dtype=torch.long)).shape == (0, 4, 6)

@@ -397,10 +397,12 @@ def test_the_entropy_of_what_is_known_lies_between_sure_and_even(tiny_model, ima
     assert (known.entropy() >= known.spread - 0.1).all()
 
 
-def test_memory_is_that_of_the_image(tiny_model, image):
+def test_memory_is_that_of_the_image(tiny_model, image, stroke):
     refiner = Refiner(tiny_model)
     refiner.set_image(image)
     taken = refiner.memory
     assert taken > refiner.image.nbytes + sum(level.nbytes for level in refiner.features.values())
     refiner.refine(Truth.empty(SIZE, 4))
     assert refiner.memory == taken
+    refiner.refine(mask_truth(stroke, 2, 4))
+    assert refiner.memory > taken  # J at the truth's pixels, remembered

@@ -71,6 +71,13 @@ def test_what_is_being_drawn_counts_while_it_is_drawn(session, mark):
     assert np.array_equal(session.show([]).labels, session.first)
 
 
+def test_the_code_settles_when_what_was_drawn_is_kept(session, mark):
+    drawn = session.show([], [mark])
+    kept = session.show([mark])
+    assert "one step" in drawn.solver
+    assert "Converged" in kept.solver
+
+
 def test_marks_that_are_added_give_what_all_of_them_give(session, tiny_model, image, mark):
     marks = [mark, Polygon(label=None, points=((2, 2), (30, 2), (30, 30))), Brush(label=2, radius=3, points=((50, 5),))]
     for count in range(1, 4):

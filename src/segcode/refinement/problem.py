@@ -46,7 +46,7 @@ def prior_of(model: SegCode, encoding: Encoding, truth: Truth, kind: Literal["st
     mean = encoding.code.mean[0]
     if kind == "standard":
         return Prior.standard(len(mean), mean.device)
-    known, not_of = truth.planes().flatten(1).any(1).chunk(2)
+    known, not_of = truth.told
     precision = model.evidence.precision((known | not_of).to(mean.device))
     return Prior(mean if kind == "encoder" else torch.zeros_like(mean), precision)
 
@@ -77,9 +77,10 @@ def pose(
     if config.energy == "euclidean":
         terms: list[Term] = [EuclideanDistance(base, jacobian, weight, allowed), *hold(held, truth, evidence, config)]
     else:
-        known = allowed.sum(1) == 1
+        known = slice(int((allowed.sum(1) == 1).sum()))
+        others = slice(known.stop, None)
         at_known = Divergence(base[known], jacobian[known], weight[known], allowed[known].to(base.dtype))
-        among = AmongAllowed(base[~known], jacobian[~known], weight[~known], allowed[~known])
+        among = AmongAllowed(base[others], jacobian[others], weight[others], allowed[others])
         terms = [together(at_known, *hold(held, truth, evidence, config)), among]
     return Objective(tuple(term for term in terms if len(term.weight)), prior, len(pixels))
 
@@ -87,14 +88,15 @@ def pose(
 def entries_of(
     linearised: Linearised, truth: Truth, belief: Float[Tensor, "M"], evidence: Evidence, config: RefinementConfig
 ) -> Entries:
-    """What of a truth enters, on the CPU.
+    """What of a truth enters, on the CPU: pixels of which the class is known come first.
 
     For each set of classes so many of its pixels enter that all sets have `config.pixels` together. "Not road" matters
     where zero code sees road, so there such entries are taken more often, and count less each. Pixels that may be
     all of their class, though they are not said to be, count by the doubt that they are: else they would raise it where
     it ends.
     """
-    sets, doubt = truth.sets(), torch.where(truth.complete(), 1.0, 1 - belief.cpu())
+    sets = sorted(truth.sets(), key=lambda entries: int(truth.allowed[entries[0]].sum()) > 1)
+    doubt = torch.where(truth.complete(), 1.0, 1 - belief.cpu())
     parts = [Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0])]
     for entries in sets:
         pixels, allowed, weight = truth.pixels[entries], truth.allowed[entries], truth.weight[entries]

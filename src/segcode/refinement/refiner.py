@@ -23,7 +23,7 @@ from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.first_order import adam, lbfgs
 from segcode.refinement.gauss_newton import gauss_newton
 from segcode.refinement.levenberg_marquardt import levenberg_marquardt
-from segcode.refinement.linearise import Linearised, linearise_at
+from segcode.refinement.linearise import Linearised, Remembering, linearise_at
 from segcode.refinement.objective import Objective, Prior
 from segcode.refinement.problem import Held, held_at, pose, prior_of
 from segcode.refinement.solution import Solution, Status
@@ -77,7 +77,7 @@ class _Seen:
     size: tuple[int, int]
     image: Float[Tensor, "1 3 h w"]
     origin: Float[Tensor, "N"]
-    linearised: Linearised
+    linearised: Remembering
     held: Held
     scene: Scene
     uncertainty: Float[ndarray, "H W"]
@@ -85,8 +85,9 @@ class _Seen:
     @property
     def memory(self) -> int:
         """Bytes of its tensors."""
-        tensors = (self.image, self.linearised.base, *self.linearised.features.values(), *self.held, *self.scene.levels)
-        return sum(tensor.nbytes for tensor in (*tensors, self.scene.probability)) + self.uncertainty.nbytes
+        scene = (*self.scene.levels, self.scene.probability)
+        tensors = (self.image, *self.linearised.tensors, *self.held, *scene)
+        return sum(tensor.nbytes for tensor in tensors) + self.uncertainty.nbytes
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ class Refiner:
             size,
             batch,
             torch.zeros_like(self._code),
-            linearised,
+            linearised.remembering(),
             held_at(linearised, self.config.held),
             self.model.label_encoder.see(linearised.base[None], linearised.features),
             _resized(linearised.uncertainty[None, None], size)[0, 0].cpu().numpy(),
@@ -217,7 +218,7 @@ class Refiner:
             seen,
             origin=code,
             linearised=linearised,
-            held=held_at(linearised, self.config.held),
+            held=seen.held._replace(base=linearised.base_at(seen.held.pixels)),
             scene=self.model.label_encoder.see(linearised.base[None], linearised.features),
         )
         self._forget()
@@ -267,11 +268,16 @@ class Refiner:
         return self._map(self.linearised.base, self._seen.origin, elsewhere)
 
     @torch.no_grad()
-    def refine(self, truth: Truth) -> SegmentationMap:
+    def refine(self, truth: Truth, stopping: Stopping | None = None) -> SegmentationMap:
         """The map of the code that explains the truth best.
 
         A class that is told as a whole, or that the label encoder believes to be, is ruled out elsewhere.
-        The search starts from the code of the last call, at first from the mean of the prior.
+        The search starts from the code of the last call, at first from the mean of the prior. So truth that is still
+        growing can be followed with one step a call.
+
+        Args:
+            truth: what is known.
+            stopping: when the solver stops; by default as the configuration says.
 
         Raises:
             TruthError: if the truth is for an image of another size, or for other classes.
@@ -287,7 +293,7 @@ class Refiner:
         objective = pose(self.linearised, self._seen.held, told, prior, belief, self.model.evidence, self.config)
         origin = self._seen.origin
         start = prior.mean if self._objective is None else self._code - origin
-        solution = solve(objective, start, self.config)
+        solution = solve(objective, start, replace(self.config, stopping=stopping or self.config.stopping))
         self._code, self._objective = origin + solution.code, objective
         self._elsewhere = Elsewhere(believed | complete, truth.revealed().to(self.device))
         return self._map(self._logits(self._code), self._code, self._elsewhere, solution)
@@ -373,7 +379,7 @@ class Refiner:
     def _whole(self, truth: Truth, encoding: Encoding) -> Bool[Tensor, "M"]:
         """The told classes that are believed to be told as a whole."""
         believed = (encoding.whole[0].sigmoid() >= self.config.belief).cpu() & self.config.infer_whole
-        return believed & truth.planes()[: len(believed)].flatten(1).any(1)
+        return believed & truth.told[0]
 
     @torch.no_grad()
     def _logits(self, code: Float[Tensor, "N"]) -> Float[Tensor, "M h w"]:

@@ -18,6 +18,7 @@ from segcode.data.resize import resize_image, resize_labels
 from segcode.errors import DataError
 from segcode.export.runs import encode_runs
 from segcode.model.segcode import SegCode
+from segcode.refinement.config import Stopping
 from segcode.refinement.places import Place, places_to_look
 from segcode.refinement.refiner import Refiner
 from segcode.server.marks import Mark, Painting, Region, Start
@@ -25,6 +26,9 @@ from segcode.tensors import IGNORE, Image, LabelImage
 
 WORKING_PIXELS: Final = 1_000_000
 """A larger photograph is worked on as a smaller copy: the network sees no more of it anyway, and marks have no size."""
+
+WHILE_DRAWN: Final = Stopping(steps=1)
+"""A mark that is being drawn is followed from map to map; the code settles when it is kept."""
 
 SAMPLES: Final = 8
 _THUMBNAIL: Final = 200
@@ -70,7 +74,7 @@ class Session:
         self._map = self._refiner.set_image(small)
         self.first = self._map.labels
         self.opening = 1000 * (perf_counter() - start)
-        self._marks: list[Mark] = []
+        self._shows: tuple[list[Mark], list[Mark]] = [], []
         self._kept: list[Mark] = []
         self._base = self._painting = Painting.blank(self.working)
         self._start: tuple[float, ...] | None = None
@@ -83,13 +87,13 @@ class Session:
 
     def show(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> Shown:
         """The map that follows from these marks, and from some that are still being drawn."""
-        every = [*marks, *drafts]
-        if every == self._marks:
+        asked = list(marks), list(drafts)
+        if asked == self._shows:
             return self._shown
         began = perf_counter()
         self._painting = self._painted(marks).with_marks(drafts, self.scale)
         painted = perf_counter()
-        self._refine()
+        self._refine(WHILE_DRAWN if drafts else None)
         refined = perf_counter()
         labels = self._pasted(self._map.labels, self._painting)
         solution = self._map.solution
@@ -97,9 +101,9 @@ class Session:
             labels,
             self._painting.labels,
             {"paint": 1000 * (painted - began), "refine": 1000 * (refined - painted)},
-            "first prediction" if solution is None else str(solution),
+            "first prediction" if solution is None else "one step, while it is drawn" if drafts else str(solution),
         )
-        self._marks = every
+        self._shows = asked
         return self._shown
 
     def uncertainty(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> UInt8[ndarray, "h w"]:
@@ -159,7 +163,7 @@ class Session:
         self._kept = list(marks)
         return self._base
 
-    def _refine(self) -> None:
+    def _refine(self, stopping: Stopping | None) -> None:
         now = self._painting
         if now.code != self._start:
             if now.code is None:
@@ -167,7 +171,7 @@ class Session:
             else:
                 self._refiner.start_from(torch.tensor(now.code))
             self._start = now.code
-        self._map = self._refiner.refine(now.truth(self._classes))
+        self._map = self._refiner.refine(now.truth(self._classes), stopping)
 
     def _pasted(self, labels: LabelImage, painting: Painting) -> LabelImage:
         known = painting.labels != IGNORE

@@ -88,7 +88,7 @@ class Truth:
         known, not_of = self.planes().bool().split(classes)
         silent = ~known.any(0)
         truth = self
-        for index in (whole & known.flatten(1).any(1)).nonzero()[:, 0].tolist():
+        for index in (whole & self.told[0]).nonzero()[:, 0].tolist():
             pixels = (silent & ~not_of[index]).nonzero()
             allowed = (torch.arange(classes) != index).expand(len(pixels), -1)
             truth = truth.beside(Truth(self.size, pixels, allowed, torch.ones(len(pixels))))
@@ -119,10 +119,10 @@ class Truth:
 
     def sure(self) -> Truth:
         """The entries that are more likely right than wrong."""
-        return self._only(self.weight > 0.5)
-
-    def _only(self, entries: Tensor) -> Truth:
-        return Truth(self.size, self.pixels[entries], self.allowed[entries], self.weight[entries])
+        sure = self.weight > 0.5
+        if sure.all():
+            return self
+        return Truth(self.size, self.pixels[sure], self.allowed[sure], self.weight[sure])
 
     def _flat(self) -> Integer[Tensor, "n"]:
         return self.pixels[:, 0] * self.size[1] + self.pixels[:, 1]
@@ -165,6 +165,12 @@ class Truth:
         planes = torch.zeros(2 * left.shape[1], math.prod(self.size))
         planes[:, places] = torch.cat([left & (count == 1), ~left & (count > 1)], dim=1).T.float()
         return planes.unflatten(1, self.size)
+
+    @cached_property
+    def told(self) -> tuple[Bool[Tensor, "M"], Bool[Tensor, "M"]]:
+        """The classes that it says for sure of some pixel, and those that it says some pixel is not of."""
+        known, not_of = self.planes().flatten(1).any(1).chunk(2)
+        return known, not_of
 
     def sets(self) -> list[Integer[Tensor, "m"]]:
         """The entries of each set of classes."""
