@@ -397,6 +397,26 @@ def test_the_entropy_of_what_is_known_lies_between_sure_and_even(tiny_model, ima
     assert (known.entropy() >= known.spread - 0.1).all()
 
 
+def test_following_a_stroke_comes_to_where_refining_comes(tiny_model, image, stroke):
+    truth = mask_truth(stroke, 2, 4)
+    refiner = Refiner(tiny_model)
+    refiner.set_image(image)
+    costs = [refiner.follow(truth).solution.costs[-1] for _ in range(8)]
+    assert costs == sorted(costs, reverse=True)
+    followed = refiner.follow(truth)
+    assert np.allclose(followed.code, refiner.refine(truth).code, atol=1e-3)
+    assert followed.solution.steps <= 1
+
+
+def test_the_label_encoder_is_not_asked_while_a_stroke_is_followed(tiny_model, image, stroke, monkeypatch):
+    refiner = Refiner(tiny_model)
+    refiner.set_image(image)
+    truth = mask_truth(stroke, 2, 4)
+    refiner.refine(truth)
+    monkeypatch.setattr(tiny_model.label_encoder, "encode", lambda *_: pytest.fail("asked"))
+    refiner.follow(truth)
+
+
 def test_memory_is_that_of_the_image(tiny_model, image, stroke):
     refiner = Refiner(tiny_model)
     refiner.set_image(image)

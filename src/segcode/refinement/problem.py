@@ -81,7 +81,7 @@ def pose(
         others = slice(known.stop, None)
         at_known = Divergence(base[known], jacobian[known], weight[known], allowed[known].to(base.dtype))
         among = AmongAllowed(base[others], jacobian[others], weight[others], allowed[others])
-        terms = [together(at_known, *hold(held, truth, evidence, config)), among]
+        terms = [at_known, *hold(held, truth, evidence, config), among]
     return Objective(tuple(term for term in terms if len(term.weight)), prior, len(pixels))
 
 
@@ -128,12 +128,6 @@ def hold(held: Held, truth: Truth, evidence: Evidence, config: RefinementConfig)
     base = held.base.masked_fill(not_of, OUT)
     each = config.hold * evidence.hold() / len(held.pixels)
     return [Divergence(base, held.jacobian, each * ~known.any(1), base.softmax(1))]
-
-
-def together(*parts: Divergence) -> Divergence:
-    """The sum of divergences, as one: many small products cost more than a large one."""
-    columns = ((part.base, part.jacobian, part.weight, part.target) for part in parts)
-    return Divergence(*(torch.cat(column) for column in zip(*columns, strict=True)))
 
 
 def lattice(size: tuple[int, int], count: int) -> Pixels:

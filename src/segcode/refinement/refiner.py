@@ -174,6 +174,7 @@ class Refiner:
         self._now: _Seen | None = None
         self._code = torch.zeros(model.config.code_size, device=self.device)
         self._objective: Objective | None = None
+        self._encoding: Encoding | None = None
         self._elsewhere = self._nowhere((0, 0))
 
     @torch.no_grad()
@@ -232,6 +233,7 @@ class Refiner:
     def _forget(self) -> None:
         self._code = self._seen.origin
         self._objective = None
+        self._encoding = None
         self._elsewhere = self._nowhere(self._seen.size)
 
     def decode(self, code: Float[Tensor, "N"]) -> SegmentationMap:
@@ -268,35 +270,35 @@ class Refiner:
         return self._map(self.linearised.base, self._seen.origin, elsewhere)
 
     @torch.no_grad()
-    def refine(self, truth: Truth, stopping: Stopping | None = None) -> SegmentationMap:
+    def refine(self, truth: Truth) -> SegmentationMap:
         """The map of the code that explains the truth best.
 
         A class that is told as a whole, or that the label encoder believes to be, is ruled out elsewhere.
-        The search starts from the code of the last call, at first from the mean of the prior. So truth that is still
-        growing can be followed with one step a call.
-
-        Args:
-            truth: what is known.
-            stopping: when the solver stops; by default as the configuration says.
+        The search starts from the code of the last call, at first from the mean of the prior.
 
         Raises:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
         self._check(truth)
         small = truth.resized(self.linearised.size)
-        encoding = self._encode(small)
-        kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
-        prior = prior_of(self.model, encoding, small, kind)
-        believed, complete = self._whole(small, encoding), truth.complete()
-        belief = encoding.whole[0].sigmoid()
-        told = small.completed(believed & ~complete)
-        objective = pose(self.linearised, self._seen.held, told, prior, belief, self.model.evidence, self.config)
-        origin = self._seen.origin
-        start = prior.mean if self._objective is None else self._code - origin
-        solution = solve(objective, start, replace(self.config, stopping=stopping or self.config.stopping))
-        self._code, self._objective = origin + solution.code, objective
-        self._elsewhere = Elsewhere(believed | complete, truth.revealed().to(self.device))
-        return self._map(self._logits(self._code), self._code, self._elsewhere, solution)
+        self._encoding = self._encode(small)
+        return self._towards(truth, small, self._encoding, self.config)
+
+    @torch.no_grad()
+    def follow(self, truth: Truth) -> SegmentationMap:
+        """The map on the way to that of `refine`, sooner: for truth that is still being drawn, many times a second.
+
+        The solver takes one step from the code of the last call, and what the label encoder said then still holds. A
+        call of `refine` is due once the truth stays.
+
+        Raises:
+            TruthError: if the truth is for an image of another size, or for other classes.
+        """
+        self._check(truth)
+        small = truth.resized(self.linearised.size)
+        self._encoding = self._encoding or self._encode(small)
+        one_step = replace(self.config, stopping=replace(self.config.stopping, steps=1))
+        return self._towards(truth, small, self._encoding, one_step)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0) -> list[SegmentationMap]:
@@ -372,6 +374,21 @@ class Refiner:
         if self._now is None:
             raise TruthError("no image is set: call set_image(image) first")
         return self._now
+
+    def _towards(self, truth: Truth, small: Truth, encoding: Encoding, config: RefinementConfig) -> SegmentationMap:
+        """The map that truth leads to, given the same on the network's grid and what the label encoder makes of it."""
+        kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
+        prior = prior_of(self.model, encoding, small, kind)
+        believed, complete = self._whole(small, encoding), truth.complete()
+        belief = encoding.whole[0].sigmoid()
+        told = small.completed(believed & ~complete)
+        objective = pose(self.linearised, self._seen.held, told, prior, belief, self.model.evidence, self.config)
+        origin = self._seen.origin
+        start = prior.mean if self._objective is None else self._code - origin
+        solution = solve(objective, start, config)
+        self._code, self._objective = origin + solution.code, objective
+        self._elsewhere = Elsewhere(believed | complete, truth.revealed().to(self.device))
+        return self._map(self._logits(self._code), self._code, self._elsewhere, solution)
 
     def _encode(self, truth: Truth) -> Encoding:
         return self.model.label_encoder.encode(truth.planes()[None].to(self.device), self._seen.scene)

@@ -18,7 +18,6 @@ from segcode.data.resize import resize_image, resize_labels
 from segcode.errors import DataError
 from segcode.export.runs import encode_runs
 from segcode.model.segcode import SegCode
-from segcode.refinement.config import Stopping
 from segcode.refinement.places import Place, places_to_look
 from segcode.refinement.refiner import Refiner
 from segcode.server.marks import Mark, Painting, Region, Start
@@ -26,9 +25,6 @@ from segcode.tensors import IGNORE, Image, LabelImage
 
 WORKING_PIXELS: Final = 1_000_000
 """A larger photograph is worked on as a smaller copy: the network sees no more of it anyway, and marks have no size."""
-
-WHILE_DRAWN: Final = Stopping(steps=1)
-"""A mark that is being drawn is followed from map to map; the code settles when it is kept."""
 
 SAMPLES: Final = 8
 _THUMBNAIL: Final = 200
@@ -93,7 +89,7 @@ class Session:
         began = perf_counter()
         self._painting = self._painted(marks).with_marks(drafts, self.scale)
         painted = perf_counter()
-        self._refine(WHILE_DRAWN if drafts else None)
+        self._refine(settle=not drafts)
         refined = perf_counter()
         labels = self._pasted(self._map.labels, self._painting)
         solution = self._map.solution
@@ -163,7 +159,7 @@ class Session:
         self._kept = list(marks)
         return self._base
 
-    def _refine(self, stopping: Stopping | None) -> None:
+    def _refine(self, settle: bool) -> None:
         now = self._painting
         if now.code != self._start:
             if now.code is None:
@@ -171,7 +167,8 @@ class Session:
             else:
                 self._refiner.start_from(torch.tensor(now.code))
             self._start = now.code
-        self._map = self._refiner.refine(now.truth(self._classes), stopping)
+        truth = now.truth(self._classes)
+        self._map = self._refiner.refine(truth) if settle else self._refiner.follow(truth)
 
     def _pasted(self, labels: LabelImage, painting: Painting) -> LabelImage:
         known = painting.labels != IGNORE
