@@ -401,11 +401,10 @@ def test_following_a_stroke_comes_to_where_refining_comes(tiny_model, image, str
     truth = mask_truth(stroke, 2, 4)
     refiner = Refiner(tiny_model)
     refiner.set_image(image)
-    costs = [refiner.follow(truth).solution.costs[-1] for _ in range(8)]
-    assert costs == sorted(costs, reverse=True)
-    followed = refiner.follow(truth)
-    assert np.allclose(followed.code, refiner.refine(truth).code, atol=1e-3)
-    assert followed.solution.steps <= 1
+    ways = [refiner.follow(truth) for _ in range(8)]
+    assert all(one.solution.steps <= 1 for one in ways)
+    assert np.allclose(ways[-1].code, refiner.refine(truth).code, atol=1e-3)
+    assert not np.allclose(ways[0].code, ways[-1].code, atol=1e-3)
 
 
 def test_the_label_encoder_is_not_asked_while_a_stroke_is_followed(tiny_model, image, stroke, monkeypatch):
