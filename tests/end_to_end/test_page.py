@@ -120,10 +120,13 @@ def test_a_server_killed_in_the_middle_of_a_stroke_loses_nothing(open_page, serv
     served.kill()
     page.mouse.up()
     page.locator("#notice", has_text="does not answer").wait_for()
+    before = pixels(page, "paint")
+    drag(page, (0.2, 0.5), (0.3, 0.5))
+    assert (pixels(page, "paint") != before).any()  # it is shown, though nobody has it
     served.start()
-    page.wait_for_selector("body[data-marks='2']")
+    page.wait_for_selector("body[data-marks='3']")
     page.wait_for_selector("#notice", state="hidden")
-    assert served.json(f"api/images/{street}/document")["marks"] == 2
+    assert served.json(f"api/images/{street}/document")["marks"] == 3
 
 
 def test_a_tab_closed_in_the_middle_of_a_stroke_loses_nothing(open_page, served):
@@ -179,6 +182,24 @@ def test_done_writes_labels_and_truth_and_the_list_says_so(open_page, served, st
     for folder, kind in (("labels", "labels.png"), ("truth", "truth.png")):
         written = np.array(Pillow.open(served.work / folder / f"{street}.png"))
         assert np.array_equal(written, served.png(street, kind))
+    paint(page, (0.5, 0.9), (0.6, 0.9))
+    page.wait_for_selector(f"#images button[data-name='{street}'][data-state='in work']")
+    assert not any((served.work / folder / f"{street}.png").exists() for folder in ("labels", "truth"))
+
+
+def test_keys_are_for_the_image_after_a_click_on_a_button_and_enter_goes_on(open_page, served, street):
+    page = open_page()
+    page.locator("#reset").click()
+    page.wait_for_selector("body[data-marks='1']")
+    left = page.locator("#board").bounding_box()["x"]
+    page.keyboard.down("Space")
+    drag(page, (0.5, 0.5), (0.6, 0.5))
+    page.keyboard.up("Space")
+    assert page.locator("#board").bounding_box()["x"] > left + 10
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"#images button[data-name='{street}'][data-state='done']")
+    page.wait_for_selector(f"#images button[aria-current='true']:not([data-name='{street}'])")
+    assert served.json(f"api/images/{street}/document")["marks"] == 1
 
 
 def test_the_wheel_zooms_under_the_pointer_and_with_shift_sizes_the_brush(open_page):

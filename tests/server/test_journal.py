@@ -81,6 +81,13 @@ def test_the_state_follows_the_marks_until_it_is_done():
     assert made.state == "done"
     made.apply(Entry(done=False))
     assert made.state == "in work"
+    for changing in (stroke("b"), Entry(step="undo"), Entry(step="redo")):
+        made.apply(Entry(done=True))
+        made.apply(changing)
+        assert made.state == "in work"
+    made.apply(Entry(done=True))
+    made.apply(Entry(step="redo"))  # of nothing
+    assert made.state == "done"
 
 
 MARKS = [

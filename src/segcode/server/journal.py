@@ -36,7 +36,11 @@ class Document:
         self._known: set[str] = set()
 
     def apply(self, entry: Entry) -> None:
-        """Take over an entry; an undo or redo of nothing, and a mark that is there already, change nothing."""
+        """Take over an entry; an undo or redo of nothing, and a mark that is there already, change nothing.
+
+        What changes the marks of an image that was done takes it back into work.
+        """
+        before = self.marks
         if entry.mark is not None:
             if entry.mark.id in self._known:
                 return
@@ -46,6 +50,8 @@ class Document:
         self._count += (entry.step == "redo" and self.can_redo) - (entry.step == "undo" and self.can_undo)
         if entry.done is not None:
             self.done = entry.done
+        elif self.marks != before:
+            self.done = False
         self.revision += 1
 
     def has(self, mark: str) -> bool:

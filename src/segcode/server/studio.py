@@ -187,17 +187,26 @@ class Studio:
             if room.document.has(entry.mark.id):
                 return
         await asyncio.to_thread(room.journal.append, entry)
+        was_done = room.document.done
         room.document.apply(entry)
+        if was_done and not room.document.done:
+            for path in self._finished(room):
+                path.unlink(missing_ok=True)
+
+    def _finished(self, room: Room) -> tuple[Path, Path]:
+        """Where the labels and the truth of an image are while it is done."""
+        place = room.photograph.name + ".png"
+        return self.folder / "labels" / place, self.folder / "truth" / place
 
     async def set_done(self, room: Room, done: bool) -> None:
         """Call an image done, which writes its labels and its truth, or not."""
         if done:
             marks = room.document.marks
-            place = room.photograph.name + ".png"
+            labels, truth = self._finished(room)
 
             def save(session: Session) -> None:
-                write_picture(self.folder / "labels" / place, session.final(marks))
-                write_picture(self.folder / "truth" / place, session.painting(marks).labels)
+                write_picture(labels, session.final(marks))
+                write_picture(truth, session.painting(marks).labels)
 
             await self.with_session(room, save)
         await self.write(room, Entry(done=done))

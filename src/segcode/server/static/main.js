@@ -13,6 +13,7 @@ const state = {
   model: null, images: [], image: null, live: null, document: null,
   places: [], placeIndex: -1, seed: 1,
   flight: null, waiting: undefined, asked: null, // drafts: one under way, the newest waits
+  latency: 0, pointer: [-1, -1], leaving: false, // for the next image, once this one is kept as done
 };
 
 const tools = new Tools(stage, {
@@ -24,6 +25,7 @@ const tools = new Tools(stage, {
     state.live.add(mark);
   },
   fill(id, x, y, label) { ask({ type: "fill", id, x, y, label }); },
+  unsent: () => state.live?.unsaved.marks ?? [],
   resize: setRadius,
   hover,
 });
@@ -49,19 +51,21 @@ function arrived(header) {
   if (shows(asked)) {
     const end = performance.now();
     performance.measure("stroke to map", { start: asked.at, end });
-    corner(header, end - asked.at);
+    state.latency = end - asked.at;
     state.asked = null;
   }
+  corner(header);
   if (shows(flight)) {
     state.flight = null;
     if (state.waiting !== undefined) draft(state.waiting);
   }
 }
 
-function corner(header, latency) {
+function corner(header) {
   const stages = Object.entries(header.milliseconds).map(([name, ms]) => `${name} ${ms.toFixed(0)}`).join(", ");
   $("corner").textContent =
-    `${latency.toFixed(0)} ms from stroke to map (${stages})\n${header.solver}\n` +
+    (state.latency ? `${state.latency.toFixed(0)} ms from stroke to map\n` : "") +
+    `this map, in ms: ${stages}\n${header.solver}\n` +
     `${header.open} open, ${(header.memory / 2 ** 20).toFixed(0)} MiB`;
 }
 
@@ -72,6 +76,7 @@ function receive(message) {
     case "up":
       notice("");
       watch();
+      if ($("photo").complete && !$("photo").naturalWidth) $("photo").src = url(state.image.name, "picture");
       break;
     case "down":
       state.flight = null;
@@ -88,6 +93,7 @@ function receive(message) {
       document.body.dataset.marks = message.marks;
       arrived(message);
       shares(message.planes[0]);
+      hover(...state.pointer);
       break;
     case "uncertainty":
       stage.update(message.width, message.height, { doubt: message.planes[0] });
@@ -113,7 +119,9 @@ function receive(message) {
 }
 
 function ask(message) {
-  if (!state.live?.send(message)) notice("The server does not answer; try again once it is back.", 4000);
+  const sent = state.live?.send(message) ?? false;
+  if (!sent) notice("The server does not answer; try again once it is back.", 4000);
+  return sent;
 }
 
 let noticeTimer;
@@ -156,7 +164,7 @@ function open(image) {
   if (!image || image === state.image) return;
   tools.finish();
   state.live?.close();
-  Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: undefined, asked: null });
+  Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: undefined, asked: null, latency: 0, leaving: false });
   history.replaceState(null, "", `#${encodeURIComponent(image.name)}`);
   $("empty").hidden = true;
   $("corner").textContent = $("under").textContent = "";
@@ -191,9 +199,11 @@ function show(message) {
   const button = [...$("images").querySelectorAll("button")].find((b) => b.dataset.name === message.name);
   button.dataset.state = message.state;
   button.querySelector("small").textContent = message.state;
+  if (state.leaving && message.state === "done") step(1);
 }
 
 async function upload(files) {
+  const refused = [];
   for (const [number, file] of [...files].entries()) {
     notice(`Adding ${file.name} (${number + 1} of ${files.length})`);
     try {
@@ -205,9 +215,10 @@ async function upload(files) {
       open(image);
       notice("");
     } catch (problem) {
-      notice(`${file.name} was not added: ${problem.message}`, 8000);
+      refused.push(`${file.name} was not added: ${problem.message}`);
     }
   }
+  if (refused.length) notice(refused.join(" "), 8000 + 2000 * refused.length);
 }
 
 // ---- classes, samples, places ---------------------------------------------------------------------------------------
@@ -273,6 +284,7 @@ function showSamples({ seed, width, height, planes }) {
     button.addEventListener("click", () => ask({ type: "start", id: identity(), seed, index }));
     return button;
   }));
+  $("samples").scrollIntoView({ block: "nearest" });
 }
 
 function drawSample(canvas) {
@@ -292,6 +304,7 @@ function nextPlace() {
 }
 
 function hover(x, y) {
+  state.pointer = [x, y];
   const at = stage.at(x, y);
   if (!at) { $("under").textContent = ""; return; }
   const name = (label) => state.model.classes[label]?.name ?? "?";
@@ -333,8 +346,7 @@ const compare = (on) => {
 
 const done = (go) => {
   const isDone = state.document?.state === "done";
-  ask({ type: "done", done: go ? true : !isDone });
-  if (go) step(1);
+  state.leaving = ask({ type: "done", done: go ? true : !isDone }) && go;
 };
 
 const KEYS = [
@@ -399,6 +411,9 @@ addEventListener("keyup", (event) => {
     tools.space = false;
     $("stage").classList.remove("panning");
   }
+});
+addEventListener("click", (event) => { // keys are for the image again, unless the button was reached by keys
+  if (event.detail) event.target.closest("button, summary")?.blur();
 });
 addEventListener("blur", () => { compare(false); tools.space = false; });
 

@@ -96,7 +96,7 @@ export class Stage {
         const edge = (x > 0 && known[i - 1] === VOID) || (x < width - 1 && known[i + 1] === VOID) ||
           (i >= width && known[i - width] === VOID) || (i + width < known.length && known[i + width] === VOID);
         if (edge) pixels[i] = white;
-        else if (this.shown !== "difference") pixels[i] = this.table[own];
+        else if (!["difference", "image"].includes(this.shown)) pixels[i] = this.table[own];
       }
       context.putImageData(image, 0, 0);
     }
@@ -164,7 +164,10 @@ export class Stage {
     board.classList.toggle("close", this.scale > 3);
   }
 
-  blend(share) { mapCanvas.style.opacity = String(share); }
+  blend(share) {
+    mapCanvas.style.opacity = String(share);
+    paintCanvas.style.opacity = String(0.3 + 0.7 * share); // never gone altogether
+  }
 
   /** From the pointer's place in the stage to pixels of the image. */
   toImage(x, y) { return [(x - this.left) / this.scale, (y - this.top) / this.scale]; }

@@ -160,19 +160,26 @@ export class Tools {
     this.mark = null;
     if (mark && (mark.kind !== "polygon" || mark.points.length > 2)) this.act.add(mark);
     else if (mark) this.act.draft(null);
-    this.stage.drawPaint(null);
+    this.sketch();
   }
 
   cancel() {
     if (!this.mark) return;
     this.mark = null;
     this.act.draft(null);
-    this.stage.drawPaint(null);
+    this.sketch();
+  }
+
+  /** What the server does not have yet: marks on their way, or waiting for it to come back, and the one in the making. */
+  sketch() {
+    this.stage.drawPaint((context) => {
+      for (const mark of [...this.act.unsent(), this.mark]) if (mark?.points) sketch(context, mark, this.stage);
+    });
   }
 
   changed() {
     const mark = this.mark;
-    this.stage.drawPaint((context) => sketch(context, mark, this.stage));
+    this.sketch();
     if (mark.kind !== "polygon" || mark.points.length > 2) this.act.draft(mark);
   }
 }
