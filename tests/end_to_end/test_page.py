@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from websockets.sync.client import connect
 
 SIDEWALK = 4
 
@@ -312,6 +314,33 @@ def test_the_client_in_the_documentation_works(served):
     assert Pillow.open(io.BytesIO(names["png"])).size == (480, 360)
 
 
+def test_what_was_asked_for_before_a_client_went_away_is_done(served, street):
+    socket = connect(served.address.replace("http", "ws") + f"api/images/{street}/live", max_size=None)
+    for x in (50, 80):
+        mark = {"kind": "brush", "id": f"gone-{x}", "label": 1, "radius": 4, "points": [[x, 50]]}
+        socket.send(json.dumps({"type": "add", "mark": mark}))
+    socket.send(json.dumps({"type": "done", "done": True}))
+    socket.close()
+    for _ in range(50):
+        found = served.json(f"api/images/{street}/document")
+        if found["state"] == "done":
+            break
+        time.sleep(0.1)
+    assert (found["marks"], found["state"]) == (2, "done")
+
+
+def test_an_image_that_is_painted_all_over_leaves_nothing_to_look_at(open_page):
+    page = open_page()
+    page.keyboard.press("p")
+    box = page.locator("#board").bounding_box()
+    for x, y in ((-2, -2), (box["width"] + 2, -2), (box["width"] + 2, box["height"] + 2), (-2, box["height"] + 2)):
+        page.mouse.click(box["x"] + x, box["y"] + y)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("body[data-marks='1']")
+    page.keyboard.press("n")
+    page.locator("#notice", has_text="nothing left to look at").wait_for()
+
+
 def test_an_image_dropped_on_the_page_is_opened(open_page, served):
     page = open_page()
     content = base64.b64encode((served.images / "street_1.png").read_bytes()).decode()
@@ -331,10 +360,18 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_lost(open_page, served, stre
     journals = served.work / "journals"
     journals.rename(served.work / "aside") if journals.exists() else None
     journals.write_text("in the way")
-    drag(page, (0.3, 0.9), (0.4, 0.9))
+    sent: list[str | bytes] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda one: sent.append(one)))
+    page.reload()
+    page.wait_for_selector("body[data-marks='0']")
+    for x in (0.3, 0.5, 0.7):
+        drag(page, (x, 0.9), (x + 0.1, 0.9))
     page.locator("#notice", has_text="Not saved yet").wait_for()
     assert served.json(f"api/images/{street}/document")["marks"] == 0
+    page.wait_for_timeout(7000)
+    added = [one for one in map(str, sent) if '"add"' in one]
+    assert 6 <= len(added) <= 15  # each of the three, every three seconds
     journals.unlink()
     (served.work / "aside").rename(journals) if (served.work / "aside").exists() else None
-    page.wait_for_selector("body[data-marks='1']")
+    page.wait_for_selector("body[data-marks='3']")
     page.locator("#notice").wait_for(state="hidden")

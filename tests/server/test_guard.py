@@ -144,6 +144,12 @@ def test_the_token_leaves_the_address_for_a_cookie():
     assert gets_live(of)
 
 
+def test_another_servers_odd_cookie_hides_no_token():
+    access = Access(token=TOKEN)
+    own = client(access).get("/", params={"token": TOKEN}).headers["set-cookie"].partition(";")[0]
+    assert client(access).get("/", headers={"cookie": f'theirs={{"x": 1}}; {own}'}).text == "in"
+
+
 @pytest.mark.parametrize(
     ("address", "headers", "status"),
     [("/api", {}, 200), ("/nothing", {}, 404), ("/api", {"host": "evil.example"}, 403), ("/", {"token": "x"}, 200)],

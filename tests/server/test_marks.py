@@ -156,3 +156,8 @@ def test_a_region_may_be_as_large_as_a_photograph_that_is_uploaded():
 def test_a_click_marks_its_pixel_however_fine_the_brush(radius):
     for x, y in ((50.5, 5.5), (50.0, 5.0), (50.9, 5.9)):
         assert painted(brush(0, radius, ((x, y),))).labels[5, 50] == 0
+
+
+def test_fewer_than_three_corners_enclose_nothing():
+    for points in (((3, 3),), ((3, 3), (9, 9))):
+        assert (Painting.blank((12, 12)).with_marks([Polygon(label=1, points=points)]).labels == IGNORE).all()

@@ -184,6 +184,14 @@ def test_a_mark_that_cannot_be_followed_is_refused_each_time(session, mark):
     assert np.array_equal(session.show([start]).labels, samples.pictures[3])
 
 
+def test_what_failed_is_not_taken_for_shown(session, mark):
+    session.show([mark])
+    with pytest.raises(SegcodeError):
+        session.show([mark], [Brush(label=9, radius=3, points=((5, 5),))])
+    assert (session.uncertainty([mark])[painted([mark]) == IGNORE] > 0).any()
+    assert max(picture.max() for picture in session.sample([mark], 0).pictures) < 4
+
+
 def test_what_was_painted_is_no_place_to_look(session):
     left = Polygon(label=1, points=((0, 0), (30, 0), (30, 40), (0, 40)))
     places = session.look([left])

@@ -7,7 +7,7 @@ import errno
 import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -299,10 +299,11 @@ async def live(websocket: WebSocket, name: str) -> None:
 
     async def send(message: Message) -> None:
         async with sending:
-            if isinstance(message, bytes):
-                await websocket.send_bytes(message)
-            else:
-                await websocket.send_json(message)
+            with suppress(WebSocketDisconnect, RuntimeError):  # it is gone, but what it asked for before still counts
+                if isinstance(message, bytes):
+                    await websocket.send_bytes(message)
+                else:
+                    await websocket.send_json(message)
 
     try:
         room = studio.room(name)

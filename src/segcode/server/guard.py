@@ -6,11 +6,11 @@ import base64
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -105,9 +105,7 @@ def _netloc(origin: str) -> str:
 def _shown(scope: Scope, headers: Headers) -> list[str]:
     """The tokens that a request shows: in a cookie, as Bearer, as the password of Basic, or in the address."""
     shown = [_query_token(scope)]
-    with suppress(CookieError):
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        shown.append(cookie.value if cookie else "")
+    shown.append(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""))  # other servers' cookies may be odd
     kind, _, value = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         shown.append(value)

@@ -30,7 +30,6 @@ class Document:
 
     def __init__(self) -> None:
         self.done = False
-        self.revision = 0
         self._marks: list[Mark] = []
         self._count = 0
         self._known: set[str] = set()
@@ -52,7 +51,6 @@ class Document:
             self.done = entry.done
         elif self.marks != before:
             self.done = False
-        self.revision += 1
 
     def has(self, mark: str) -> bool:
         """Whether a mark of this id was ever made."""
@@ -113,7 +111,6 @@ class Journal:
                     f"{self._size[0]} x {self._size[1]} pixels: move that file away to start anew"
                 )
             document.apply(entry)
-        document.revision = 0
         return document
 
     def append(self, entry: Entry) -> None:

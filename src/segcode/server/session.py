@@ -70,7 +70,7 @@ class Session:
         self._map = self._refiner.set_image(small)
         self.first = self._map.labels
         self.opening = 1000 * (perf_counter() - start)
-        self._shows: tuple[list[Mark], list[Mark]] = [], []
+        self._shows: tuple[list[Mark], list[Mark]] | None = [], []
         self._kept: list[Mark] = []
         self._base = self._painting = Painting.blank(self.working)
         self._start: tuple[float, ...] | None = None
@@ -86,6 +86,7 @@ class Session:
         asked = list(marks), list(drafts)
         if asked == self._shows:
             return self._shown
+        self._shows = None  # what fails on the way has not been shown
         began = perf_counter()
         self._painting = self._painted(marks).with_marks(drafts, self.scale)
         painted = perf_counter()

@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from time import perf_counter
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from segcode.classes import ClassSet
-from segcode.errors import DataError, SegcodeError
+from segcode.errors import DataError
 from segcode.export.picture import write_picture
 from segcode.model.segcode import SegCode
 from segcode.server.journal import Document, Entry, Journal
@@ -191,7 +192,8 @@ class Studio:
         room.document.apply(entry)
         if was_done and not room.document.done:
             for path in self._finished(room):
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # what was asked for is written; these are made anew once the image is done
+                    path.unlink()
 
     def _finished(self, room: Room) -> tuple[Path, Path]:
         """Where the labels and the truth of an image are while it is done."""
@@ -200,16 +202,23 @@ class Studio:
 
     async def set_done(self, room: Room, done: bool) -> None:
         """Call an image done, which writes its labels and its truth, or not."""
-        if done:
-            marks = room.document.marks
-            labels, truth = self._finished(room)
+        async with room.order:
+            if done:
+                await self._save(room)
+            await self._write(room, Entry(done=done))
+        await room.tell(room.describe())
+        room.changed.set()
 
-            def save(session: Session) -> None:
-                write_picture(labels, session.final(marks))
-                write_picture(truth, session.painting(marks).labels)
+    async def _save(self, room: Room) -> None:
+        """Write the labels and the truth of an image as they are now."""
+        marks = room.document.marks
+        labels, truth = self._finished(room)
 
-            await self.with_session(room, save)
-        await self.write(room, Entry(done=done))
+        def save(session: Session) -> None:
+            write_picture(labels, session.final(marks))
+            write_picture(truth, session.painting(marks).labels)
+
+        await self.with_session(room, save)
 
     async def sample(self, room: Room, seed: int) -> Samples:
         """Maps that the marks leave open; the last few are kept, for one may be chosen."""
@@ -260,7 +269,7 @@ class Studio:
                 if any(viewer.uncertainty for viewer in room.viewers) and not room.changed.is_set():
                     doubt = await self.with_session(room, partial(_doubt, marks=marks, drafts=drafts))
                     await room.tell(doubt, lambda viewer: viewer.uncertainty)
-            except (SegcodeError, OSError, RuntimeError) as problem:  # PyTorch's are of the last kind
+            except Exception as problem:  # of whatever kind: a map that stops without a word is the worst answer
                 await room.tell({"type": "problem", "message": str(problem)})
 
     def _map(self, session: Session, marks: list[Mark], drafts: list[Mark], asked: float) -> bytes:

@@ -50,7 +50,12 @@ def brush_mask(points: Sequence[Point], size: tuple[int, int], radius: float) ->
 
 
 def polygon_mask(corners: Sequence[Point], size: tuple[int, int]) -> Bool[ndarray, "H W"]:
-    """What a closed polygon covers of an image of (rows, columns), its edge included; corners may lie outside."""
+    """What a closed polygon covers of an image of (rows, columns), its edge included; corners may lie outside.
+
+    Fewer than three corners enclose nothing.
+    """
+    if len(corners) < 3:
+        return np.zeros(size, bool)
     canvas = Pillow.new("1", (size[1], size[0]))
     ImageDraw.Draw(canvas).polygon([(column, row) for row, column in corners], fill=1, outline=1)
     return np.array(canvas, bool)

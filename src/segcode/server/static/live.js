@@ -19,15 +19,17 @@ class Unsaved {
   }
 
   get marks() {
+    if (this.refused) return this.spare;
     try { return JSON.parse(localStorage.getItem(this.key) ?? "[]"); } catch { return this.spare; }
   }
 
   set marks(marks) {
     this.spare = marks;
+    this.refused = false;
     try {
       if (marks.length) localStorage.setItem(this.key, JSON.stringify(marks));
       else localStorage.removeItem(this.key);
-    } catch { /* kept in `spare` as long as the tab is open */ }
+    } catch { this.refused = true; } // kept in `spare` as long as the tab is open
   }
 
   add(mark) { this.marks = [...this.marks.filter((m) => m.id !== mark.id), mark]; }
@@ -58,9 +60,13 @@ export class Live {
     this.socket.onmessage = ({ data }) => { // unpacking takes its time, and messages stay in order
       this.order = this.order.then(async () => this.receive(typeof data === "string" ? JSON.parse(data) : await unpack(data)));
     };
-    this.socket.onclose = ({ code, reason }) => {
+    this.socket.onclose = ({ code }) => {
       if (this.closed) return;
-      this.on({ type: "down", reason: code === 4403 ? reason : "" });
+      if (code === 4404) { // it has said why, and will say the same again
+        this.closed = true;
+        return;
+      }
+      this.on({ type: "down" });
       setTimeout(() => this.closed || this.connect(), this.wait);
       this.wait = Math.min(3000, this.wait * 1.6);
     };
@@ -70,7 +76,10 @@ export class Live {
     if (this.closed) return;
     if (message.type === "saved") this.unsaved.remove(message.mark);
     if (message.type === "problem" && message.mark) this.unsaved.remove(message.mark); // it never can be saved
-    if (message.type === "unsaved") setTimeout(() => this.resend(), 3000);
+    if (message.type === "unsaved") {
+      clearTimeout(this.retry);
+      this.retry = setTimeout(() => this.resend(), 3000);
+    }
     this.on(message);
   }
 
@@ -91,6 +100,7 @@ export class Live {
 
   close() {
     this.closed = true;
+    clearTimeout(this.retry);
     this.socket.close();
   }
 }

@@ -11,7 +11,7 @@ const identity = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.round(1e9 
 const stage = new Stage();
 const state = {
   model: null, images: [], image: null, live: null, document: null,
-  places: [], placeIndex: -1, seed: 1,
+  places: [], placeIndex: -1, seed: Math.floor(Math.random() * 2 ** 30),
   flight: null, waiting: undefined, asked: null, // drafts: one under way, the newest waits
   latency: 0, pointer: [-1, -1], leaving: false, // for the next image, once this one is kept as done
 };
@@ -80,7 +80,7 @@ function receive(message) {
       break;
     case "down":
       state.flight = null;
-      notice(message.reason || "The server does not answer. What you paint is kept here, and sent once it is back.");
+      notice("The server does not answer. What you paint is kept here, and sent once it is back.");
       break;
     case "document":
       show(message);
@@ -101,7 +101,8 @@ function receive(message) {
     case "places":
       state.places = message.places;
       state.placeIndex = -1;
-      nextPlace();
+      if (state.places.length) nextPlace();
+      else notice("There is nothing left to look at: all of it is painted, or sure.", 4000);
       break;
     case "samples":
       showSamples(message);
@@ -113,7 +114,7 @@ function receive(message) {
       notice(`Not saved yet: ${message.message}`);
       break;
     case "problem":
-      notice(message.message, 6000);
+      notice(message.message, state.document ? 6000 : 0); // an image that does not open stays so
       break;
   }
 }
