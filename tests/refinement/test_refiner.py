@@ -398,9 +398,11 @@ def test_the_entropy_of_what_is_known_lies_between_sure_and_even(tiny_model, ima
 
 
 def test_following_a_stroke_comes_to_where_refining_comes(tiny_model, image, stroke):
-    truth = mask_truth(stroke, 2, 4)
+    truth, begun = mask_truth(stroke, 2, 4), mask_truth(stroke & (np.arange(SIZE[1]) < SIZE[1] // 3), 2, 4)
+    assert 0 < len(begun) < len(truth)
     refiner = Refiner(tiny_model)
     refiner.set_image(image)
+    refiner.follow(begun)
     ways = [refiner.follow(truth) for _ in range(8)]
     assert all(one.solution.steps <= 1 for one in ways)
     assert np.allclose(ways[-1].code, refiner.refine(truth).code, atol=1e-3)
