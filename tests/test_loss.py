@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as kl_of_torch
 
-from conftest import TINY
 from segcode.loss import (
     LossConfig,
     attenuated_cross_entropy,
@@ -21,6 +20,7 @@ from segcode.loss import (
 )
 from segcode.model.label_encoder import CodeDistribution, known_labels
 from segcode.tensors import IGNORE
+from tiny import TINY
 
 
 @settings(max_examples=30, deadline=None)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from conftest import TINY, make_model
 from segcode.classes import ClassSet
 from segcode.cli import main
 from segcode.model.checkpoint import save_model
+from tiny import TINY, make_model
 
 FOUR = ClassSet(("road", "sidewalk", "car", "sky"), ((128, 64, 128), (0, 0, 192), (64, 0, 128), (128, 128, 128)))
 HEIGHT, WIDTH = 40, 60

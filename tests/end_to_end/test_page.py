@@ -131,6 +131,24 @@ def test_a_server_killed_in_the_middle_of_a_stroke_loses_nothing(open_page, serv
     assert served.json(f"api/images/{street}/document")["marks"] == 3
 
 
+def test_strokes_do_not_go_to_an_image_of_that_name_in_another_folder_of_work(open_page, served, street, tmp_path):
+    page, work = open_page(), served.work
+    drag(page, (0.5, 0.9), (0.6, 0.9), release=False)
+    served.kill()
+    page.mouse.up()
+    page.locator("#notice", has_text="does not answer").wait_for()
+    served.work = tmp_path
+    served.start()
+    page.locator("#notice", has_text="another folder of work").wait_for()
+    page.reload()
+    page.wait_for_selector("body[data-marks='0']")
+    served.kill()
+    served.work = work
+    served.start()
+    page.reload()
+    page.wait_for_selector("body[data-marks='1']")
+
+
 def test_a_tab_closed_in_the_middle_of_a_stroke_loses_nothing(open_page, served):
     page = open_page()
     page.keyboard.press(str(SIDEWALK + 1))

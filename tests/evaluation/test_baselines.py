@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import TINY, make_model
 from segcode.classes import ClassSet
 from segcode.cli import main
 from segcode.data.augment import AugmentConfig
@@ -32,6 +31,7 @@ from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
+from tiny import TINY, make_model
 
 SIZE = (64, 96)  # twice the network's grid
 FOUR = ClassSet(("road", "sidewalk", "car", "sky"), ((128, 64, 128), (0, 0, 192), (64, 0, 128), (128, 128, 128)))

@@ -14,7 +14,6 @@ from hypothesis.extra.numpy import arrays
 from noise import CLASSES, Noise
 from PIL import Image as Pillow
 
-from conftest import TINY, make_model
 from segcode.classes import ClassSet
 from segcode.data.sample import Sample
 from segcode.data.street import Streets
@@ -28,6 +27,7 @@ from segcode.model.checkpoint import Trained
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE
 from segcode.truth.mask import label_truth
+from tiny import TINY, make_model
 
 ROWS, COLUMNS = 20, 32
 

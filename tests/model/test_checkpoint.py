@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import TINY
 from segcode.classes import ClassSet
 from segcode.errors import CheckpointError
 from segcode.model.checkpoint import load_model, save_model
+from tiny import TINY
 
 CLASSES = ClassSet(("a", "b", "c", "d"), ((1, 2, 3), (4, 5, 6), (7, 8, 9), (9, 9, 9)))
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from conftest import TINY, make_model
 from segcode.model import linear_decoder
 from segcode.model.linear_decoder import cosines
 from segcode.model.segcode import SegCode
+from tiny import TINY, make_model
 
 CONFIGS = [
     pytest.param(replace(TINY, code_stride=stride, conditioning=conditioning), id=f"{conditioning}-{stride}")

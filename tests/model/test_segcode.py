@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from conftest import TINY
 from segcode.errors import ConfigError
 from segcode.model.config import ModelConfig
 from segcode.model.label_encoder import known_labels, one_hot
 from segcode.tensors import IGNORE
+from tiny import TINY
 
 
 def test_pyramid_halves_resolution_and_doubles_channels(tiny_model):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from conftest import TINY, make_model
 from segcode.refinement.linearise import linearise
+from tiny import TINY, make_model
 
 CONFIGS = [replace(TINY, code_stride=2), TINY, replace(TINY, conditioning="concatenation")]
 

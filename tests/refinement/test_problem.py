@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import TINY
 from segcode.model.evidence import HOLD, START
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import linearise
@@ -16,6 +15,7 @@ from segcode.refinement.objective import Divergence, Objective, Prior
 from segcode.refinement.problem import Entries, draw, entries_of, held_at, hold, lattice, pose
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
+from tiny import TINY
 
 PRIOR = Prior.standard(TINY.code_size)
 

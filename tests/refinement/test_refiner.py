@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import TINY
 from segcode.data.resize import resize_labels
 from segcode.errors import DataError, TruthError
 from segcode.refinement.config import PriorKind, RefinementConfig
@@ -14,6 +13,7 @@ from segcode.refinement.refiner import SOLVERS, Refiner, check_image
 from segcode.refinement.solution import Status
 from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.truth import Truth
+from tiny import TINY
 
 SIZE = (40, 60)
 STRONG = RefinementConfig(evidence=500.0, hold=0.0, infer_whole=False)

@@ -18,7 +18,6 @@ from pycocotools import mask as official
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from conftest import TINY
 from segcode.export.runs import encode_runs
 from segcode.server.app import create_app
 from segcode.server.guard import Access
@@ -26,6 +25,7 @@ from segcode.server.library import Library, Limits
 from segcode.server.marks import MARK, Painting
 from segcode.server.studio import Studio
 from segcode.tensors import IGNORE
+from tiny import TINY
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from small_label_studio import SmallLabelStudio
 from starlette.testclient import TestClient
 from test_label_studio_client import png
 
-from conftest import TINY, make_model
 from segcode.classes import ClassSet
 from segcode.export.brush_runs import decode_brush, encode_brush
 from segcode.server import label_studio as protocol
@@ -24,6 +23,7 @@ from segcode.server.label_studio_client import LabelStudio
 from segcode.server.library import Library, Limits
 from segcode.server.session import Session
 from segcode.server.studio import Studio
+from tiny import TINY, make_model
 
 RECORDED = json.loads((Path(__file__).parent / "label_studio_1_23.json").read_text())
 CLASSES = ClassSet(("road", "sky", "building", "car"), ((1, 2, 3), (4, 5, 6), (7, 8, 9), (10, 11, 12)))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import TINY
 from segcode.errors import DataError, SegcodeError
 from segcode.server.marks import Brush, Mark, Painting, Polygon, Reset
 from segcode.server.session import SAMPLES, WORKING_PIXELS, Session, start_mark
 from segcode.tensors import IGNORE
+from tiny import TINY
 
 SIZE = (40, 60)
 

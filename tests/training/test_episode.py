@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from conftest import TINY
 from segcode.refinement.linearise import linearise
 from segcode.tensors import IGNORE
 from segcode.training.episode import Episode, EpisodeConfig, encode, episode_loss, in_turns, judge, play, reveal
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
+from tiny import TINY
 
 CONFIG = EpisodeConfig(weight=1.0, images=2, pixels=64, judged=500)
 

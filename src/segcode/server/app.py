@@ -21,7 +21,7 @@ from starlette.routing import Match, Mount
 from starlette.types import Scope
 from starlette.websockets import WebSocketDisconnect
 
-from segcode.errors import SegcodeError
+from segcode.errors import DataError, SegcodeError
 from segcode.export.palette import distinct_colours
 from segcode.export.runs import coco
 from segcode.server.guard import Access, Guard
@@ -62,11 +62,12 @@ class ClassInfo(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """The model that is loaded."""
+    """The model that is loaded, and a name of the folder of work that is no other folder's."""
 
     name: str
     classes: list[ClassInfo]
     code_size: int
+    work: str
 
 
 class ImageInfo(BaseModel):
@@ -193,7 +194,8 @@ def model(request: Request, studio: Here) -> ModelInfo:
     names, colours = studio.classes.names, studio.classes.colours
     apart = distinct_colours(len(names))
     classes = [ClassInfo(name=n, colour=c, distinct=d) for n, c, d in zip(names, colours, apart, strict=True)]
-    return ModelInfo(name=request.app.state.model_name, classes=classes, code_size=studio.model.config.code_size)
+    code_size = studio.model.config.code_size
+    return ModelInfo(name=request.app.state.model_name, classes=classes, code_size=code_size, work=studio.work)
 
 
 @router.get("/api/images", tags=["images"])
@@ -291,8 +293,11 @@ async def export(room: Opened, studio: Here, kind: Kind) -> Response:
 
 
 @router.websocket("/api/images/{name:path}/live")
-async def live(websocket: WebSocket, name: str) -> None:
-    """Maps that follow what is painted; `docs/page.md` has the messages."""
+async def live(websocket: WebSocket, name: str, work: str | None = None) -> None:
+    """Maps that follow what is painted; `docs/page.md` has the messages.
+
+    Refused where `work` is given and is not that of `/api/model`: another server has come to this address.
+    """
     studio: Studio = websocket.app.state.studio
     await websocket.accept()
     sending = asyncio.Lock()
@@ -306,6 +311,8 @@ async def live(websocket: WebSocket, name: str) -> None:
                     await websocket.send_json(message)
 
     try:
+        if work not in (None, studio.work):
+            raise DataError("this address has another folder of work now: load the page anew")
         room = studio.room(name)
     except (KeyError, SegcodeError) as problem:
         text = f"there is no image '{name}'" if isinstance(problem, KeyError) else str(problem)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -114,6 +115,11 @@ class Studio:
     def memory(self) -> int:
         """Bytes of the images that are open."""
         return sum(session.memory for session in list(self._sessions.values()))
+
+    @property
+    def work(self) -> str:
+        """Tells the folder of work from others, for what a browser keeps of it."""
+        return sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
 
     @property
     def open_images(self) -> int:

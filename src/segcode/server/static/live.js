@@ -13,8 +13,8 @@ async function unpack(buffer) {
 
 /** Marks of an image that the server has not confirmed, kept where a closed tab does not take them along. */
 class Unsaved {
-  constructor(name) {
-    this.key = `segcode:unsaved:${name}`;
+  constructor(work, name) {
+    this.key = `segcode:unsaved:${work}:${name}`; // other folders of work may have images of that name
     this.spare = []; // where the browser keeps nothing
   }
 
@@ -38,10 +38,11 @@ class Unsaved {
 
 /** One image's live connection; `on` is called with every message, and with {type: "up" | "down"}. */
 export class Live {
-  constructor(name, on) {
+  constructor(work, name, on) {
+    this.work = work;
     this.name = name;
     this.on = on;
-    this.unsaved = new Unsaved(name);
+    this.unsaved = new Unsaved(work, name);
     this.wait = 300;
     this.closed = false;
     this.order = Promise.resolve();
@@ -50,7 +51,7 @@ export class Live {
 
   connect() {
     const path = this.name.split("/").map(encodeURIComponent).join("/");
-    this.socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/api/images/${path}/live`);
+    this.socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/api/images/${path}/live?work=${this.work}`);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => {
       this.wait = 300;

@@ -179,7 +179,7 @@ function open(image) {
   for (const link of $("export").querySelectorAll("a")) link.href = url(image.name, `export/${link.dataset.kind}`);
   stage.open(url(image.name, "picture"), image.width, image.height);
   setRadius(Math.max(2, Math.max(image.width, image.height) / 100));
-  state.live = new Live(image.name, receive);
+  state.live = new Live(state.model.work, image.name, receive);
 }
 
 function step(by) {
