@@ -69,8 +69,6 @@ def annotate(
 
     Without images the page is empty, and waits for some to be dropped on it.
     """
-    import torch
-
     from segcode.data.files import find_images, shared_folder
     from segcode.model.checkpoint import load_model
     from segcode.server.app import create_app
@@ -84,7 +82,6 @@ def annotate(
     if host in _LOOPBACK and token is not None and not token:
         raise ConfigError("--token is empty: leave it out, or give one that cannot be guessed")
     asked = LabelStudio(label_studio, label_studio_key, Limits()) if label_studio else None
-    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # a core for the browser, which draws meanwhile
     trained = load_model(model)
     with locked(folder):
         library = Library(paths, folder / "uploads", Limits())

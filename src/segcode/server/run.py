@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
 
+import torch
 import uvicorn
 from fastapi import FastAPI
 from filelock import FileLock, Timeout
@@ -59,4 +60,16 @@ def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) 
     config = uvicorn.Config(
         app, log_level="warning", ws_max_size=4 * 2**20, ws_per_message_deflate=False, timeout_graceful_shutdown=2
     )
-    uvicorn.Server(config).run([listener])
+    with _a_core_left():
+        uvicorn.Server(config).run([listener])
+
+
+@contextmanager
+def _a_core_left() -> Iterator[None]:
+    """PyTorch leaves one to the browser, which draws meanwhile."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
