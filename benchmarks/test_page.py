@@ -6,14 +6,10 @@ import asyncio
 import io
 import json
 import re
-import shutil
 import statistics
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -21,6 +17,7 @@ from urllib.request import urlopen
 import pytest
 import websockets
 from PIL import Image
+from serving import Served, chromium
 
 from segcode.data.resize import resize_image
 from segcode.data.sources import open_source
@@ -31,51 +28,22 @@ PAINTERS = 10
 SECONDS = 60
 
 
-class Annotating:
-    """`segcode annotate` in a process of its own."""
-
-    def __init__(self, folder: Path, model: str) -> None:
-        images = folder / "images"
-        source = open_source("streets", None, "test", 360, 480)
-        for index in range(PAINTERS):
-            write_picture(images / f"street_{index}.png", source[index].image)
-        command = [sys.executable, "-c", "from segcode.cli import main; main()", "annotate", str(images)]
-        options = ["-o", str(folder / "work"), "--port", "0", "--no-browser", "--model", model]
-        self.process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
-        found = (re.search(r"127\.0\.0\.1:\d+", line) for line in self.process.stdout or ())
-        self.host = next(match[0] for match in found if match)
-
-    @property
-    def memory(self) -> float:
-        """Of the process, in MiB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
-
-    def json(self, path: str) -> object:
-        with urlopen(f"http://{self.host}/{path}") as answer:
-            return json.loads(answer.read())
-
-
 @pytest.fixture
-def annotating(tmp_path: Path, device: str) -> Iterator[Annotating]:
+def served(tmp_path: Path, device: str) -> Iterator[Served]:
     if device != "cpu":
         pytest.skip("the page is timed on the CPU")
-    server = Annotating(tmp_path, "camvid")
+    source = open_source("streets", None, "test", 360, 480)
+    for index in range(PAINTERS):
+        write_picture(tmp_path / "images" / f"street_{index}.png", source[index].image)
+    server = Served(tmp_path / "images", tmp_path / "work", "camvid")
     yield server
-    server.process.terminate()
-    server.process.wait()
+    server.kill()
 
 
-@contextmanager
-def chromium() -> Iterator[Any]:
-    found = shutil.which("chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    if found is None:
-        pytest.skip("there is no Chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def memory(served: Served) -> float:
+    """Of its process, in MiB."""
+    status = Path(f"/proc/{served.process.pid}/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
 
 def report(benchmark: Any, name: str, times: list[float]) -> None:
@@ -86,11 +54,11 @@ def report(benchmark: Any, name: str, times: list[float]) -> None:
     print(f"\n{name}: {len(times)} times, median {median:.0f} ms, 95th percentile {high:.0f} ms")
 
 
-def test_strokes(benchmark, annotating):
+def test_strokes(benchmark, served):
     """200 strokes by mouse: from the newest movement that a map has in it until that map is drawn."""
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(f"http://{annotating.host}/#street_0")
+        page.goto(f"{served.address}#street_0")
         page.wait_for_selector("body[data-marks]")
         box = page.locator("#board").bounding_box()
         for number in range(STROKES):
@@ -109,12 +77,14 @@ def test_strokes(benchmark, annotating):
             "performance.getEntriesByName('stroke to map').map((one) => one.duration)"))  # fmt: skip
 
 
-def test_painters(benchmark, annotating):
+def test_painters(benchmark, served):
     """Ten sessions that paint for a minute: every stroke is kept, nothing fails, and memory stays what it was."""
 
     async def paint(name: str, until: float) -> int:
         strokes = 0
-        async with websockets.connect(f"ws://{annotating.host}/api/images/{name}/live", max_size=None) as socket:
+        async with websockets.connect(
+            f"{served.address.replace('http', 'ws')}api/images/{name}/live", max_size=None
+        ) as socket:
             while time.monotonic() < until:
                 points = [[20 + (strokes * 53) % 400, 20 + (strokes * 31) % 300]]
                 mark = {"kind": "brush", "id": str(uuid.uuid4()), "label": strokes % 11, "radius": 4, "points": points}
@@ -138,25 +108,25 @@ def test_painters(benchmark, annotating):
         return await asyncio.gather(*(paint(f"street_{index}", until) for index in range(PAINTERS)))
 
     begun = asyncio.run(all_paint(SECONDS / 3))
-    early = annotating.memory
+    early = memory(served)
     later = benchmark.pedantic(lambda: asyncio.run(all_paint(2 * SECONDS / 3)))
     strokes = [one + other for one, other in zip(begun, later, strict=True)]
-    kept = [annotating.json(f"api/images/street_{index}/document")["marks"] for index in range(PAINTERS)]
+    kept = [served.json(f"api/images/street_{index}/document")["marks"] for index in range(PAINTERS)]
     assert kept == strokes
-    benchmark.extra_info.update(strokes=sum(strokes), early_mib=early, late_mib=annotating.memory)
+    benchmark.extra_info.update(strokes=sum(strokes), early_mib=early, late_mib=memory(served))
     print(f"\n{PAINTERS} painters, {SECONDS} s: {sum(strokes)} strokes, none lost; "
-          f"{early:.0f} MiB after a third of it, {annotating.memory:.0f} MiB at the end")  # fmt: skip
+          f"{early:.0f} MiB after a third of it, {memory(served):.0f} MiB at the end")  # fmt: skip
 
 
-def test_large_photograph(benchmark, annotating):
+def test_large_photograph(benchmark, served):
     """Time between two frames while a photograph of 3840 x 2880 pixels is zoomed and moved."""
     street = open_source("streets", None, "test", 360, 480)[0].image
     content = io.BytesIO()
     Image.fromarray(resize_image(street, 2880, 3840)).save(content, format="JPEG", quality=90)
-    urlopen(f"http://{annotating.host}/api/images?name=large.jpg", content.getvalue()).close()
+    urlopen(f"{served.address}api/images?name=large.jpg", content.getvalue()).close()
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(f"http://{annotating.host}/#uploads%2Flarge")
+        page.goto(f"{served.address}#uploads%2Flarge")
         page.wait_for_selector("body[data-marks]")
         page.wait_for_timeout(1000)
         page.evaluate(

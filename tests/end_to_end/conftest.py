@@ -1,29 +1,21 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from serving import Served
+from serving import Served, chromium
 
 from segcode.data.sources import open_source
 from segcode.export.picture import write_picture
 
 COPIES = 30
 NAMES = (f"street_{index}" for index in range(COPIES))
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="session")
 def browser():
-    """Debian's Chromium; without it, or without playwright, the tests of the page are left out."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="the page is not tested: playwright is missing")
-    if CHROMIUM is None:
-        pytest.skip("the page is not tested: there is no Chromium (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

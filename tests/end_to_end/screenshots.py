@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
-from serving import Served
+from playwright.sync_api import Page
+from serving import Served, chromium
 
 from segcode.data.sources import open_source
 from segcode.evaluation.clicks import next_click
@@ -21,11 +21,10 @@ STROKES = 3
 
 def main(out: Path) -> None:
     source = open_source("streets", None, "test", 360, 480)
-    with TemporaryDirectory() as folder, sync_playwright() as driver:
+    with TemporaryDirectory() as folder, chromium() as browser:
         for index in range(8):
             write_picture(Path(folder, "images", f"{source.names[index]}.png"), source[index].image)
         served = Served(Path(folder, "images"), Path(folder, "work"))
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"{served.address}#{source.names[FIRST]}")
         page.wait_for_selector("body[data-marks]")

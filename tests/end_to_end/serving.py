@@ -5,27 +5,45 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import numpy as np
+import pytest
 from PIL import Image as Pillow
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Debian's Chromium; without it, or without playwright, what asks for it is left out."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the page is not tested: playwright is missing")
+    if CHROMIUM is None:
+        pytest.skip("the page is not tested: there is no Chromium (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 class Served:
-    def __init__(self, images: Path, work: Path) -> None:
-        self.images, self.work = images, work
+    def __init__(self, images: Path, work: Path, model: str = "streets") -> None:
+        self.images, self.work, self.model = images, work, model
         self.port = 0
         self.start()
 
     def start(self) -> None:
         """On the same port as before, so that open tabs find it again."""
         command = [sys.executable, "-c", "from segcode.cli import main; main()", "annotate", str(self.images)]
-        options = ["-o", str(self.work), "--port", str(self.port), "--no-browser"]
+        options = ["-o", str(self.work), "--port", str(self.port), "--no-browser", "--model", self.model]
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True, env={**os.environ})
         assert self.process.stdout is not None
         for line in self.process.stdout:

@@ -333,12 +333,11 @@ def test_the_client_in_the_documentation_works(served):
 
 
 def test_what_was_asked_for_before_a_client_went_away_is_done(served, street):
-    socket = connect(served.address.replace("http", "ws") + f"api/images/{street}/live", max_size=None)
-    for x in (50, 80):
-        mark = {"kind": "brush", "id": f"gone-{x}", "label": 1, "radius": 4, "points": [[x, 50]]}
-        socket.send(json.dumps({"type": "add", "mark": mark}))
-    socket.send(json.dumps({"type": "done", "done": True}))
-    socket.close()
+    with connect(served.address.replace("http", "ws") + f"api/images/{street}/live", max_size=None) as socket:
+        for x in (50, 80):
+            mark = {"kind": "brush", "id": f"gone-{x}", "label": 1, "radius": 4, "points": [[x, 50]]}
+            socket.send(json.dumps({"type": "add", "mark": mark}))
+        socket.send(json.dumps({"type": "done", "done": True}))
     for _ in range(50):
         found = served.json(f"api/images/{street}/document")
         if found["state"] == "done":

@@ -327,8 +327,6 @@ async def live(websocket: WebSocket, name: str, work: str | None = None) -> None
     except SegcodeError as problem:
         await send({"type": "problem", "message": str(problem)})
         await websocket.close(4404)
-    except WebSocketDisconnect:
-        pass
     finally:
         await studio.leave(room, viewer)
 

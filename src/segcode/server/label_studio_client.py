@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from http.client import HTTPException, HTTPMessage
 from time import monotonic
@@ -13,12 +12,11 @@ from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import numpy as np
-from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 from pydantic import BaseModel, RootModel, ValidationError
 
 from segcode.errors import ConfigError, DataError
-from segcode.server.library import FORMATS, Limits
+from segcode.server.library import Limits, opened
 from segcode.tensors import Image
 
 _PATIENCE: Final = 20.0  # seconds for an answer
@@ -180,15 +178,8 @@ def decode_image(content: bytes, name: str, limits: Limits) -> Image:
     Raises:
         DataError: if it is none, is damaged, or has too many pixels, which is looked up before anything is decoded.
     """
-    try:
-        with Pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > limits.pixels:
-                most = f"{limits.pixels / 1e6:.0f} million"
-                raise DataError(f"{name} has {width} x {height} pixels, more than {most}: scale it down")
-            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
-        raise DataError(f"{name} is no image that can be read: let it be one of {', '.join(FORMATS)}") from None
+    with opened(content, name, limits) as picture:
+        return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
 
 
 def _origin(url: str) -> tuple[str, str, int | None] | None:

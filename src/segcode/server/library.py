@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -146,20 +147,8 @@ class Library:
 
     def _check(self, name: str, content: bytes) -> str:
         """The ending for an image's format, without decoding it."""
-        try:
-            with Pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
-                width, height = picture.size
-                kind = str(picture.format)
-        except Pillow.DecompressionBombError:
-            raise DataError(
-                f"{name} has more than {self.limits.pixels / 1e6:.0f} million pixels: scale it down"
-            ) from None
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-            raise DataError(f"{name} is no image that can be read: send one of {', '.join(FORMATS)}") from None
-        if width * height > self.limits.pixels:
-            raise DataError(
-                f"{name} has {width} x {height} pixels, more than {self.limits.pixels / 1e6:.0f} million: scale it down"
-            )
+        with opened(content, name, self.limits) as picture:
+            kind = str(picture.format)
         return ".jpeg" if kind == "MPO" else f".{kind.lower()}"  # MPO: a telephone's JPEG with a second picture in it
 
     def _add(self, name: str, path: Path) -> Photograph:
@@ -167,6 +156,26 @@ class Library:
             raise DataError(f"{self._photographs[name].path} and {path} would both be called '{name}': rename one")
         self._photographs[name] = Photograph(name, path, _size_of(path))
         return self._photographs[name]
+
+
+@contextmanager
+def opened(content: bytes, name: str, limits: Limits) -> Iterator[Pillow.Image]:
+    """An image that was sent, still to be decoded.
+
+    Raises:
+        DataError: if it is none, turns out to be damaged, or has too many pixels, which is looked up first.
+    """
+    most = f"{limits.pixels / 1e6:.0f} million"
+    try:
+        with Pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > limits.pixels:
+                raise DataError(f"{name} has {width} x {height} pixels, more than {most}: scale it down")
+            yield picture
+    except Pillow.DecompressionBombError:
+        raise DataError(f"{name} has more than {most} pixels: scale it down") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        raise DataError(f"{name} is no image that can be read: send one of {', '.join(FORMATS)}") from None
 
 
 def _size_of(path: Path) -> tuple[int, int]:
