@@ -16,6 +16,7 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from segcode.classes import ClassSet
 
 ADDRESS = "http://127.0.0.1:8765"
+LIVE = ADDRESS.replace("http", "ws")
 FOUR = ClassSet(
     ("road", "sidewalk", "car", "sky"), ((128, 64, 128), (0, 0, 192), (64, 0, 128), (9, 9, 9)), (7, 8, 26, 23)
 )
@@ -80,4 +81,4 @@ class Server(TestClient):
     """A browser at a server's own address."""
 
     def tab(self, name: str) -> WebSocketTestSession:
-        return self.websocket_connect(f"{ADDRESS.replace('http', 'ws')}/api/images/{name}/live")
+        return self.websocket_connect(f"{LIVE}/api/images/{name}/live")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -10,20 +11,21 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 import schemathesis
-from browser_side import ADDRESS, FOUR, Server, Tab, pixels, png
+from browser_side import ADDRESS, FOUR, LIVE, Server, Tab, pixels, png
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from pycocotools import mask as official
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from starlette.websockets import WebSocket
 
 from segcode.export.runs import encode_runs
 from segcode.server.app import create_app
 from segcode.server.guard import Access
 from segcode.server.library import Library, Limits
 from segcode.server.marks import MARK, Painting
-from segcode.server.studio import Studio
+from segcode.server.studio import Studio, Viewer
 from segcode.tensors import IGNORE
 from tiny import TINY
 
@@ -123,11 +125,12 @@ def test_what_is_no_image_or_too_large_is_refused(make_server):
         (b"GIF89a", 400, "is no image that can be read"),
         (b"", 400, "is no image that can be read"),
         (png(0, (71, 71)), 400, "71 x 71 pixels"),
-        (bytes(20_001), 413, "has more than 0 MiB"),
+        (bytes(20_001), 413, "more than 0 MiB were sent: scale an image down"),
     ):
         refused = server.post("/api/images", params={"name": "x.png"}, content=content)
         assert (refused.status_code, why in refused.json()["detail"]) == (status, True)
     assert len(server.get("/api/images").json()) == 2
+    assert server.post("/api/images/a/marks", json={"kind": "x" * 20_000}).status_code == 413
 
 
 def test_marks_are_added_taken_back_and_brought_back(server):
@@ -322,6 +325,36 @@ def test_two_tabs_see_each_others_marks_and_drafts(server):
         both = [tab.hears("map", lambda header: header["marks"] == 2) for tab in (here, there)]
         assert np.array_equal(both[0].planes, both[1].planes)
     assert set(marks_of(server)) == {"one", "two"}
+
+
+def test_who_is_told_more_than_it_takes_gets_the_newest_of_a_topic_and_all_else():
+    async def take() -> list[object]:
+        viewer = Viewer()
+        for number in range(3):
+            viewer.tell({"type": "map", "number": number}, "map")
+            viewer.tell({"type": "saved", "number": number})
+        viewer.end()
+        return [(message["type"], message["number"]) async for message in viewer.messages()]
+
+    assert asyncio.run(take()) == [("map", 2), ("saved", 0), ("saved", 1), ("saved", 2)]
+
+
+def test_a_tab_that_takes_nothing_holds_up_no_other(server, monkeypatch):
+    send = WebSocket.send
+
+    async def stuck(self: WebSocket, message: dict) -> None:
+        if "work" in self.query_params and message["type"] == "websocket.send":
+            await asyncio.Event().wait()
+        await send(self, message)
+
+    monkeypatch.setattr(WebSocket, "send", stuck)
+    work = server.get("/api/model").json()["work"]
+    with server.tab("a") as one, server.websocket_connect(f"{LIVE}/api/images/a/live?work={work}"):
+        here = Tab(one)
+        here.hears("document", lambda header: header["viewers"] == 2)
+        here.say("add", mark=stroke("one"))
+        assert here.hears("saved").header["mark"] == "one"
+        here.hears("map", lambda header: header["marks"] == 1)
 
 
 def test_a_tab_that_is_closed_takes_its_draft_with_it(server):

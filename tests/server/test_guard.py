@@ -28,7 +28,7 @@ async def live(websocket: WebSocket) -> None:
 
 def client(access: Access | None = None, address: str = LOCAL) -> TestClient:
     routes = [Route("/", page), Route("/api", page, methods=["GET", "POST"]), WebSocketRoute("/live", live)]
-    app = Starlette(routes=routes, middleware=[Middleware(Guard, access=access or Access())])
+    app = Starlette(routes=routes, middleware=[Middleware(Guard, access=access or Access(), most=100)])
     return TestClient(app, base_url=address, follow_redirects=False)
 
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import errno
 import os
 import resource
+from pathlib import Path
 
 import pytest
 
 from segcode.errors import DataError
 from segcode.server.journal import Document, Entry, Journal
+from segcode.server.library import Photograph
 from segcode.server.marks import Brush, Region, Reset, Start
-
-SIZE = (40, 60)
 
 
 def stroke(name: str) -> Entry:
@@ -33,7 +33,13 @@ def ids(made: Document) -> list[str]:
 
 @pytest.fixture
 def journal(tmp_path):
-    return Journal(tmp_path / "deep" / "image.jsonl", SIZE)
+    return journal_of(tmp_path, b"pixels")
+
+
+def journal_of(folder: Path, content: bytes, size: tuple[int, int] = (40, 60)) -> Journal:
+    image = folder / "image.png"
+    image.write_bytes(content)
+    return Journal(folder / "deep" / "image.jsonl", Photograph("image", image, size))
 
 
 def test_undo_and_redo_walk_along_the_marks():
@@ -132,7 +138,7 @@ def test_a_first_line_that_was_cut_off_is_written_anew(journal):
     assert journal.read().marks == []
     journal.append(stroke("b"))
     assert ids(journal.read()) == ["b"]
-    assert Journal(journal.path, SIZE).path.read_bytes().startswith(b'{"image":[40,60]}\n')
+    assert journal.path.read_bytes().startswith(b'{"image":[40,60],"digest":"')
 
 
 @pytest.mark.parametrize("damage", [b"\0\0\0", b'{"mark":{"kind":"brush"}}', b"\xff\xfe", b""])
@@ -146,10 +152,27 @@ def test_a_damaged_line_in_the_middle_is_named(journal, damage):
         journal.read()
 
 
-def test_the_log_of_an_image_of_another_size_is_refused(journal):
+def test_the_log_of_another_image_is_refused(journal, tmp_path):
     journal.append(stroke("a"))
-    with pytest.raises(DataError, match="about an image of 40 x 60, which now has 20 x 60"):
-        Journal(journal.path, (20, 60)).read()
+    assert ids(journal_of(tmp_path, b"pixels").read()) == ["a"]
+    with pytest.raises(DataError, match=r"about an image of 40 x 60 pixels, and .*image\.png has 20 x 60: put that"):
+        journal_of(tmp_path, b"pixels", (20, 60)).read()
+    with pytest.raises(DataError, match=r"about another image than .*image\.png: put that image back, or move"):
+        journal_of(tmp_path, b"other pixels").read()
+
+
+def test_an_image_that_is_gone_is_missed_by_its_log(journal):
+    journal.append(stroke("a"))
+    gone = Photograph("image", journal.path.with_name("gone.png"), (40, 60))
+    with pytest.raises(DataError, match=r"gone\.png cannot be read .*: put it back"):
+        Journal(journal.path, gone).read()
+
+
+def test_a_log_from_before_digests_is_read(journal):
+    journal.append(stroke("a"))
+    _, *others = journal.path.read_bytes().split(b"\n")
+    journal.path.write_bytes(b"\n".join([b'{"image":[40,60]}', *others]))
+    assert ids(journal.read()) == ["a"]
 
 
 def test_what_cannot_reach_the_disk_leaves_the_log_as_it_was(journal, monkeypatch):

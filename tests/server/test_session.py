@@ -214,6 +214,14 @@ def test_an_image_takes_memory(session, tiny_model):
     assert 0 < session.memory < larger.memory
 
 
+def test_a_class_that_was_accepted_is_told_as_whole_until_some_of_it_is_rubbed_out(session):
+    label = int(session.first[20, 30])
+    accepted = session.accept([], label, "all")
+    assert session.show([accepted]).whole == {label}
+    away = Brush(label=None, radius=100, points=((30, 20),))
+    assert session.show([accepted, away]).whole == frozenset()
+
+
 def test_codes_have_the_models_length(session):
     assert {len(code) for code in session.sample([], 0).codes} == {TINY.code_size}
     assert torch.tensor(session.sample([], 0).codes).isfinite().all()

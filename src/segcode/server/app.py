@@ -45,7 +45,7 @@ from segcode.server.messages import (
     Watch,
     frame,
 )
-from segcode.server.studio import Message, Room, Studio, Viewer
+from segcode.server.studio import Room, Studio, Viewer
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -132,7 +132,7 @@ def create_app(
     app.state.studio = studio
     app.state.model_name = model_name
     app.state.label_studio = Backend(studio, f"segcode {Path(model_name).name}", label_studio)
-    app.add_middleware(Guard, access=access or Access())
+    app.add_middleware(Guard, access=access or Access(), most=studio.library.limits.bytes)
     app.add_exception_handler(SegcodeError, _as_bad_request)
     app.add_exception_handler(OSError, _as_full_disk)
     app.include_router(router)
@@ -211,13 +211,7 @@ async def upload(
     name: Annotated[str, Query(min_length=1, max_length=255, description="Of the file.")],
 ) -> ImageInfo:
     """Add an image; it is kept in the folder of work."""
-    content, most = bytearray(), studio.library.limits.bytes
-    async for part in request.stream():
-        content += part
-        if len(content) > most:
-            cure = "start segcode with the folder that it is in, or scale it down"
-            raise HTTPException(413, f"'{name}' has more than {most / 2**20:.0f} MiB: {cure}")
-    return _info(studio, await asyncio.to_thread(studio.library.upload, name, bytes(content)))
+    return _info(studio, await asyncio.to_thread(studio.library.upload, name, await request.body()))
 
 
 @router.get("/api/images/{name:path}/picture", tags=["images"], responses=_WORK, response_class=Response)
@@ -300,35 +294,36 @@ async def live(websocket: WebSocket, name: str, work: str | None = None) -> None
     """
     studio: Studio = websocket.app.state.studio
     await websocket.accept()
-    sending = asyncio.Lock()
-
-    async def send(message: Message) -> None:
-        async with sending:
-            with suppress(WebSocketDisconnect, RuntimeError):  # it is gone, but what it asked for before still counts
-                if isinstance(message, bytes):
-                    await websocket.send_bytes(message)
-                else:
-                    await websocket.send_json(message)
-
+    viewer = Viewer()
+    passing_on = asyncio.create_task(_pass_on(viewer, websocket))
     try:
         if work not in (None, studio.work):
             raise DataError("this address has another folder of work now: load the page anew")
+        if studio.library.get(name) is None:
+            raise DataError(f"there is no image '{name}'")
         room = studio.room(name)
-    except (KeyError, SegcodeError) as problem:
-        text = f"there is no image '{name}'" if isinstance(problem, KeyError) else str(problem)
-        await send({"type": "problem", "message": text})
-        await websocket.close(4404)
-        return
-    viewer = Viewer(send)
-    try:
-        await studio.enter(room, viewer)
-        while (received := await websocket.receive())["type"] == "websocket.receive":
-            await _answer(studio, room, viewer, received.get("text") or "")
+        try:
+            await studio.enter(room, viewer)
+            while (received := await websocket.receive())["type"] == "websocket.receive":
+                await _answer(studio, room, viewer, received.get("text") or "")
+        finally:
+            studio.leave(room, viewer)
     except SegcodeError as problem:
-        await send({"type": "problem", "message": str(problem)})
+        viewer.tell({"type": "problem", "message": str(problem)})
+        viewer.end()
+        await passing_on
         await websocket.close(4404)
     finally:
-        await studio.leave(room, viewer)
+        passing_on.cancel()
+
+
+async def _pass_on(viewer: Viewer, websocket: WebSocket) -> None:
+    with suppress(WebSocketDisconnect, RuntimeError):  # it is gone, but what it asked for before still counts
+        async for message in viewer.messages():
+            if isinstance(message, bytes):
+                await websocket.send_bytes(message)
+            else:
+                await websocket.send_json(message)
 
 
 async def _answer(studio: Studio, room: Room, viewer: Viewer, text: str) -> None:
@@ -359,22 +354,22 @@ async def _answer(studio: Studio, room: Room, viewer: Viewer, text: str) -> None
             case Look():
                 marks = room.document.marks
                 places = await studio.with_session(room, lambda session: session.look(marks))
-                await viewer.send({"type": "places", "places": [place._asdict() for place in places]})
+                viewer.tell({"type": "places", "places": [place._asdict() for place in places]})
             case Sample(seed=seed):
                 drawn = await studio.sample(room, seed)
-                await viewer.send(frame({"type": "samples", "seed": seed}, drawn.pictures))
+                viewer.tell(frame({"type": "samples", "seed": seed}, drawn.pictures))
             case StartFrom(seed=seed, index=index, id=made):
                 await studio.start_from(room, seed, index, made)
         if mark is not None:
-            await viewer.send({"type": "saved", "mark": mark})
+            viewer.tell({"type": "saved", "mark": mark})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "message"
-        await viewer.send({"type": "problem", "mark": mark, "message": f"{where}: {first['msg']}"})
+        viewer.tell({"type": "problem", "mark": mark, "message": f"{where}: {first['msg']}"})
     except SegcodeError as error:
-        await viewer.send({"type": "problem", "mark": mark, "message": str(error)})
+        viewer.tell({"type": "problem", "mark": mark, "message": str(error)})
     except OSError as error:
-        await viewer.send({"type": "unsaved", "mark": mark, "message": _disk(error)})
+        viewer.tell({"type": "unsaved", "mark": mark, "message": _disk(error)})
 
 
 def _mark_of(request: Any) -> str | None:

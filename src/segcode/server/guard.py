@@ -1,4 +1,4 @@
-"""Who may ask: this machine's own pages, and whoever knows the token."""
+"""Who may ask: this machine's own pages, and whoever knows the token; and how much they may send."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,9 +47,11 @@ class Access:
 class Guard:
     """Middleware that lets in what `Access` allows, and tells browsers to load nothing from elsewhere."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, most: int) -> None:
+        """Around an application; a request's body may have `most` bytes."""
         self._app = app
         self._access = access
+        self._most = most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -75,7 +78,23 @@ class Guard:
             welcome.set_cookie(COOKIE, self._access.token, httponly=True, samesite="strict", max_age=30 * 86400)
             await welcome(scope, receive, with_headers)
             return
-        await self._app(scope, receive, with_headers)
+        await self._app(scope, self._bounded(receive), with_headers)
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """What is received, up to the bound; the application answers 413 beyond it."""
+        taken = 0
+
+        async def take() -> Message:
+            nonlocal taken
+            message = await receive()
+            if message["type"] == "http.request":
+                taken += len(message.get("body", b""))
+            if taken > self._most:
+                cure = "scale an image down, or start segcode with the folder that it is in"
+                raise HTTPException(413, f"more than {self._most / 2**20:.0f} MiB were sent: {cure}")
+            return message
+
+        return take
 
     def _refusal(self, scope: Scope, headers: Headers) -> str | None:
         host, origin = headers.get("host", ""), headers.get("origin")

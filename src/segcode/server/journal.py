@@ -10,16 +10,19 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segcode.errors import DataError
+from segcode.server.library import Photograph
 from segcode.server.marks import AnyMark, Mark
 
 
 class Entry(BaseModel):
-    """A line of the log: one of its fields is set."""
+    """A line of the log: which image it is about, in the first one, and in each other one thing that was done."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: tuple[int, int] | None = None
     """Rows and columns; the first line has it."""
+    digest: str | None = None
+    """SHA-256 of the image's file, in the first line."""
     mark: AnyMark | None = None
     step: Literal["undo", "redo"] | None = None
     done: bool | None = None
@@ -82,10 +85,10 @@ class Document:
 class Journal:
     """The log as a file of a JSON object a line."""
 
-    def __init__(self, path: Path, size: tuple[int, int]) -> None:
-        """Of an image of (rows, columns); no file is made before there is something to write."""
+    def __init__(self, path: Path, photograph: Photograph) -> None:
+        """Of an image; no file is made before there is something to write."""
         self.path = path
-        self._size = size
+        self._photograph = photograph
 
     def read(self) -> Document:
         """The document that the log leads to; an empty one if there is none.
@@ -93,7 +96,7 @@ class Journal:
         A last line that was cut off, as by a loss of power, is left out.
 
         Raises:
-            DataError: if the file is damaged elsewhere, or is about an image of another size.
+            DataError: if the file is damaged elsewhere, or is about another image.
         """
         document = Document()
         if not self.path.exists():
@@ -105,13 +108,21 @@ class Journal:
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
                 raise DataError(f"{self.path}: line {number} is damaged ({reason}): repair or remove it") from None
-            if entry.image is not None and entry.image != self._size:
-                raise DataError(
-                    f"{self.path} is about an image of {entry.image[0]} x {entry.image[1]}, which now has "
-                    f"{self._size[0]} x {self._size[1]} pixels: move that file away to start anew"
-                )
+            self._check(entry)
             document.apply(entry)
         return document
+
+    def _check(self, entry: Entry) -> None:
+        cure = "put that image back, or move this file away to start anew"
+        image, now = entry.image, self._photograph.size
+        if image is not None and image != now:
+            sizes = f"of {image[0]} x {image[1]} pixels, and {self._photograph.path} has {now[0]} x {now[1]}"
+            raise DataError(f"{self.path} is about an image {sizes}: {cure}")
+        try:
+            if entry.digest is not None and entry.digest != self._photograph.digest:
+                raise DataError(f"{self.path} is about another image than {self._photograph.path}: {cure}")
+        except OSError as error:
+            raise DataError(f"{self._photograph.path} cannot be read ({error.strerror}): put it back") from None
 
     def append(self, entry: Entry) -> None:
         """Write an entry; once this returns it is on the disk.
@@ -124,7 +135,7 @@ class Journal:
         with self.path.open("ab", buffering=0) as file:
             whole = _whole_lines(file.seek(0, os.SEEK_END), self.path)
             file.truncate(whole)
-            lines = [entry] if whole else [Entry(image=self._size), entry]
+            lines = [entry] if whole else [self._first_line(), entry]
             content = b"".join(line.model_dump_json(include=line.model_fields_set).encode() + b"\n" for line in lines)
             try:
                 if file.write(content) < len(content):
@@ -133,6 +144,9 @@ class Journal:
             except OSError:
                 file.truncate(whole)
                 raise
+
+    def _first_line(self) -> Entry:
+        return Entry(image=self._photograph.size, digest=self._photograph.digest)
 
 
 def _whole_lines(length: int, path: Path) -> int:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -64,6 +66,11 @@ class Photograph:
     def read(self) -> Image:
         """Its pixels. Raises DataError if it cannot be read."""
         return read_image(self.path)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file. Raises OSError if it cannot be read."""
+        return sha256(self.path.read_bytes()).hexdigest()
 
     def shown(self) -> Encoded:
         """The file itself, or as PNG if browsers do not know its format. Raises DataError if it cannot be read."""

@@ -44,7 +44,7 @@ class Brush(Mark):
 
     kind: Literal["brush"] = "brush"
     label: Label | None
-    radius: Annotated[FiniteFloat, Field(ge=0, le=1e4)]
+    radius: Annotated[FiniteFloat, Field(ge=0, le=1e3)]
     points: Points
 
 

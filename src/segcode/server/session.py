@@ -37,12 +37,14 @@ class Shown(NamedTuple):
     Attributes:
         labels: class indices (h, w).
         painted: what the marks say, IGNORE where nothing.
+        whole: classes that are nowhere else.
         milliseconds: by stage.
         solver: what it says of itself.
     """
 
     labels: LabelImage
     painted: LabelImage
+    whole: frozenset[int]
     milliseconds: dict[str, float]
     solver: str
 
@@ -69,17 +71,20 @@ class Session:
         small = image if self.scale == 1 else resize_image(image, *self.working)
         self._map = self._refiner.set_image(small)
         self.first = self._map.labels
-        self.opening = 1000 * (perf_counter() - start)
+        opening = 1000 * (perf_counter() - start)
         self._shows: tuple[list[Mark], list[Mark]] | None = [], []
         self._kept: list[Mark] = []
         self._base = self._painting = Painting.blank(self.working)
         self._start: tuple[float, ...] | None = None
-        self._shown = Shown(self.first, self._painting.labels, {"set image": self.opening}, "no truth yet")
+        self._shown = Shown(
+            self.first, self._painting.labels, self._painting.whole, {"set image": opening}, "no truth yet"
+        )
 
     @property
     def memory(self) -> int:
         """Bytes, beside the model."""
-        return self._refiner.memory
+        maps = (self.first, self._map.labels, self._base.labels, self._painting.labels, self._shown.labels)
+        return self._refiner.memory + self._map.logits.nbytes + sum(one.nbytes for one in maps)
 
     def show(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> Shown:
         """The map that follows from these marks, and from some that are still being drawn."""
@@ -97,6 +102,7 @@ class Session:
         self._shown = Shown(
             labels,
             self._painting.labels,
+            self._painting.whole,
             {"paint": 1000 * (painted - began), "refine": 1000 * (refined - painted)},
             "first prediction" if solution is None else "one step, while it is drawn" if drafts else str(solution),
         )

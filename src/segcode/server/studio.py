@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,19 +30,39 @@ Message: TypeAlias = dict[str, Any] | bytes
 """JSON, or a binary frame."""
 
 
-@dataclass(eq=False)
 class Viewer:
-    """A tab that looks at an image.
+    """A tab that looks at an image; what it is told waits for it here, so that a slow one holds up nobody.
 
-    Args:
-        send: JSON or a binary frame to it.
+    Attributes:
         draft: the mark that is being drawn in it.
         uncertainty: whether it wants the uncertainty after each map.
     """
 
-    send: Callable[[Message], Awaitable[None]]
-    draft: Mark | None = None
-    uncertainty: bool = False
+    def __init__(self) -> None:
+        self.draft: Mark | None = None
+        self.uncertainty = False
+        self._waiting: dict[object, Message] = {}
+        self._news = asyncio.Event()
+        self._gone = False
+
+    def tell(self, message: Message, topic: str | None = None) -> None:
+        """Say something; what was said of the same topic, and has not been taken yet, is outdated."""
+        self._waiting[topic or object()] = message
+        self._news.set()
+
+    def end(self) -> None:
+        """Nothing more will be said."""
+        self._gone = True
+        self._news.set()
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """What there is to say, until the end."""
+        while self._waiting or not self._gone:
+            if self._waiting:
+                yield self._waiting.pop(next(iter(self._waiting)))
+            else:
+                self._news.clear()
+                await self._news.wait()
 
 
 @dataclass(eq=False)
@@ -74,10 +94,15 @@ class Room:
             "viewers": len(self.viewers),
         }
 
-    async def tell(self, message: Message, whom: Callable[[Viewer], bool] = lambda _: True) -> None:
-        """Send to viewers; one that is gone leaves on its own."""
-        sending = (viewer.send(message) for viewer in self.viewers if whom(viewer))
-        await asyncio.gather(*sending, return_exceptions=True)
+    def tell(self, message: Message, topic: str | None = None) -> None:
+        """Say something to every viewer."""
+        for viewer in self.viewers:
+            viewer.tell(message, topic)
+
+    def news(self) -> None:
+        """The document has changed, or who looks on: say so, and have the map follow."""
+        self.tell(self.describe(), "document")
+        self.changed.set()
 
 
 class Studio:
@@ -143,13 +168,13 @@ class Studio:
 
         Raises:
             KeyError: if there is no such image.
-            DataError: if its journal is damaged.
+            DataError: if its journal is damaged, or of another image.
         """
         if name not in self._rooms:
             photograph = self.library.get(name)
             if photograph is None:
                 raise KeyError(name)
-            journal = Journal(self.folder / "journals" / f"{name}.jsonl", photograph.size)
+            journal = Journal(self.folder / "journals" / f"{name}.jsonl", photograph)
             opened = Room(photograph, journal, journal.read())
             self._rooms.setdefault(name, opened)  # of two threads that ask at once, one's counts
         return self._rooms[name]
@@ -170,8 +195,7 @@ class Studio:
         """
         async with room.order:
             await self._write(room, entry)
-        await room.tell(room.describe())
-        room.changed.set()
+        room.news()
 
     async def write_made(self, room: Room, make: Callable[[Session, list[Mark]], Mark], mark: str) -> None:
         """Keep a mark that is made from the map as it is then."""
@@ -180,8 +204,7 @@ class Studio:
                 marks = room.document.marks
                 made = await self.with_session(room, lambda session: make(session, marks))
                 await self._write(room, Entry.model_validate({"mark": made}))
-        await room.tell(room.describe())
-        room.changed.set()
+        room.news()
 
     async def _write(self, room: Room, entry: Entry) -> None:
         if entry.mark is not None:
@@ -212,8 +235,7 @@ class Studio:
             if done:
                 await self._save(room)
             await self._write(room, Entry(done=done))
-        await room.tell(room.describe())
-        room.changed.set()
+        room.news()
 
     async def _save(self, room: Room) -> None:
         """Write the labels and the truth of an image as they are now."""
@@ -245,20 +267,19 @@ class Studio:
         room.viewers.append(viewer)
         if room.painter is None or room.painter.done():
             room.painter = asyncio.create_task(self._paint(room))
-        await room.tell(room.describe())
+        room.tell(room.describe(), "document")
         first = await self.with_session(room, lambda session: session.first)
-        await viewer.send(frame({"type": "first"}, [first]))
+        viewer.tell(frame({"type": "first"}, [first]))
         room.changed.set()
 
-    async def leave(self, room: Room, viewer: Viewer) -> None:
+    def leave(self, room: Room, viewer: Viewer) -> None:
         """A viewer is gone, and so is what it was drawing."""
         room.viewers.remove(viewer)
         if not room.viewers and room.painter is not None:
             room.painter.cancel()
             room.painter = None  # who comes before it has ended gets another
             return
-        room.changed.set()  # first, for who waits may be cancelled
-        await room.tell(room.describe())
+        room.news()
 
     async def _paint(self, room: Room) -> None:
         """Show the latest state as often as there is a newer one; what came in between is skipped."""
@@ -269,14 +290,15 @@ class Studio:
             marks = room.document.marks
             drafts = [viewer.draft for viewer in room.viewers if viewer.draft is not None]
             try:
-                await room.tell(
-                    await self.with_session(room, partial(self._map, marks=marks, drafts=drafts, asked=asked))
-                )
+                shown = partial(self._map, marks=marks, drafts=drafts, asked=asked)
+                room.tell(await self.with_session(room, shown), "map")
                 if any(viewer.uncertainty for viewer in room.viewers) and not room.changed.is_set():
                     doubt = await self.with_session(room, partial(_doubt, marks=marks, drafts=drafts))
-                    await room.tell(doubt, lambda viewer: viewer.uncertainty)
+                    for viewer in room.viewers:
+                        if viewer.uncertainty:
+                            viewer.tell(doubt, "uncertainty")
             except Exception as problem:  # of whatever kind: a map that stops without a word is the worst answer
-                await room.tell({"type": "problem", "message": str(problem)})
+                room.tell({"type": "problem", "message": str(problem)}, "problem")
 
     def _map(self, session: Session, marks: list[Mark], drafts: list[Mark], asked: float) -> bytes:
         began = perf_counter()
@@ -288,6 +310,7 @@ class Studio:
             "drafts": {mark.id: len(getattr(mark, "points", ())) for mark in drafts},
             "milliseconds": {"wait": 1000 * (began - asked), **shown.milliseconds},
             "solver": shown.solver,
+            "whole": sorted(shown.whole),
             "memory": self.memory,
             "open": self.open_images,
         }
