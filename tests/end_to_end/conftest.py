@@ -8,7 +8,7 @@ from serving import Served, chromium
 from segcode.data.sources import open_source
 from segcode.export.picture import write_picture
 
-COPIES = 30
+COPIES = 40
 NAMES = (f"street_{index}" for index in range(COPIES))
 
 

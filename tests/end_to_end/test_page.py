@@ -68,7 +68,7 @@ def test_the_map_follows_while_the_stroke_is_drawn(open_page):
     before = pixels(page)
     page.keyboard.press(str(SIDEWALK + 1))
     drag(page, (0.30, 0.90), (0.45, 0.85), release=False)
-    page.locator("#corner", has_text="ms from stroke").wait_for()
+    page.locator("#corner summary", has_text="ms · one step, while it is drawn").wait_for()
     assert (pixels(page) != before).any()
     assert page.locator("body").get_attribute("data-marks") == "0"
     page.mouse.up()
@@ -98,7 +98,12 @@ def test_a_sample_becomes_the_map_and_undo_goes_back(open_page):
     before = pixels(page)
     page.keyboard.press("s")
     page.wait_for_selector("#samples button >> nth=7")
-    page.locator("#samples button").nth(3).click()
+    sample = page.locator("#samples button").nth(3)
+    sample.hover()
+    assert (pixels(page) != before).any()
+    page.locator("#look").hover()
+    assert np.array_equal(pixels(page), before)
+    sample.click()
     page.wait_for_selector("body[data-marks='1']")
     assert (pixels(page) != before).any()
     page.locator("#undo").click()
@@ -129,6 +134,35 @@ def test_a_server_killed_in_the_middle_of_a_stroke_loses_nothing(open_page, serv
     page.wait_for_selector("body[data-marks='3']")
     page.wait_for_selector("#notice", state="hidden")
     assert served.json(f"api/images/{street}/document")["marks"] == 3
+
+
+def test_strokes_on_an_image_that_was_left_meanwhile_are_sent_once_the_server_is_back(open_page, served, street):
+    page = open_page()
+    served.kill()
+    drag(page, (0.2, 0.9), (0.3, 0.9))
+    page.keyboard.press("PageUp")
+    served.start()
+    page.locator(f"#images button[data-name='{street}'][data-state='in work']").wait_for()
+    assert served.json(f"api/images/{street}/document")["marks"] == 1
+
+
+def test_a_server_that_refuses_says_why(open_page, served):
+    page = open_page()
+    refusal = {"status": 403, "json": {"detail": "the token is missing or wrong"}}
+    page.route("**/health", lambda route: route.fulfill(**refusal))
+    served.kill()
+    page.locator("#notice", has_text="the token is missing or wrong").wait_for()
+    served.start()
+
+
+def test_a_class_that_was_accepted_is_ticked_until_it_is_taken_back(open_page):
+    page = open_page()
+    tick = page.locator("#classes .accept").nth(SIDEWALK)
+    tick.click()
+    page.locator("#classes .accept[aria-pressed='true']").wait_for()
+    assert tick.get_attribute("aria-pressed") == "true"
+    page.keyboard.press("Control+z")
+    page.locator("#classes .accept[aria-pressed='true']").wait_for(state="detached")
 
 
 def test_strokes_do_not_go_to_an_image_of_that_name_in_another_folder_of_work(open_page, served, street, tmp_path):

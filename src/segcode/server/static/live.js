@@ -1,5 +1,8 @@
 // The connection to the server: maps come in, marks go out, and a mark is forgotten here only once it is saved there.
 
+/** Where something of an image is. */
+export const url = (name, rest) => `/api/images/${name.split("/").map(encodeURIComponent).join("/")}/${rest}`;
+
 /** A binary frame: the length of a JSON header, the header, and planes of bytes as one zlib stream. */
 async function unpack(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
@@ -14,6 +17,7 @@ async function unpack(buffer) {
 /** Marks of an image that the server has not confirmed, kept where a closed tab does not take them along. */
 class Unsaved {
   constructor(work, name) {
+    this.name = name;
     this.key = `segcode:unsaved:${work}:${name}`; // other folders of work may have images of that name
     this.spare = []; // where the browser keeps nothing
   }
@@ -36,6 +40,33 @@ class Unsaved {
   remove(id) { this.marks = this.marks.filter((m) => m.id !== id); }
 }
 
+/**
+ * Send what was painted on images that are not open while the server was away; a mark sent twice is kept once.
+ * `on` is called with what the server says of each image: its document, or {type: "problem"}.
+ */
+export async function deliver(work, open, on) {
+  let keys = [];
+  try { keys = Object.keys(localStorage); } catch { /* the browser keeps nothing */ }
+  const prefix = new Unsaved(work, "").key;
+  for (const key of keys.filter((one) => one.startsWith(prefix) && one !== prefix + open)) {
+    const unsaved = new Unsaved(work, key.slice(prefix.length));
+    for (const mark of unsaved.marks) {
+      const answer = await fetch(url(unsaved.name, "marks"), {
+        method: "POST", body: JSON.stringify(mark), headers: { "Content-Type": "application/json" },
+      }).catch(() => null);
+      if (answer?.ok) {
+        unsaved.remove(mark.id);
+        on({ ...await answer.json(), type: "document" });
+      } else if ([400, 422].includes(answer?.status)) { // it never can be saved
+        unsaved.remove(mark.id);
+        on({ type: "problem", message: `A stroke on ${unsaved.name} was refused.` });
+      } else {
+        break; // the server is gone again, the disk is full, or the image is not there now
+      }
+    }
+  }
+}
+
 /** One image's live connection; `on` is called with every message, and with {type: "up" | "down"}. */
 export class Live {
   constructor(work, name, on) {
@@ -50,8 +81,7 @@ export class Live {
   }
 
   connect() {
-    const path = this.name.split("/").map(encodeURIComponent).join("/");
-    this.socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/api/images/${path}/live?work=${this.work}`);
+    this.socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}${url(this.name, "live")}?work=${this.work}`);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => {
       this.wait = 300;

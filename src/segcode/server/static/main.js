@@ -1,11 +1,10 @@
 // The page: what is chosen, what is shown, and what is asked of the server.
 
-import { Live } from "./live.js";
+import { Live, deliver, url } from "./live.js";
 import { Stage } from "./stage.js";
 import { Tools } from "./tools.js";
 
 const $ = (id) => document.getElementById(id);
-const url = (name, rest) => `/api/images/${name.split("/").map(encodeURIComponent).join("/")}/${rest}`;
 const identity = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.round(1e9 * Math.random())}`;
 
 const stage = new Stage();
@@ -63,10 +62,13 @@ function arrived(header) {
 
 function corner(header) {
   const stages = Object.entries(header.milliseconds).map(([name, ms]) => `${name} ${ms.toFixed(0)}`).join(", ");
-  $("corner").textContent =
-    (state.latency ? `${state.latency.toFixed(0)} ms from stroke to map\n` : "") +
-    `this map, in ms: ${stages}\n${header.solver}\n` +
-    `${header.open} open, ${(header.memory / 2 ** 20).toFixed(0)} MiB`;
+  const short = [header.solver.split(":")[0], `${(header.memory / 2 ** 20).toFixed(0)} MiB`];
+  if (state.latency) short.unshift(`${state.latency.toFixed(0)} ms`);
+  $("corner").hidden = false;
+  $("corner").querySelector("summary").textContent = short.join(" · ");
+  $("corner").querySelector("p").textContent =
+    `from stroke to map: ${state.latency ? `${state.latency.toFixed(0)} ms` : "no stroke yet"}\n` +
+    `this map, in ms: ${stages}\n${header.solver}\nimages in memory: ${header.open}`;
 }
 
 // ---- messages -------------------------------------------------------------------------------------------------------
@@ -76,11 +78,13 @@ function receive(message) {
     case "up":
       notice("");
       watch();
+      deliver(state.model.work, state.image.name, (said) => (said.type === "document" ? listed(said) : receive(said)));
       if ($("photo").complete && !$("photo").naturalWidth) $("photo").src = url(state.image.name, "picture");
       break;
     case "down":
       state.flight = null;
       notice("The server does not answer. What you paint is kept here, and sent once it is back.");
+      fetch("/health").then(async (answer) => answer.status === 403 && notice((await answer.json()).detail), () => {});
       break;
     case "document":
       show(message);
@@ -93,6 +97,7 @@ function receive(message) {
       document.body.dataset.marks = message.marks;
       arrived(message);
       shares(message.planes[0]);
+      mark("classes", ".accept", (_, index) => message.whole.includes(index), "aria-pressed");
       hover(...state.pointer);
       break;
     case "uncertainty":
@@ -168,7 +173,8 @@ function open(image) {
   Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: undefined, asked: null, latency: 0, leaving: false });
   history.replaceState(null, "", `#${encodeURIComponent(image.name)}`);
   $("empty").hidden = true;
-  $("corner").textContent = $("under").textContent = "";
+  $("corner").hidden = true;
+  $("under").textContent = "";
   $("title").textContent = $("title").title = image.name;
   $("samples").replaceChildren();
   for (const button of $("images").querySelectorAll("button")) {
@@ -195,12 +201,16 @@ function show(message) {
   $("undo").disabled = !message.undo;
   $("redo").disabled = !message.redo;
   $("done").textContent = message.state === "done" ? "Not done" : "Done";
-  const image = state.images.find(({ name }) => name === message.name);
-  image.state = message.state;
-  const button = [...$("images").querySelectorAll("button")].find((b) => b.dataset.name === message.name);
-  button.dataset.state = message.state;
-  button.querySelector("small").textContent = message.state;
+  listed(message);
   if (state.leaving && message.state === "done") step(1);
+}
+
+/** How far the work on an image is, in the list. */
+function listed({ name, state: far }) {
+  state.images.find((image) => image.name === name).state = far;
+  const button = [...$("images").querySelectorAll("button")].find((one) => one.dataset.name === name);
+  button.dataset.state = far;
+  button.querySelector("small").textContent = far;
 }
 
 async function upload(files) {
@@ -275,25 +285,23 @@ function shares(labels) {
 }
 
 function showSamples({ seed, width, height, planes }) {
+  stage.peek(null);
   $("samples").replaceChildren(...planes.map((labels, index) => {
     const button = document.createElement("button");
-    button.title = "Start from this map; undo goes back";
+    button.title = "Bright where it differs from the map. Start from it with a click; undo goes back";
     button.setAttribute("aria-label", `Sample ${index + 1}`);
     const canvas = Object.assign(document.createElement("canvas"), { width, height, labels });
     button.append(canvas);
     drawSample(canvas);
     button.addEventListener("click", () => ask({ type: "start", id: identity(), seed, index }));
+    for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => stage.peek(canvas));
+    for (const event of ["pointerleave", "blur"]) button.addEventListener(event, () => stage.peek(null));
     return button;
   }));
   $("samples").scrollIntoView({ block: "nearest" });
 }
 
-function drawSample(canvas) {
-  const image = new ImageData(canvas.width, canvas.height);
-  const pixels = new Uint32Array(image.data.buffer);
-  canvas.labels.forEach((label, i) => { pixels[i] = stage.table[label]; });
-  canvas.getContext("2d").putImageData(image, 0, 0);
-}
+const drawSample = (canvas) => canvas.getContext("2d").putImageData(stage.sketch(canvas), 0, 0);
 
 function nextPlace() {
   if (!state.places.length) {
@@ -317,8 +325,8 @@ function hover(x, y) {
 
 // ---- choices --------------------------------------------------------------------------------------------------------
 
-function mark(list, selector, chosen) {
-  [...$(list).querySelectorAll(selector)].forEach((button, index) => button.setAttribute("aria-checked", String(chosen(button, index))));
+function mark(list, selector, chosen, as = "aria-checked") {
+  [...$(list).querySelectorAll(selector)].forEach((button, index) => button.setAttribute(as, String(chosen(button, index))));
 }
 
 function chooseTool(tool) {
@@ -334,7 +342,7 @@ function chooseView(view) {
 }
 
 function setRadius(radius) {
-  const widest = state.image ? Math.max(state.image.width, state.image.height) / 8 : 60;
+  const widest = state.image ? Math.min(1000, Math.max(state.image.width, state.image.height) / 8) : 60;
   tools.radius = Math.round(2 * Math.min(widest, Math.max(0.5, radius))) / 2;
   Object.assign($("radius"), { max: widest, min: 0.5 });
   $("radius").value = tools.radius;
@@ -433,6 +441,7 @@ $("help").addEventListener("click", () => $("keys").showModal());
 $("look").addEventListener("click", nextPlace);
 $("sample").addEventListener("click", () => ask({ type: "sample", seed: state.seed++ }));
 $("export").addEventListener("click", (event) => event.target.matches("a") && $("export").removeAttribute("open"));
+$("corner").addEventListener("pointerdown", (event) => event.stopPropagation()); // no paint under it
 $("files").addEventListener("change", () => upload($("files").files));
 addEventListener("dragover", (event) => { event.preventDefault(); $("stage").classList.add("dropping"); });
 addEventListener("dragleave", (event) => event.relatedTarget === null && $("stage").classList.remove("dropping"));

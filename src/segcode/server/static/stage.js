@@ -17,6 +17,16 @@ const HEAT = Uint32Array.from({ length: 256 }, (_, i) => {
   return packed([Math.round(255 * Math.min(1, 1.6 * t)), Math.round(255 * t * t), Math.round(255 * Math.max(0, 0.35 * Math.sin(Math.PI * 1.3 * t)))]);
 });
 
+/** The labels of a map on a grid of another size. */
+function fitted({ width, height, labels }, grid) {
+  const made = new Uint8Array(grid.width * grid.height);
+  for (let y = 0, i = 0; y < grid.height; y++) {
+    const row = width * Math.floor(((y + 0.5) * height) / grid.height);
+    for (let x = 0; x < grid.width; x++, i++) made[i] = labels[row + Math.floor(((x + 0.5) * width) / grid.width)];
+  }
+  return made;
+}
+
 export class Stage {
   constructor() {
     this.size = null; // of the image: {width, height}
@@ -24,6 +34,7 @@ export class Stage {
     this.first = this.labels = this.painted = this.doubt = null;
     this.view = "map";
     this.comparing = false;
+    this.peeked = null; // another map, looked at for a moment
     this.scale = 1;
     this.left = this.top = 0;
     this.colours = [];
@@ -33,7 +44,7 @@ export class Stage {
   /** Show another image, still without maps. */
   open(url, width, height) {
     this.size = { width, height };
-    this.grid = this.first = this.labels = this.painted = this.doubt = null;
+    this.grid = this.first = this.labels = this.painted = this.doubt = this.peeked = null;
     photo.src = url;
     board.style.width = `${width}px`;
     board.style.height = `${height}px`;
@@ -55,17 +66,39 @@ export class Stage {
   palette(colours) {
     this.colours = colours;
     this.table = new Uint32Array(256);
-    colours.forEach((colour, index) => { this.table[index] = packed(colour); });
+    this.faint = new Uint32Array(256);
+    colours.forEach((colour, index) => {
+      this.table[index] = packed(colour);
+      this.faint[index] = packed(colour.map((value) => Math.round(0.35 * value + 30)));
+    });
     this.draw();
   }
 
-  get shown() { return this.comparing ? "first" : this.view; }
+  /** Look at a map of any size, or no longer. */
+  peek(map) {
+    this.peeked = map && this.grid && fitted(map, this.grid);
+    this.draw();
+  }
+
+  /** A small map in colours, faint where it is as the one on the stage: what differs catches the eye. */
+  sketch(map) {
+    const now = fitted({ ...this.grid, labels: this.labels ?? this.first }, map);
+    const image = new ImageData(map.width, map.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    map.labels.forEach((label, i) => { pixels[i] = (label === now[i] ? this.faint : this.table)[label]; });
+    return image;
+  }
+
+  get shown() {
+    if (this.peeked) return "map";
+    return this.comparing ? "first" : this.view;
+  }
 
   draw() {
     if (!this.grid || !this.first) return;
     const image = new ImageData(this.grid.width, this.grid.height);
     const pixels = new Uint32Array(image.data.buffer);
-    const labels = this.shown === "first" ? this.first : this.labels ?? this.first;
+    const labels = this.shown === "first" ? this.first : this.peeked ?? this.labels ?? this.first;
     if (this.shown === "uncertainty") {
       if (this.doubt) for (let i = 0; i < pixels.length; i++) pixels[i] = HEAT[this.doubt[i]];
     } else if (this.shown === "difference") {
