@@ -68,7 +68,7 @@ def test_the_map_follows_while_the_stroke_is_drawn(open_page):
     before = pixels(page)
     page.keyboard.press(str(SIDEWALK + 1))
     drag(page, (0.30, 0.90), (0.45, 0.85), release=False)
-    page.locator("#corner summary", has_text="ms · one step, while it is drawn").wait_for()
+    page.locator("#corner summary", has_text="ms · still being drawn").wait_for()
     assert (pixels(page) != before).any()
     assert page.locator("body").get_attribute("data-marks") == "0"
     page.mouse.up()

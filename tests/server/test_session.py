@@ -74,7 +74,7 @@ def test_what_is_being_drawn_counts_while_it_is_drawn(session, mark):
 def test_the_code_settles_when_what_was_drawn_is_kept(session, mark):
     drawn = session.show([], [mark])
     kept = session.show([mark])
-    assert "one step" in drawn.solver
+    assert "still being drawn" in drawn.solver
     assert "Converged" in kept.solver
 
 

@@ -12,12 +12,13 @@ the code can be trained while the first prediction stays as it is.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from segcode.model.config import STRIDES, ModelConfig
 from segcode.model.features import Pyramid, resize_like
+from segcode.resampling import between, neighbours
 from segcode.tensors import Code, Logits, Pixels
 
 BAND = 2**13
@@ -49,12 +50,13 @@ class ConditionedLayer(nn.Module):
         if rows * columns <= BAND or torch.is_grad_enabled() or feature.is_cuda:
             return self._mixed(resize_like(x, feature), feature)
         wide = resize_like(x, feature[:, :, : x.shape[2]])
-        before, after, share = _between(torch.arange(rows), rows, x.shape[2])
+        before, after, share = between(torch.arange(rows), rows, x.shape[2])
         mixed = x.new_empty(len(x), len(self.of_code.weight), rows, columns)
         height = max(1, BAND // columns)
         for start in range(0, rows, height):
             band = slice(start, start + height)
-            resized = torch.lerp(wide[:, :, before[band]], wide[:, :, after[band]], share[band, None])
+            above, under = wide.index_select(2, before[band]), wide.index_select(2, after[band])
+            resized = torch.lerp(above, under, share[band, None])
             mixed[:, :, band] = self._mixed(resized, feature[:, :, band])
         return mixed
 
@@ -183,27 +185,6 @@ class LinearDecoder(nn.Module):
     def jacobian_at(self, features: Pyramid, pixels: Pixels) -> Float[Tensor, "n M N"]:
         """J(I) at pixels of one image: what unit codes add."""
         return self.of_code.at(self.grid.weight.unflatten(0, self.grid_shape).permute(1, 2, 0, 3), features, pixels)
-
-
-def neighbours(
-    places: Pixels, size: tuple[int, int], below: tuple[int, int]
-) -> tuple[Integer[Tensor, "n 4"], Float[Tensor, "n 4"]]:
-    """The four cells of a coarser grid that bilinear resampling mixes at places of a finer one, row by row, and how."""
-    above, under, down = _between(places[:, 0], size[0], below[0])
-    left, right, across = _between(places[:, 1], size[1], below[1])
-    rows, columns = torch.stack([above, under], dim=1) * below[1], torch.stack([left, right], dim=1)
-    of_rows, of_columns = torch.stack([1 - down, down], dim=1), torch.stack([1 - across, across], dim=1)
-    cells, share = rows[:, :, None] + columns[:, None], of_rows[:, :, None] * of_columns[:, None]
-    return cells.flatten(1), share.flatten(1)
-
-
-def _between(
-    places: Integer[Tensor, "n"], size: int, below: int
-) -> tuple[Integer[Tensor, "n"], Integer[Tensor, "n"], Float[Tensor, "n"]]:
-    """Along one side: the cells before and after each place, and how far, 0..1, it is on the way to the second."""
-    exact = ((places + 0.5) * below / size - 0.5).clamp(0, below - 1)
-    before = exact.long()
-    return before, (before + 1).clamp(max=below - 1), exact - before
 
 
 def cosines(rows: int, columns: int) -> Float[Tensor, "waves rows columns"]:

@@ -17,8 +17,10 @@ TRUSTED = 1.25
 """The matrix serves the next step, too, if the energy fell as it said, by a factor of at most so much."""
 
 
-def gauss_newton(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -> Solution:
-    """Minimise E from a code on.
+def gauss_newton(
+    objective: Objective, start: Float[Tensor, "N"], stopping: Stopping, factor: Float[Tensor, "N N"] | None = None
+) -> Solution:
+    """Minimise E from a code on, at first with the matrix of an earlier problem if its factor is given.
 
     E(c + d) is about E + g^T d + 1/2 d^T H d, which is least for H d = -g, by 1/2 g^T H^-1 g: when that is little
     enough, c is good enough. The model is local, but E along d is cheap to know, so the best of many lengths is taken.
@@ -27,7 +29,7 @@ def gauss_newton(objective: Objective, start: Float[Tensor, "N"], stopping: Stop
     """
     code, costs = start, [objective.value(start)]
     lengths = torch.tensor(LENGTHS, dtype=start.dtype, device=start.device)
-    lower: Tensor | None = None
+    lower = factor
     for _ in range(stopping.steps):
         gradient = objective.gradient(code)
         kept = lower is not None
@@ -36,15 +38,15 @@ def gauss_newton(objective: Objective, start: Float[Tensor, "N"], stopping: Stop
         step = -torch.cholesky_solve(gradient[:, None], lower)[:, 0]
         gap = -0.5 * float(gradient @ step)
         if stopping.met(costs[-1], gap):
-            return Solution(code, tuple(costs), Status.CONVERGED)
+            return Solution(code, tuple(costs), Status.CONVERGED, lower)
         cost, best = objective.along(code, step, lengths).min(0)
         fallen, length = costs[-1] - float(cost), LENGTHS[int(best)]
         if fallen > 0:
             code = code + length * step
             costs.append(float(cost))
         elif not kept:
-            return Solution(code, tuple(costs), Status.STALLED)
+            return Solution(code, tuple(costs), Status.STALLED, lower)
         foretold = gap * length * (2 - length)
         if not foretold / TRUSTED <= fallen <= foretold * TRUSTED:
-            lower = None
-    return Solution(code, tuple(costs), Status.STEP_LIMIT)
+            factor, lower = lower, None
+    return Solution(code, tuple(costs), Status.STEP_LIMIT, factor if lower is None else lower)

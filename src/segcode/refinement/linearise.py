@@ -95,7 +95,7 @@ class Remembering(Linearised):
         if new.all():
             jacobian = super().jacobian(pixels)
         else:
-            jacobian = last.jacobian[last.order[at]]
+            jacobian = last.jacobian.index_select(0, last.order[at])  # twice as fast as by brackets
             jacobian[new] = super().jacobian(pixels[new])
         last.places, last.order = places.sort()
         last.jacobian = jacobian

@@ -229,7 +229,7 @@ def _spread(
     share = weight[:, None] * p
     rows = (share * (1 - p) >= negligible).flatten().nonzero()[:, 0]
     mean = (p[:, None] @ jacobian)[:, 0]
-    away = jacobian.flatten(0, 1)[rows] - mean[rows // p.shape[1]]
+    away = jacobian.flatten(0, 1).index_select(0, rows) - mean.index_select(0, rows // p.shape[1])
     return away.T @ (share.flatten()[rows, None] * away)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
@@ -22,10 +22,11 @@ from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.first_order import adam, lbfgs
 from segcode.refinement.gauss_newton import gauss_newton
+from segcode.refinement.labelling import labels_of
 from segcode.refinement.levenberg_marquardt import levenberg_marquardt
 from segcode.refinement.linearise import Linearised, Remembering, linearise_at
 from segcode.refinement.objective import Objective, Prior
-from segcode.refinement.problem import Held, held_at, pose, prior_of
+from segcode.refinement.problem import OUT, Held, held_at, pose, prior_of
 from segcode.refinement.solution import Solution, Status
 from segcode.tensors import Image, ImageBatch, LabelImage
 from segcode.truth.mask import label_truth
@@ -39,7 +40,8 @@ SOLVERS: Final[dict[Solver, Callable[[Objective, Float[Tensor, "N"], Stopping], 
 }
 
 
-class Elsewhere(NamedTuple):
+@dataclass(frozen=True)
+class Elsewhere:
     """Classes that are nowhere but where the truth tells them.
 
     Attributes:
@@ -58,6 +60,15 @@ class Elsewhere(NamedTuple):
     def without(self, maps: Float[Tensor, "M H W"], value: float) -> Float[Tensor, "M H W"]:
         """The maps, with a value where their class is not."""
         return maps.masked_fill(self.ruled_out, value) if self.whole.any() else maps
+
+    def labels(self, logits: Float[Tensor, "M h w"]) -> UInt8[Tensor, "H W"]:
+        """The class of each pixel, at the size of `told`, from logits on another grid."""
+        size = self.told.shape[0], self.told.shape[1]
+        labels = labels_of(logits, size)
+        if self.whole.any():
+            others = labels_of(logits.masked_fill(self.whole[:, None, None], OUT), size)
+            labels = torch.where(self.told, labels, others)
+        return labels
 
 
 @dataclass(frozen=True)
@@ -122,18 +133,10 @@ class SegmentationMap:
     def labels_at(self, size: tuple[int, int]) -> LabelImage:
         """The labels at another size, such as that of the photograph of which a smaller copy was refined.
 
-        A class at a time, for all scores of a large photograph would take gigabytes.
+        The logits are not resized for it: all of them for a large photograph would take gigabytes.
         """
         told = functional.interpolate(self.elsewhere.told[None, None].float(), size, mode="nearest-exact")[0, 0].bool()
-        highest = torch.full(size, -torch.inf, device=self.logits.device)
-        labels = torch.zeros(size, dtype=torch.uint8, device=self.logits.device)
-        for index, logit in enumerate(self.logits):
-            score = _resized(logit[None, None], size)[0, 0]
-            if self.elsewhere.whole[index]:
-                score = score.masked_fill(~told, -torch.inf)
-            labels[score > highest] = index
-            highest = torch.maximum(highest, score)
-        return labels.cpu().numpy()
+        return replace(self.elsewhere, told=told).labels(self.logits).cpu().numpy()
 
     def pasted(self, truth: Truth) -> LabelImage:
         """The labels with the truth standing in them as it was given."""
@@ -175,6 +178,7 @@ class Refiner:
         self._code = torch.zeros(model.config.code_size, device=self.device)
         self._objective: Objective | None = None
         self._encoding: Encoding | None = None
+        self._factor: Tensor | None = None
         self._elsewhere = self._nowhere((0, 0))
 
     @torch.no_grad()
@@ -232,8 +236,7 @@ class Refiner:
 
     def _forget(self) -> None:
         self._code = self._seen.origin
-        self._objective = None
-        self._encoding = None
+        self._objective = self._encoding = self._factor = None
         self._elsewhere = self._nowhere(self._seen.size)
 
     def decode(self, code: Float[Tensor, "N"]) -> SegmentationMap:
@@ -288,8 +291,8 @@ class Refiner:
     def follow(self, truth: Truth) -> SegmentationMap:
         """The map on the way to that of `refine`, sooner: for truth that is still being drawn, many times a second.
 
-        The solver takes one step from the code of the last call, and what the label encoder said then still holds. A
-        call of `refine` is due once the truth stays.
+        The solver takes two steps from the code of the last call, with the matrix of then as long as that serves, and
+        what the label encoder said then still holds. A call of `refine` is due once the truth stays.
 
         Raises:
             TruthError: if the truth is for an image of another size, or for other classes.
@@ -297,8 +300,8 @@ class Refiner:
         self._check(truth)
         small = truth.resized(self.linearised.size)
         self._encoding = self._encoding or self._encode(small)
-        one_step = replace(self.config, stopping=replace(self.config.stopping, steps=1))
-        return self._towards(truth, small, self._encoding, one_step)
+        two_steps = replace(self.config, stopping=replace(self.config.stopping, steps=2))
+        return self._towards(truth, small, self._encoding, two_steps, self._factor)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0) -> list[SegmentationMap]:
@@ -375,7 +378,9 @@ class Refiner:
             raise TruthError("no image is set: call set_image(image) first")
         return self._now
 
-    def _towards(self, truth: Truth, small: Truth, encoding: Encoding, config: RefinementConfig) -> SegmentationMap:
+    def _towards(
+        self, truth: Truth, small: Truth, encoding: Encoding, config: RefinementConfig, factor: Tensor | None = None
+    ) -> SegmentationMap:
         """The map that truth leads to, given the same on the network's grid and what the label encoder makes of it."""
         kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
         prior = prior_of(self.model, encoding, small, kind)
@@ -385,8 +390,8 @@ class Refiner:
         objective = pose(self.linearised, self._seen.held, told, prior, belief, self.model.evidence, self.config)
         origin = self._seen.origin
         start = prior.mean if self._objective is None else self._code - origin
-        solution = solve(objective, start, config)
-        self._code, self._objective = origin + solution.code, objective
+        solution = solve(objective, start, config, factor)
+        self._code, self._objective, self._factor = origin + solution.code, objective, solution.factor
         self._elsewhere = Elsewhere(believed | complete, truth.revealed().to(self.device))
         return self._map(self._logits(self._code), self._code, self._elsewhere, solution)
 
@@ -409,8 +414,7 @@ class Refiner:
         elsewhere: Elsewhere,
         solution: Solution | None = None,
     ) -> SegmentationMap:
-        scores = elsewhere.without(_resized(logits[None], self._seen.size)[0], -torch.inf)
-        labels = scores.max(0).indices.to(torch.uint8).cpu().numpy()  # five times faster than argmax on a CPU
+        labels = elsewhere.labels(logits).cpu().numpy()
         return SegmentationMap(labels, code, logits, self._seen.uncertainty, elsewhere, solution)
 
     def _nowhere(self, size: tuple[int, int]) -> Elsewhere:
@@ -446,10 +450,20 @@ def check_image(image: ndarray) -> None:
         )
 
 
-def solve(objective: Objective, start: Float[Tensor, "N"], config: RefinementConfig) -> Solution:
-    """The code of least energy; the prior's mean for empty truth."""
+def solve(
+    objective: Objective,
+    start: Float[Tensor, "N"],
+    config: RefinementConfig,
+    factor: Float[Tensor, "N N"] | None = None,
+) -> Solution:
+    """The code of least energy; the prior's mean for empty truth.
+
+    With the factor of an earlier solution Gauss-Newton starts with the matrix of that one.
+    """
     if objective.told == 0:
         return Solution(objective.prior.mean, (0.0,), Status.NO_TRUTH)
+    if factor is not None:
+        return gauss_newton(objective, start, config.stopping, factor)
     return SOLVERS[config.solver](objective, start, config.stopping)
 
 

@@ -26,11 +26,13 @@ class Solution:
         code: (N,).
         costs: E at the start and after each accepted step.
         status: how it ended; not converging is a status, never an exception.
+        factor: of the last matrix, the lower one by Cholesky: it may serve the next problem. Not all solvers have one.
     """
 
     code: Float[Tensor, "N"]
     costs: tuple[float, ...]
     status: Status
+    factor: Float[Tensor, "N N"] | None = None
 
     @property
     def steps(self) -> int:

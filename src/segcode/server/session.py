@@ -104,7 +104,7 @@ class Session:
             self._painting.labels,
             self._painting.whole,
             {"paint": 1000 * (painted - began), "refine": 1000 * (refined - painted)},
-            "first prediction" if solution is None else "one step, while it is drawn" if drafts else str(solution),
+            "first prediction" if solution is None else "still being drawn" if drafts else str(solution),
         )
         self._shows = asked
         return self._shown

@@ -158,19 +158,25 @@ class Truth:
 
     @cached_property
     def _planes(self) -> Float[Tensor, "planes H W"]:
-        sure = self.sure()
-        places = sure._flat().unique()
-        left = sure._allowed_at(places)
-        count = left.sum(1, keepdim=True)
-        planes = torch.zeros(2 * left.shape[1], math.prod(self.size))
-        planes[:, places] = torch.cat([left & (count == 1), ~left & (count > 1)], dim=1).T.float()
+        places, says = self._says
+        planes = torch.zeros(says.shape[1], math.prod(self.size))
+        planes[:, places] = says.T.float()
         return planes.unflatten(1, self.size)
 
     @cached_property
     def told(self) -> tuple[Bool[Tensor, "M"], Bool[Tensor, "M"]]:
         """The classes that it says for sure of some pixel, and those that it says some pixel is not of."""
-        known, not_of = self.planes().flatten(1).any(1).chunk(2)
+        known, not_of = self._says[1].any(0).chunk(2)
         return known, not_of
+
+    @cached_property
+    def _says(self) -> tuple[Integer[Tensor, "m"], Bool[Tensor, "m planes"]]:
+        """The pixels of sure entries, counted row by row; of each its class, and the classes that it is not of."""
+        sure = self.sure()
+        places = sure._flat().unique()
+        left = sure._allowed_at(places)
+        count = left.sum(1, keepdim=True)
+        return places, torch.cat([left & (count == 1), ~left & (count > 1)], dim=1)
 
     def sets(self) -> list[Integer[Tensor, "m"]]:
         """The entries of each set of classes."""

@@ -11,7 +11,8 @@ const stage = new Stage();
 const state = {
   model: null, images: [], image: null, live: null, document: null,
   places: [], placeIndex: -1, seed: Math.floor(Math.random() * 2 ** 30),
-  flight: null, waiting: undefined, asked: null, // drafts: one under way, the newest waits
+  flight: null, waiting: null, // drafts: one under way, the newest waits
+  asked: [], // what no map shows yet: {id, points, at}, the time of the movement that led to it
   latency: 0, pointer: [-1, -1], leaving: false, // for the next image, once this one is kept as done
 };
 
@@ -19,8 +20,8 @@ const tools = new Tools(stage, {
   ready: () => state.live !== null,
   draft,
   add(mark) {
-    state.waiting = undefined;
-    state.asked ??= { id: mark.id, points: 0, at: performance.now() };
+    state.asked.push({ id: mark.id, points: Infinity, at: state.waiting?.at ?? performance.now() });
+    state.waiting = null;
     state.live.add(mark);
   },
   fill(id, x, y, label) { ask({ type: "fill", id, x, y, label }); },
@@ -32,31 +33,32 @@ const tools = new Tools(stage, {
 // ---- drafts: the map follows the stroke -----------------------------------------------------------------------------
 
 /** Ask for the map of a mark that is being drawn; while one is under way, only the newest is remembered. */
-function draft(mark) {
+function draft(mark, at = performance.now()) {
   if (state.flight && performance.now() - state.flight.at < 1000) {
-    state.waiting = mark;
+    state.waiting = { mark, at };
     return;
   }
-  state.waiting = undefined;
-  state.flight = mark && { id: mark.id, points: mark.points.length, at: performance.now() };
-  if (mark) state.asked = state.flight;
+  state.waiting = null;
+  state.flight = mark && { id: mark.id, points: mark.points.length, at };
+  if (mark) state.asked.push(state.flight);
+  else state.asked = [];
   state.live.send({ type: "draw", mark });
 }
 
 /** A map has come and is drawn: measure how long it took, and let the next draft go. */
 function arrived(header) {
-  const { asked, flight } = state;
-  const shows = (one) => one && (header.drafts[one.id] >= one.points || header.last === one.id);
-  if (shows(asked)) {
-    const end = performance.now();
-    performance.measure("stroke to map", { start: asked.at, end });
-    state.latency = end - asked.at;
-    state.asked = null;
+  const { flight, waiting } = state;
+  const shows = (one) => header.drafts[one.id] >= one.points || header.last === one.id;
+  const end = performance.now();
+  for (const { at } of state.asked.filter(shows)) {
+    performance.measure("stroke to map", { start: at, end });
+    state.latency = end - at;
   }
+  state.asked = state.asked.filter((one) => !shows(one));
   corner(header);
-  if (shows(flight)) {
+  if (flight && shows(flight)) {
     state.flight = null;
-    if (state.waiting !== undefined) draft(state.waiting);
+    if (waiting) draft(waiting.mark, waiting.at);
   }
 }
 
@@ -82,7 +84,7 @@ function receive(message) {
       if ($("photo").complete && !$("photo").naturalWidth) $("photo").src = url(state.image.name, "picture");
       break;
     case "down":
-      state.flight = null;
+      Object.assign(state, { flight: null, asked: [] });
       notice("The server does not answer. What you paint is kept here, and sent once it is back.");
       fetch("/health").then(async (answer) => answer.status === 403 && notice((await answer.json()).detail), () => {});
       break;
@@ -170,7 +172,7 @@ function open(image) {
   if (!image || image === state.image) return;
   tools.finish();
   state.live?.close();
-  Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: undefined, asked: null, latency: 0, leaving: false });
+  Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: null, asked: [], latency: 0, leaving: false });
   history.replaceState(null, "", `#${encodeURIComponent(image.name)}`);
   $("empty").hidden = true;
   $("corner").hidden = true;
@@ -353,6 +355,11 @@ const compare = (on) => {
   if (stage.comparing !== on) { stage.comparing = on; stage.draw(); }
 };
 
+const again = (step) => {
+  state.asked = []; // what it takes away is not waited for
+  ask({ type: step });
+};
+
 const done = (go) => {
   const isDone = state.document?.state === "done";
   state.leaving = ask({ type: "done", done: go ? true : !isDone }) && go;
@@ -396,7 +403,7 @@ addEventListener("keydown", (event) => {
   const key = event.key.toLowerCase();
   if ((event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
     event.preventDefault();
-    ask({ type: key === "y" || event.shiftKey ? "redo" : "undo" });
+    again(key === "y" || event.shiftKey ? "redo" : "undo");
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -433,8 +440,8 @@ $("distinct").addEventListener("change", colour);
 $("radius").addEventListener("input", () => setRadius(Number($("radius").value)));
 $("previous").addEventListener("click", () => step(-1));
 $("next").addEventListener("click", () => step(1));
-$("undo").addEventListener("click", () => ask({ type: "undo" }));
-$("redo").addEventListener("click", () => ask({ type: "redo" }));
+$("undo").addEventListener("click", () => again("undo"));
+$("redo").addEventListener("click", () => again("redo"));
 $("reset").addEventListener("click", () => state.live?.add({ kind: "reset", id: identity() }));
 $("done").addEventListener("click", () => done(false));
 $("help").addEventListener("click", () => $("keys").showModal());

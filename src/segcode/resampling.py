@@ -1,0 +1,30 @@
+"""Bilinear resampling place by place, as `torch.nn.functional.interpolate` does it to whole maps."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from segcode.tensors import Pixels
+
+
+def neighbours(
+    places: Pixels, size: tuple[int, int], below: tuple[int, int]
+) -> tuple[Integer[Tensor, "n 4"], Float[Tensor, "n 4"]]:
+    """The four cells of a coarser grid that bilinear resampling mixes at places of a finer one, row by row, and how."""
+    above, under, down = between(places[:, 0], size[0], below[0])
+    left, right, across = between(places[:, 1], size[1], below[1])
+    rows, columns = torch.stack([above, under], dim=1) * below[1], torch.stack([left, right], dim=1)
+    of_rows, of_columns = torch.stack([1 - down, down], dim=1), torch.stack([1 - across, across], dim=1)
+    cells, share = rows[:, :, None] + columns[:, None], of_rows[:, :, None] * of_columns[:, None]
+    return cells.flatten(1), share.flatten(1)
+
+
+def between(
+    places: Integer[Tensor, "n"], size: int, below: int
+) -> tuple[Integer[Tensor, "n"], Integer[Tensor, "n"], Float[Tensor, "n"]]:
+    """Along one side: the cells before and after each place, and how far, 0..1, it is on the way to the second."""
+    exact = ((places + 0.5) * below / size - 0.5).clamp(0, below - 1)
+    before = exact.long()
+    return before, (before + 1).clamp(max=below - 1), exact - before

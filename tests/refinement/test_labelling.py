@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from segcode.refinement.labelling import labels_of
+
+GRID = (9, 13)
+
+
+def smooth(classes: int, seed: int) -> Tensor:
+    """Logits of a few large regions."""
+    coarse = 5 * torch.randn(1, classes, 3, 4, generator=torch.Generator().manual_seed(seed))
+    return functional.interpolate(coarse, GRID, mode="bicubic")[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("size", [GRID, (18, 26), (40, 31), (31, 200), (9, 14), (5, 6), (1, 1), (100, 1)])
+def test_the_highest_is_that_of_resized_logits(size, seed):
+    logits = smooth(5, seed)
+    resized = functional.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0]
+    labels = labels_of(logits, size)
+    best, second = resized.topk(2, dim=0).values
+    decided = best - second > 1e-4
+    assert labels.shape == size
+    assert labels.dtype == torch.uint8
+    assert decided.float().mean() > 0.9
+    assert torch.equal(labels[decided], resized.argmax(0).to(torch.uint8)[decided])
+
+
+def test_a_grid_of_one_cell_is_of_one_class():
+    assert (labels_of(torch.tensor([0.0, 2.0, 1.0])[:, None, None], (4, 3)) == 1).all()
+
+
+def test_every_pixel_may_lie_on_an_edge():
+    logits = torch.randn(3, *GRID, generator=torch.Generator().manual_seed(0))
+    resized = functional.interpolate(logits[None], (20, 30), mode="bilinear", align_corners=False)[0]
+    assert (labels_of(logits, (20, 30)) == resized.argmax(0)).float().mean() > 0.999
