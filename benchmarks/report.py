@@ -114,7 +114,11 @@ def ways(rows: list[Run]) -> str:
     )
 
 
-LAYOUTS = {"training": training, "rivals": rivals, "step": ways}
+def page(rows: list[Run]) -> str:
+    return table(["on the page", "measured"], [[name(b), b["extra_info"]["measured"]] for b in rows])
+
+
+LAYOUTS = {"training": training, "rivals": rivals, "step": ways, "page": page}
 
 
 def name(benchmark: Run) -> str:
@@ -148,8 +152,9 @@ def ratios(run: Run) -> dict[str, float]:
             found |= {f"{group}: segcode / {b['params']['name']}": own / b["stats"]["median"] for b in rows}
         elif group.split(",")[0] not in LAYOUTS:
             medians = {name(b): b["stats"]["median"] for b in rows}
-            found[f"{group}: set_image / plain forward"] = medians["set image"] / medians["plain forward"]
-            found[f"{group}: refinement / plain forward"] = medians["refinement"] / medians["plain forward"]
+            for key, stage in (("set_image", "set image"), ("refinement", "refinement")):
+                if {stage, "plain forward"} <= medians.keys():  # a part of the benchmarks may lack them
+                    found[f"{group}: {key} / plain forward"] = medians[stage] / medians["plain forward"]
     return found
 
 

@@ -23,6 +23,8 @@ from segcode.data.resize import resize_image
 from segcode.data.sources import open_source
 from segcode.export.picture import write_picture
 
+pytestmark = pytest.mark.benchmark(group="page")
+
 STROKES = 200
 PAINTERS = 10
 SECONDS = 60
@@ -49,9 +51,9 @@ def memory(served: Served) -> float:
 def report(benchmark: Any, name: str, times: list[float]) -> None:
     """Times that the browser took itself, in ms."""
     median, high = statistics.median(times), statistics.quantiles(times, n=20)[-1]
-    benchmark.extra_info.update(count=len(times), median_ms=median, p95_ms=high)
+    measured = f"{len(times)} {name}, median {median:.0f} ms, 95th percentile {high:.0f} ms"
+    benchmark.extra_info.update(count=len(times), median_ms=median, p95_ms=high, measured=measured)
     benchmark.pedantic(lambda: None)
-    print(f"\n{name}: {len(times)} times, median {median:.0f} ms, 95th percentile {high:.0f} ms")
 
 
 def test_strokes(benchmark, served):
@@ -73,7 +75,7 @@ def test_strokes(benchmark, served):
             page.mouse.up()
             page.wait_for_selector(f"body[data-marks='{number + 1}']")
         page.wait_for_timeout(500)
-        report(benchmark, "stroke to map", page.evaluate(
+        report(benchmark, "maps of 200 strokes", page.evaluate(
             "performance.getEntriesByName('stroke to map').map((one) => one.duration)"))  # fmt: skip
 
 
@@ -113,9 +115,9 @@ def test_painters(benchmark, served):
     strokes = [one + other for one, other in zip(begun, later, strict=True)]
     kept = [served.json(f"api/images/street_{index}/document")["marks"] for index in range(PAINTERS)]
     assert kept == strokes
-    benchmark.extra_info.update(strokes=sum(strokes), early_mib=early, late_mib=memory(served))
-    print(f"\n{PAINTERS} painters, {SECONDS} s: {sum(strokes)} strokes, none lost; "
-          f"{early:.0f} MiB after a third of it, {memory(served):.0f} MiB at the end")  # fmt: skip
+    late = memory(served)
+    measured = f"{PAINTERS} painters, {SECONDS} s: {sum(strokes)} strokes, none lost; {early:.0f}, then {late:.0f} MiB"
+    benchmark.extra_info.update(strokes=sum(strokes), early_mib=early, late_mib=late, measured=measured)
 
 
 def test_large_photograph(benchmark, served):
@@ -143,4 +145,4 @@ def test_large_photograph(benchmark, served):
             page.mouse.move(600 + 3 * step, 400 - 2 * step)
             page.wait_for_timeout(16)
         page.mouse.up(button="right")
-        report(benchmark, "frame", page.evaluate("window.frames_"))
+        report(benchmark, "frames", page.evaluate("window.frames_"))

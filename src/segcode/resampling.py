@@ -15,10 +15,9 @@ def neighbours(
     """The four cells of a coarser grid that bilinear resampling mixes at places of a finer one, row by row, and how."""
     above, under, down = between(places[:, 0], size[0], below[0])
     left, right, across = between(places[:, 1], size[1], below[1])
-    rows, columns = torch.stack([above, under], dim=1) * below[1], torch.stack([left, right], dim=1)
-    of_rows, of_columns = torch.stack([1 - down, down], dim=1), torch.stack([1 - across, across], dim=1)
-    cells, share = rows[:, :, None] + columns[:, None], of_rows[:, :, None] * of_columns[:, None]
-    return cells.flatten(1), share.flatten(1)
+    above, under, up, near = above * below[1], under * below[1], 1 - down, 1 - across
+    cells = torch.stack([above + left, above + right, under + left, under + right], dim=1)
+    return cells, torch.stack([up * near, up * across, down * near, down * across], dim=1)
 
 
 def between(
