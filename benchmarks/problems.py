@@ -64,7 +64,14 @@ class Problem:
 
     @property
     def linearised(self) -> Linearised:
-        return self.refiner.linearised
+        """Without a memory: who asks again for the same J waits again."""
+        seen = self.refiner.linearised
+        return Linearised(seen.base, seen.features, seen.decoder, seen.uncertainty)
+
+    def forget(self) -> None:
+        """Back to zero code, and J of the last truth is forgotten, too."""
+        self.refiner.reset()
+        self.refiner.linearised.jacobian(torch.zeros(1, 2, dtype=torch.long))
 
     def held(self) -> Held:
         return held_at(self.linearised, self.refiner.config.held)

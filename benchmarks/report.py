@@ -106,6 +106,16 @@ def training(rows: list[Run]) -> str:
     )
 
 
+def scaling(rows: list[Run]) -> str:
+    """Images a second, by what was changed and how much of it there was."""
+    rates = {(b["params"]["side"], b["params"]["share"]): b["extra_info"]["images a second"] for b in rows}
+    sides, shares = (list(dict.fromkeys(column)) for column in zip(*rates, strict=True))
+    return table(
+        ["images a second", *(f"{share:g} times" for share in shares)],
+        [[side, *(f"{rates[side, share]:.1f}" for share in shares)] for side in sides],
+    )
+
+
 def ways(rows: list[Run]) -> str:
     taken = rows[0]["stats"]["median"]
     return table(
@@ -118,7 +128,7 @@ def page(rows: list[Run]) -> str:
     return table(["on the page", "measured"], [[name(b), b["extra_info"]["measured"]] for b in rows])
 
 
-LAYOUTS = {"training": training, "rivals": rivals, "step": ways, "page": page}
+LAYOUTS = {"training": training, "scaling": scaling, "rivals": rivals, "step": ways, "page": page}
 
 
 def name(benchmark: Run) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import pytest
@@ -50,15 +50,16 @@ class Race:
     def start(self) -> Tensor:
         return self.objective.prior.mean
 
-    @property
+    @cached_property
     def term(self) -> Divergence:
-        """All told pixels have a class, so what is told and what is held is one sum."""
-        (term,) = self.objective.terms
-        assert isinstance(term, Divergence)
-        return term
+        """What is told and what is held as one sum, for all told pixels have a class."""
+        fields = ("base", "jacobian", "weight", "target")
+        return Divergence(*(torch.cat([getattr(term, field) for term in self.objective.terms]) for field in fields))
 
-    def with_jacobian(self, jacobian: Tensor) -> Objective:
-        return replace(self.objective, terms=(replace(self.term, jacobian=jacobian),))
+    def with_jacobian(self, told: Tensor, held: Tensor | None = None) -> Objective:
+        of_told, of_held = self.objective.terms
+        of_held = of_held if held is None else replace(of_held, jacobian=held)
+        return replace(self.objective, terms=(replace(of_told, jacobian=told), of_held))
 
     def logits(self, code: Tensor) -> Tensor:
         """Of the told pixels, then of the held."""
@@ -93,14 +94,14 @@ def race(request, device) -> Race:
 
 def segcode(race: Race) -> None:
     """J at the told pixels, and the solve; at the held pixels J is known since the image was set."""
-    told = race.problem.linearised.jacobian(race.pixels[: race.objective.told])
-    objective = race.with_jacobian(torch.cat([told, race.term.jacobian[race.objective.told :]]))
+    objective = race.with_jacobian(race.problem.linearised.jacobian(race.pixels[: race.objective.told]))
     gauss_newton(objective, race.start, Stopping(tolerance=GAP))
 
 
 def segcode_from_nothing(race: Race) -> None:
     """J at the held pixels, too."""
-    objective = race.with_jacobian(race.problem.linearised.jacobian(race.pixels))
+    jacobian = race.problem.linearised.jacobian(race.pixels)
+    objective = race.with_jacobian(*jacobian.split([race.objective.told, len(jacobian) - race.objective.told]))
     gauss_newton(objective, race.start, Stopping(tolerance=GAP))
 
 
@@ -195,7 +196,8 @@ def full_jacobian(race: Race) -> None:
     codes = torch.eye(len(race.start), device=race.start.device).split(16)
     everywhere = torch.cat([decoder.linear(features, some) for some in codes])
     rows, columns = race.pixels.unbind(1)
-    objective = race.with_jacobian(everywhere[:, :, rows, columns].permute(2, 1, 0).contiguous())
+    jacobian = everywhere[:, :, rows, columns].permute(2, 1, 0).contiguous()
+    objective = race.with_jacobian(*jacobian.split([race.objective.told, len(jacobian) - race.objective.told]))
     gauss_newton(objective, race.start, Stopping(tolerance=GAP))
 
 

@@ -132,13 +132,8 @@ def test_overlay(grouped, measure):
 
 
 def test_refinement(grouped, measure):
-    """All that follows a stroke, from zero code: Jacobian, solve, full map."""
-
-    def refine() -> object:
-        grouped.refiner.reset()
-        return grouped.refiner.refine(grouped.truth)
-
-    measure(refine)
+    """All that follows a first stroke, from zero code: Jacobian, solve, full map."""
+    measure(lambda: grouped.refiner.refine(grouped.truth), setup=grouped.forget)
 
 
 def test_next_stroke(grouped, measure):
@@ -147,7 +142,7 @@ def test_next_stroke(grouped, measure):
     half = Truth(truth.size, truth.pixels[::2], truth.allowed[::2], truth.weight[::2])
 
     def first_stroke() -> None:
-        refiner.reset()
+        grouped.forget()
         refiner.refine(half)
 
     measure(lambda: refiner.refine(truth), setup=first_stroke)

@@ -60,6 +60,26 @@ def test_training(benchmark, experiment, device, feed, precision):
     if device == "cpu" and precision != "32-true":
         pytest.skip("without instructions for bf16 a CPU takes ten times as long")
     benchmark.group = "training"
+    train(benchmark, experiment, device, feed, precision)
+
+
+@pytest.mark.parametrize("share", [0.5, 1, 2])
+@pytest.mark.parametrize("side", ["batch", "pixels", "N"])
+def test_scaling(benchmark, experiment, device, side, share):
+    """Half and twice as many images a step, pixels of an image, numbers of a code."""
+    benchmark.group = "scaling"
+    model = experiment.model
+    height, width = (16 * round(length * share**0.5 / 16) for length in model.size)
+    other = {
+        "batch": replace(experiment, batch=round(share * experiment.batch)),
+        "pixels": replace(experiment, model=replace(model, size=(height, width))),
+        "N": replace(experiment, model=replace(model, code_size=round(share * model.code_size))),
+    }[side]
+    train(benchmark, other, device, "memory", "32-true")
+
+
+def train(benchmark, experiment: Experiment, device: str, feed: str, precision: str) -> None:
+    """A few steps, and how many images a second they make."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     experiment = replace(experiment, data=replace(experiment.data, preload=feed == "preloaded"))
     hardware = HardwareConfig(accelerator="cpu" if device == "cpu" else "gpu", devices=1, precision=precision)

@@ -170,6 +170,12 @@ def test_smart_points_hold_and_bend_the_map(server, first):
     assert (bent != first).sum() > 1
 
 
+def test_a_point_beyond_the_image_or_wider_than_it_counts_where_it_can(server):
+    body = pointed("Car", 20, 10)
+    body["params"]["context"]["result"][0]["value"].update(x=1e9, y=-3.0, width=1e9)
+    assert (server.map(body)[:, -1] == CAR).any()
+
+
 def test_points_of_several_classes_count_together_though_each_is_sent_alone(server):
     server.map(pointed("car", 20, 10, "one"))
     both = server.map(pointed("SKY", 40, 25, "two"))

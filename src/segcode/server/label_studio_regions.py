@@ -14,7 +14,7 @@ from segcode.errors import DataError
 from segcode.export.brush_runs import decode_brush, encode_brush
 from segcode.export.runs import encode_runs
 from segcode.server.label_studio_messages import Drawn
-from segcode.server.marks import Brush, Mark, Region
+from segcode.server.marks import WIDEST, Brush, Mark, Region
 from segcode.tensors import LabelImage
 
 _CONFIGURATION: Final = 2**20  # characters; a real one has a few thousand
@@ -134,8 +134,9 @@ def _indices(classes: ClassSet) -> dict[str, int]:
 
 def _point(one: Drawn, label: int, size: tuple[int, int]) -> Brush:
     height, width = size
-    place = (one.value.x / 100 * width, one.value.y / 100 * height)
-    return Brush(label=label if one.is_positive else None, radius=one.value.width / 200 * width, points=(place,))
+    x, y, across = (min(max(0.0, per_cent), 100.0) / 100 for per_cent in (one.value.x, one.value.y, one.value.width))
+    radius = min(across * width / 2, WIDEST)
+    return Brush(label=label if one.is_positive else None, radius=radius, points=((x * width, y * height),))
 
 
 def _checked(one: Drawn, size: tuple[int, int]) -> tuple[int, int]:

@@ -24,6 +24,9 @@ Points: TypeAlias = Annotated[tuple[Point, ...], Field(min_length=1, max_length=
 Label: TypeAlias = Annotated[int, Field(ge=0, lt=IGNORE)]
 Side: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
 
+WIDEST: Final = 1e3
+"""The largest radius of a brush: a stroke of twenty thousand points takes a second or two to draw with it."""
+
 REGION_PIXELS: Final = 100_000_000
 """At most so many in the grid of a region: a line of a few bytes must not take the whole memory."""
 
@@ -44,7 +47,7 @@ class Brush(Mark):
 
     kind: Literal["brush"] = "brush"
     label: Label | None
-    radius: Annotated[FiniteFloat, Field(ge=0, le=1e3)]
+    radius: Annotated[FiniteFloat, Field(ge=0, le=WIDEST)]
     points: Points
 
 
