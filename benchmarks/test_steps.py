@@ -7,17 +7,18 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from problems import CITYSCAPES, FULL, SHIPPED, Problem, problem_of
+from problems import CITYSCAPES, FULL, LARGE, SHIPPED, Problem, problem_of
 from torch.nn import functional
 
 from segcode.model import linear_decoder
 from segcode.refinement import gauss_newton
 from segcode.refinement.config import Stopping
+from segcode.refinement.labelling import labels_of
 from segcode.refinement.objective import NEGLIGIBLE
 from segcode.refinement.refiner import SOLVERS
 
 
-@pytest.fixture(scope="module", params=[SHIPPED, FULL, CITYSCAPES], ids=lambda case: case.name)
+@pytest.fixture(scope="module", params=[SHIPPED, LARGE, FULL, CITYSCAPES], ids=lambda case: case.name)
 def problem(request, device) -> Problem:
     return problem_of(request.param, device)
 
@@ -32,10 +33,20 @@ def compare(benchmark, problem) -> Callable[..., None]:
     return run
 
 
-@pytest.mark.parametrize("way", ["max", "argmax"])
+@pytest.mark.parametrize("way", ["where cells differ", "max", "argmax"])
 def test_labels(compare, problem, way):
-    logits = functional.interpolate(problem.linearised.base[None], problem.case.image, mode="bilinear")[0]
-    compare("labels of a map", (lambda: logits.max(0).indices) if way == "max" else lambda: logits.argmax(0))
+    """At the image's size; `max` gives the indices of `argmax`."""
+    logits, size = problem.linearised.base, problem.case.image
+
+    def resized() -> torch.Tensor:
+        return functional.interpolate(logits[None], size, mode="bilinear")[0]
+
+    ways = {
+        "where cells differ": lambda: labels_of(logits, size),
+        "max": lambda: resized().max(0).indices,
+        "argmax": lambda: resized().argmax(0),
+    }
+    compare("labels of a map", ways[way])
 
 
 @pytest.mark.parametrize("way", ["product", "convolution"])

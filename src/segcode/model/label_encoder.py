@@ -46,10 +46,12 @@ class Scene(NamedTuple):
 
     Attributes:
         probability: of each class by zero code.
+        called: the pixels that zero code calls each class, as the sum of its probabilities.
         levels: the part of the image in each convolution, fine to coarse.
     """
 
     probability: Float[Tensor, "B M H W"]
+    called: Float[Tensor, "B M"]
     levels: tuple[Tensor, ...]
 
 
@@ -101,7 +103,7 @@ class LabelEncoder(nn.Module):
             image = torch.cat([probability, features[1]], dim=1) if stride == 1 else features[stride]
             convolve = _convolution_of(layer)
             levels.append(_convolved(convolve, image, slice(convolve.in_channels - image.shape[1], None)))
-        return Scene(probability, tuple(levels))
+        return Scene(probability, probability.sum((2, 3)), tuple(levels))
 
     def encode(self, known: Known, scene: Scene) -> Encoding:
         """Encode what is known of images that were seen."""
@@ -118,8 +120,9 @@ class LabelEncoder(nn.Module):
         any_told = told.any(1, keepdim=True)
         code = CodeDistribution(self.mean(x) * any_told, self.log_variance(x).clamp(-10.0, 10.0) * any_told)
         # The share of what zero code calls a class that is known to be of it: of a whole mask, nearly all.
-        called = scene.probability.sum((2, 3))
-        covered = (scene.probability * known[:, : self.classes]).sum((2, 3)) / called.clamp(min=1e-6)
+        of = used[: self.classes].nonzero()[:, 0]
+        covered = torch.zeros_like(scene.called)
+        covered[:, of] = (scene.probability[:, of] * known[:, of]).sum((2, 3)) / scene.called[:, of].clamp(min=1e-6)
         slope, offset = self.coverage
         return Encoding(code, self.whole(x) + slope * covered + offset)
 
