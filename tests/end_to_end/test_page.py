@@ -68,7 +68,7 @@ def test_the_map_follows_while_the_stroke_is_drawn(open_page):
     before = pixels(page)
     page.keyboard.press(str(SIDEWALK + 1))
     drag(page, (0.30, 0.90), (0.45, 0.85), release=False)
-    page.locator("#corner summary", has_text="ms · still being drawn").wait_for()
+    page.locator("#corner summary", has_text="ms · drawing").wait_for()
     assert (pixels(page) != before).any()
     assert page.locator("body").get_attribute("data-marks") == "0"
     page.mouse.up()
@@ -91,6 +91,46 @@ def test_what_is_exported_is_what_the_page_shows_and_what_the_server_says(open_p
     assert np.array_equal(served.png(street, "colours.png"), colours[labels])
     truth = served.png(street, "truth.png")
     assert np.array_equal(labels[truth != 255], truth[truth != 255])
+
+
+def test_a_polygon_loses_its_last_corner_by_undo_and_is_closed_by_another_tool(open_page, served, street):
+    page = open_page()
+    page.keyboard.press("p")
+    box = page.locator("#board").bounding_box()
+    for x, y in ((0.1, 0.1), (0.3, 0.1), (0.3, 0.3), (0.9, 0.9)):
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.keyboard.press("Control+z")
+    page.keyboard.press("b")
+    page.wait_for_selector("body[data-marks='1']")
+    (polygon,) = served.json(f"api/images/{street}/export/marks.json")
+    assert len(polygon["points"]) == 3
+
+
+def test_what_misses_the_image_is_no_stroke(open_page, served, street):
+    page = open_page()
+    page.keyboard.press("v")
+    drag(page, (0.4, -0.04), (0.5, -0.04))
+    paint(page)
+    assert served.json(f"api/images/{street}/document")["marks"] == 1
+
+
+def test_an_image_that_does_not_open_cannot_be_painted_on(open_page, served, street):
+    page = open_page()
+    paint(page)
+    image = served.images / f"{street}.png"
+    before = image.read_bytes()
+    served.kill()
+    Pillow.open(image).transpose(Pillow.Transpose.FLIP_LEFT_RIGHT).save(image)
+    served.start()
+    page.locator("#notice", has_text="is about another image").wait_for()
+    shown = pixels(page, "paint")
+    drag(page, (0.6, 0.5), (0.7, 0.5))
+    settle(page)
+    assert np.array_equal(pixels(page, "paint"), shown)
+    assert served.json(f"api/images/{street}/document")["marks"] == 1
+    image.write_bytes(before)
+    served.kill()
+    served.start()
 
 
 def test_a_sample_becomes_the_map_and_undo_goes_back(open_page):
@@ -140,7 +180,8 @@ def test_strokes_on_an_image_that_was_left_meanwhile_are_sent_once_the_server_is
     page = open_page()
     served.kill()
     drag(page, (0.2, 0.9), (0.3, 0.9))
-    page.keyboard.press("PageUp")
+    page.keyboard.press("PageDown")
+    page.locator(f"#images button[data-name='{street}'][aria-current='false']").wait_for()
     served.start()
     page.locator(f"#images button[data-name='{street}'][data-state='in work']").wait_for()
     assert served.json(f"api/images/{street}/document")["marks"] == 1
@@ -316,10 +357,11 @@ def test_images_can_be_added_and_others_are_refused_with_the_cure(open_page, ser
     page = open_page()
     text = tmp_path / "note.png"
     text.write_text("no image")
-    page.locator("#files").set_input_files(text)
-    page.locator("#notice", has_text="no image that can be read").wait_for()
-    page.locator("#files").set_input_files(served.images / "street_0.png")
+    page.locator("#files").set_input_files([text, served.images / "street_0.png"])
     page.wait_for_selector("#images button[data-name^='uploads/'][aria-current='true']")
+    page.wait_for_selector("body[data-marks]")
+    settle(page)
+    assert "note.png is no image that can be read" in page.locator("#notice").text_content()
     assert sum(one["name"].startswith("uploads/") for one in served.json("api/images")) == 1
 
 

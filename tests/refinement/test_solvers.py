@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from segcode.refinement.config import Stopping
+from segcode.refinement.gauss_newton import gauss_newton
 from segcode.refinement.objective import AmongAllowed, Divergence, EuclideanDistance, Objective, Prior
 from segcode.refinement.refiner import SOLVERS
 from segcode.refinement.solution import Status
@@ -104,6 +105,19 @@ def test_the_step_limit_is_a_status(solver):
 def test_what_the_arithmetic_cannot_lower_is_a_status(solver):
     solution = SOLVERS[solver](random_objective(3), torch.zeros(6).double(), Stopping(steps=1000, tolerance=0.0))
     assert solution.status is Status.STALLED
+
+
+def test_the_matrix_of_an_earlier_problem_serves(monkeypatch):
+    objective = random_objective(1)
+    start = objective.prior.mean
+    solved = gauss_newton(objective, start, Stopping())
+    assert solved.factor is not None
+    for other in (0.5, 1.5):
+        found = gauss_newton(objective, start, Stopping(), other * solved.factor)
+        assert found.costs[-1] == pytest.approx(solved.costs[-1], rel=1e-4)
+    monkeypatch.setattr(Objective, "matrix", lambda *_: pytest.fail("made anew"))
+    step = gauss_newton(objective, start, Stopping(steps=1), solved.factor)
+    assert step.costs[-1] < step.costs[0]
 
 
 def test_second_order_solvers_need_few_steps():

@@ -125,12 +125,45 @@ def test_what_is_no_image_or_too_large_is_refused(make_server):
         (b"GIF89a", 400, "is no image that can be read"),
         (b"", 400, "is no image that can be read"),
         (png(0, (71, 71)), 400, "71 x 71 pixels"),
-        (bytes(20_001), 413, "more than 0 MiB were sent: scale an image down"),
+        (bytes(20_001), 413, "more than 0 MiB: scale it down"),
+        (bytes(40_001), 413, "more than 0 MiB were sent: send less"),
     ):
         refused = server.post("/api/images", params={"name": "x.png"}, content=content)
         assert (refused.status_code, why in refused.json()["detail"]) == (status, True)
     assert len(server.get("/api/images").json()) == 2
-    assert server.post("/api/images/a/marks", json={"kind": "x" * 20_000}).status_code == 413
+    assert server.post("/api/images/a/marks", json={"kind": "x" * 40_000}).status_code == 413
+
+
+def test_an_upload_never_takes_the_name_of_an_image_that_work_was_done_on(make_server, tmp_path):
+    server = make_server()
+    server.post("/api/images", params={"name": "x.png"}, content=png(2))
+    server.post("/api/images/uploads/x/marks", json=stroke())
+    (tmp_path / "work" / "uploads" / "x.png").unlink()
+    sent = make_server().post("/api/images", params={"name": "x.png"}, content=png(3))
+    assert sent.json() == {"name": "uploads/x-2", "width": 60, "height": 40, "state": "untouched"}
+
+
+def test_a_mark_for_another_folder_of_work_is_refused(server):
+    refused = server.post("/api/images/a/marks", params={"work": "other"}, json=stroke())
+    assert (refused.status_code, "load the page anew" in refused.json()["detail"]) == (409, True)
+    work = server.get("/api/model").json()["work"]
+    assert server.post("/api/images/a/marks", params={"work": work}, json=stroke()).status_code == 201
+
+
+def test_an_image_that_was_replaced_is_refused_and_its_marks_stay(make_server, tmp_path):
+    make_server().post("/api/images/a/marks", json=stroke("one"))
+    path = tmp_path / "images" / "a.png"
+    before = path.read_bytes()
+    path.write_bytes(png(7))
+    server = make_server()
+    assert server.get("/api/images").json()[0]["state"] == "in work"
+    with server.tab("a") as socket:
+        tab = Tab(socket)
+        assert "is about another image" in tab.hears("problem").header["message"]
+        assert tab.hears_the_end() == 4404
+    assert "is about another image" in server.post("/api/images/a/marks", json=stroke("two")).json()["detail"]
+    path.write_bytes(before)
+    assert make_server().post("/api/images/a/marks", json=stroke("two")).json()["marks"] == 2
 
 
 def test_marks_are_added_taken_back_and_brought_back(server):
@@ -169,6 +202,7 @@ def test_work_is_found_again_by_the_next_server(make_server):
         ({"kind": "start", "code": [1.0]}, 400, "a code has 6 numbers, not 1"),
         ({"kind": "region", "label": 1, "size": [2, 2], "runs": [3]}, 422, "add up to 3 pixels"),
         ({"kind": "spray"}, 422, "expected tags"),
+        ({**stroke(), "radius": 1001}, 400, "a radius of at most 1000 pixels, not 1001: fill a polygon"),
     ],
 )
 def test_marks_that_do_not_fit_are_refused_and_not_kept(server, mark, status, why):
@@ -457,7 +491,7 @@ NOT_DESCRIBED = {
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
 def test_the_interface_is_what_it_says_that_it_is(make_server, mode):
     """Against its own description: no error of the server, no answer that is not declared, nothing wrong accepted."""
-    server = make_server(limits=Limits(bytes=2000), access=Access(hosts=frozenset({"testserver", "localhost"})))
+    server = make_server(limits=Limits(bytes=200_000), access=Access(hosts=frozenset({"testserver", "localhost"})))
     schema = schemathesis.openapi.from_asgi("/openapi.json", server.app)
     asked = set()
     for operation in (found.ok() for found in schema.get_all_operations()):

@@ -5,6 +5,7 @@ import base64
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
@@ -20,6 +21,10 @@ async def page(_) -> PlainTextResponse:
     return PlainTextResponse("in")
 
 
+async def body(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(str(len(await request.body())))
+
+
 async def live(websocket: WebSocket) -> None:
     await websocket.accept()
     await websocket.send_text("in")
@@ -27,7 +32,17 @@ async def live(websocket: WebSocket) -> None:
 
 
 def client(access: Access | None = None, address: str = LOCAL) -> TestClient:
-    routes = [Route("/", page), Route("/api", page, methods=["GET", "POST"]), WebSocketRoute("/live", live)]
+    routes = [
+        Route("/", page),
+        Route("/api", page, methods=["GET", "POST"]),
+        Route("/body", body, methods=["POST"]),
+        WebSocketRoute("/live", live),
+    ]
+        Route("/", page),
+        Route("/body", body, methods=["POST"]),
+        Route("/api", page, methods=["GET", "POST"]),
+        WebSocketRoute("/live", live),
+    ]
     app = Starlette(routes=routes, middleware=[Middleware(Guard, access=access or Access(), most=100)])
     return TestClient(app, base_url=address, follow_redirects=False)
 
@@ -68,6 +83,16 @@ def test_foreign_pages_are_refused(origin):
         assert answer.status_code == 403
         assert "may not ask this server" in answer.json()["detail"]
     assert not gets_live(client(), origin=origin)
+
+
+def test_a_body_has_a_bound_however_it_is_sent():
+    def in_parts():
+        yield from [b"x" * 60] * 2
+
+    for content in (b"x" * 101, in_parts()):
+        refused = client().post("/body", content=content)
+        assert (refused.status_code, "send less at a time" in refused.text) == (413, True)
+    assert client().post("/body", content=b"x" * 100).text == "100"
 
 
 def test_the_servers_own_page_is_let_in():

@@ -10,7 +10,7 @@ import pytest
 from segcode.errors import DataError
 from segcode.server.journal import Document, Entry, Journal
 from segcode.server.library import Photograph
-from segcode.server.marks import Brush, Region, Reset, Start
+from segcode.server.marks import WIDEST, Brush, Region, Reset, Start
 
 
 def stroke(name: str) -> Entry:
@@ -157,15 +157,24 @@ def test_the_log_of_another_image_is_refused(journal, tmp_path):
     assert ids(journal_of(tmp_path, b"pixels").read()) == ["a"]
     with pytest.raises(DataError, match=r"about an image of 40 x 60 pixels, and .*image\.png has 20 x 60: put that"):
         journal_of(tmp_path, b"pixels", (20, 60)).read()
-    with pytest.raises(DataError, match=r"about another image than .*image\.png: put that image back, or move"):
-        journal_of(tmp_path, b"other pixels").read()
+    other = journal_of(tmp_path, b"other pixels")
+    assert ids(other.read()) == ["a"]
+    for look in (other.check_image, lambda: other.append(stroke("b"))):
+        with pytest.raises(DataError, match=r"about another image than .*image\.png: put that image back and start"):
+            look()
+    assert ids(other.read()) == ["a"]
 
 
-def test_an_image_that_is_gone_is_missed_by_its_log(journal):
-    journal.append(stroke("a"))
-    gone = Photograph("image", journal.path.with_name("gone.png"), (40, 60))
-    with pytest.raises(DataError, match=r"gone\.png cannot be read .*: put it back"):
-        Journal(journal.path, gone).read()
+def test_without_its_image_no_log_is_begun(journal):
+    gone = Journal(journal.path, Photograph("image", journal.path.with_name("gone.png"), (40, 60)))
+    with pytest.raises(FileNotFoundError):
+        gone.append(stroke("a"))
+    assert not journal.path.exists()
+
+
+def test_a_brush_that_is_wider_than_new_ones_may_be_is_read(journal):
+    journal.append(Entry(mark=Brush(id="wide", label=1, radius=WIDEST + 1, points=((3, 4),))))
+    assert ids(journal.read()) == ["wide"]
 
 
 def test_a_log_from_before_digests_is_read(journal):

@@ -166,6 +166,17 @@ def test_a_sample_that_is_started_from_is_the_map(session):
     assert np.array_equal(session.show([]).labels, session.first)
 
 
+def test_what_a_sample_was_drawn_with_bends_it_no_further_and_new_paint_does(session, mark):
+    samples = session.sample([mark], 5)
+    started = [mark, start_mark(samples, 3, "a")]
+    assert np.array_equal(session.show(started).labels, samples.pictures[3])
+    new = Brush(id="new", label=(mark.label + 1) % 4, radius=6, points=((48, 8),))
+    after = session.show([*started, new]).labels
+    said = painted([*started, new])
+    assert np.array_equal(after[said != IGNORE], said[said != IGNORE])
+    assert (after != samples.pictures[3])[said == IGNORE].any()
+
+
 def test_there_are_no_more_samples_than_were_drawn(session):
     with pytest.raises(DataError, match="there is no sample 8: choose 0 to 7"):
         start_mark(session.sample([], 0), 8, "a")

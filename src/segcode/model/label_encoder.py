@@ -46,12 +46,12 @@ class Scene(NamedTuple):
 
     Attributes:
         probability: of each class by zero code.
-        called: the pixels that zero code calls each class, as the sum of its probabilities.
+        area: of each class by zero code, in pixels: the sum of its probability.
         levels: the part of the image in each convolution, fine to coarse.
     """
 
     probability: Float[Tensor, "B M H W"]
-    called: Float[Tensor, "B M"]
+    area: Float[Tensor, "B M"]
     levels: tuple[Tensor, ...]
 
 
@@ -120,9 +120,10 @@ class LabelEncoder(nn.Module):
         any_told = told.any(1, keepdim=True)
         code = CodeDistribution(self.mean(x) * any_told, self.log_variance(x).clamp(-10.0, 10.0) * any_told)
         # The share of what zero code calls a class that is known to be of it: of a whole mask, nearly all.
-        of = used[: self.classes].nonzero()[:, 0]
-        covered = torch.zeros_like(scene.called)
-        covered[:, of] = (scene.probability[:, of] * known[:, of]).sum((2, 3)) / scene.called[:, of].clamp(min=1e-6)
+        known_of = used[: self.classes].nonzero()[:, 0]
+        covered = torch.zeros_like(scene.area)
+        overlap = (scene.probability[:, known_of] * known[:, known_of]).sum((2, 3))
+        covered[:, known_of] = overlap / scene.area[:, known_of].clamp(min=1e-6)
         slope, offset = self.coverage
         return Encoding(code, self.whole(x) + slope * covered + offset)
 

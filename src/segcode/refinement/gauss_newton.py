@@ -22,6 +22,8 @@ def gauss_newton(
 ) -> Solution:
     """Minimise E from a code on, at first with the matrix of an earlier problem if its factor is given.
 
+    How far the minimum is, is then judged by that one, too, so the problems should be alike.
+
     E(c + d) is about E + g^T d + 1/2 d^T H d, which is least for H d = -g, by 1/2 g^T H^-1 g: when that is little
     enough, c is good enough. The model is local, but E along d is cheap to know, so the best of many lengths is taken.
     H is dear, so it is kept while it tells what happens. With cross-entropy on known classes this is Newton's method

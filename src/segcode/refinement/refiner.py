@@ -458,11 +458,11 @@ def solve(
 ) -> Solution:
     """The code of least energy; the prior's mean for empty truth.
 
-    With the factor of an earlier solution Gauss-Newton starts with the matrix of that one.
+    "gauss_newton" starts with the matrix of an earlier solution, if the factor of that is given.
     """
     if objective.told == 0:
         return Solution(objective.prior.mean, (0.0,), Status.NO_TRUTH)
-    if factor is not None:
+    if factor is not None and config.solver == "gauss_newton":
         return gauss_newton(objective, start, config.stopping, factor)
     return SOLVERS[config.solver](objective, start, config.stopping)
 

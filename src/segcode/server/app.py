@@ -7,7 +7,7 @@ import errno
 import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -46,6 +46,8 @@ from segcode.server.messages import (
     frame,
 )
 from segcode.server.studio import Room, Studio, Viewer
+
+_ELSEWHERE: Final = "this address has another folder of work now: load the page anew"
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -132,11 +134,11 @@ def create_app(
     app.state.studio = studio
     app.state.model_name = model_name
     app.state.label_studio = Backend(studio, f"segcode {Path(model_name).name}", label_studio)
-    app.add_middleware(Guard, access=access or Access(), most=studio.library.limits.bytes)
+    app.add_middleware(Guard, access=access or Access(), most=2 * studio.library.limits.bytes)
     app.add_exception_handler(SegcodeError, _as_bad_request)
     app.add_exception_handler(OSError, _as_full_disk)
     app.include_router(router)
-    app.include_router(label_studio_router, responses=_REFUSED)
+    app.include_router(label_studio_router, responses={**_REFUSED, **_LARGE})
     app.router.routes.append(_Page("/", StaticFiles(directory=STATIC, html=True), name="page"))
     return app
 
@@ -170,6 +172,7 @@ _REFUSED: Final[dict[int | str, dict[str, Any]]] = {400: {"description": "It is 
 _LARGE: Final[dict[int | str, dict[str, Any]]] = {413: {"description": "The file is too large."}}
 _FULL: Final[dict[int | str, dict[str, Any]]] = {507: {"description": "It cannot be written; nothing has changed."}}
 _WORK: Final = {**_MISSING, **_REFUSED, **_FULL}
+_ADDED: Final = {**_WORK, **_LARGE, 409: {"description": "It is for another folder of work."}}
 _SENT: Final = {**_REFUSED, **_LARGE, **_FULL}
 _BODY: Final = {
     "requestBody": {
@@ -211,7 +214,11 @@ async def upload(
     name: Annotated[str, Query(min_length=1, max_length=255, description="Of the file.")],
 ) -> ImageInfo:
     """Add an image; it is kept in the folder of work."""
-    return _info(studio, await asyncio.to_thread(studio.library.upload, name, await request.body()))
+    content, most = await request.body(), studio.library.limits.bytes
+    if len(content) > most:
+        cure = "scale it down, or start segcode with the folder that it is in"
+        raise HTTPException(413, f"'{name}' has more than {most / 2**20:.0f} MiB: {cure}")
+    return _info(studio, await asyncio.to_thread(studio.upload, name, content))
 
 
 @router.get("/api/images/{name:path}/picture", tags=["images"], responses=_WORK, response_class=Response)
@@ -232,9 +239,16 @@ def document(room: Opened) -> DocumentInfo:
     return _document(room)
 
 
-@router.post("/api/images/{name:path}/marks", tags=["work"], status_code=201, responses=_WORK)
-async def add(room: Opened, studio: Here, mark: Annotated[AnyMark, Body()]) -> DocumentInfo:
-    """Add a mark. The same id is kept once, so asking again after a failure is safe."""
+@router.post("/api/images/{name:path}/marks", tags=["work"], status_code=201, responses=_ADDED)
+async def add(
+    room: Opened, studio: Here, mark: Annotated[AnyMark, Body()], work: Annotated[str | None, Query()] = None
+) -> DocumentInfo:
+    """Add a mark. The same id is kept once, so asking again after a failure is safe.
+
+    Refused where `work` is given and is not that of `/api/model`: another server has come to this address.
+    """
+    if work not in (None, studio.work):
+        raise HTTPException(409, _ELSEWHERE)
     await studio.write(room, Entry(mark=mark))
     return _document(room)
 
@@ -253,7 +267,7 @@ async def redo(room: Opened, studio: Here) -> DocumentInfo:
     return _document(room)
 
 
-@router.post("/api/images/{name:path}/state", tags=["work"], responses=_WORK)
+@router.post("/api/images/{name:path}/state", tags=["work"], responses={**_WORK, **_LARGE})
 async def set_state(room: Opened, studio: Here, state: State) -> DocumentInfo:
     """Call an image done, which writes its labels and its truth to the folder of work, or not."""
     await studio.set_done(room, state.done)
@@ -298,10 +312,11 @@ async def live(websocket: WebSocket, name: str, work: str | None = None) -> None
     passing_on = asyncio.create_task(_pass_on(viewer, websocket))
     try:
         if work not in (None, studio.work):
-            raise DataError("this address has another folder of work now: load the page anew")
-        if studio.library.get(name) is None:
-            raise DataError(f"there is no image '{name}'")
-        room = studio.room(name)
+            raise DataError(_ELSEWHERE)
+        try:
+            room = studio.room(name)
+        except KeyError:
+            raise DataError(f"there is no image '{name}'") from None
         try:
             await studio.enter(room, viewer)
             while (received := await websocket.receive())["type"] == "websocket.receive":
@@ -318,12 +333,17 @@ async def live(websocket: WebSocket, name: str, work: str | None = None) -> None
 
 
 async def _pass_on(viewer: Viewer, websocket: WebSocket) -> None:
-    with suppress(WebSocketDisconnect, RuntimeError):  # it is gone, but what it asked for before still counts
+    try:
         async for message in viewer.messages():
             if isinstance(message, bytes):
                 await websocket.send_bytes(message)
             else:
                 await websocket.send_json(message)
+    except (WebSocketDisconnect, RuntimeError):
+        pass  # it is gone, but what it asked for before still counts
+    except Exception:
+        await websocket.close(1011)  # else the page would wait for maps that never come
+        raise
 
 
 async def _answer(studio: Studio, room: Room, viewer: Viewer, text: str) -> None:
@@ -334,6 +354,8 @@ async def _answer(studio: Studio, room: Room, viewer: Viewer, text: str) -> None
         mark = _mark_of(request)
         match request:
             case Draw():
+                if request.mark is not None:
+                    studio.check(request.mark)
                 viewer.draft = request.mark
                 room.changed.set()
             case Add():
@@ -354,10 +376,10 @@ async def _answer(studio: Studio, room: Room, viewer: Viewer, text: str) -> None
             case Look():
                 marks = room.document.marks
                 places = await studio.with_session(room, lambda session: session.look(marks))
-                viewer.tell({"type": "places", "places": [place._asdict() for place in places]})
+                viewer.tell({"type": "places", "places": [place._asdict() for place in places]}, "places")
             case Sample(seed=seed):
                 drawn = await studio.sample(room, seed)
-                viewer.tell(frame({"type": "samples", "seed": seed}, drawn.pictures))
+                viewer.tell(frame({"type": "samples", "seed": seed}, drawn.pictures), "samples")
             case StartFrom(seed=seed, index=index, id=made):
                 await studio.start_from(room, seed, index, made)
         if mark is not None:
@@ -400,7 +422,8 @@ def _png(picture: np.ndarray) -> bytes:
 
 
 def _disk(error: OSError) -> str:
-    cure = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "let segcode write there"
+    cures = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.ENOENT: "put it back"}
+    cure = cures.get(error.errno or 0, "let segcode write there")
     return f"{error.filename or 'the disk'}: {error.strerror or error}: {cure}; the page keeps what is unsaved"
 
 

@@ -90,8 +90,7 @@ class Guard:
             if message["type"] == "http.request":
                 taken += len(message.get("body", b""))
             if taken > self._most:
-                cure = "scale an image down, or start segcode with the folder that it is in"
-                raise HTTPException(413, f"more than {self._most / 2**20:.0f} MiB were sent: {cure}")
+                raise HTTPException(413, f"more than {self._most / 2**20:.0f} MiB were sent: send less at a time")
             return message
 
         return take

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segcode.errors import DataError
 from segcode.server.library import Photograph
 from segcode.server.marks import AnyMark, Mark
+
+_ANOTHER: Final = "put that image back and start segcode again, or move this file away to start anew"
 
 
 class Entry(BaseModel):
@@ -22,7 +24,7 @@ class Entry(BaseModel):
     image: tuple[int, int] | None = None
     """Rows and columns; the first line has it."""
     digest: str | None = None
-    """SHA-256 of the image's file, in the first line."""
+    """SHA-256 of the image's file, beside its size; logs from before have none."""
     mark: AnyMark | None = None
     step: Literal["undo", "redo"] | None = None
     done: bool | None = None
@@ -89,6 +91,7 @@ class Journal:
         """Of an image; no file is made before there is something to write."""
         self.path = path
         self._photograph = photograph
+        self._digest: str | None = None
 
     def read(self) -> Document:
         """The document that the log leads to; an empty one if there is none.
@@ -96,7 +99,7 @@ class Journal:
         A last line that was cut off, as by a loss of power, is left out.
 
         Raises:
-            DataError: if the file is damaged elsewhere, or is about another image.
+            DataError: if the file is damaged elsewhere, or is about an image of another size.
         """
         document = Document()
         if not self.path.exists():
@@ -108,34 +111,40 @@ class Journal:
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
                 raise DataError(f"{self.path}: line {number} is damaged ({reason}): repair or remove it") from None
-            self._check(entry)
+            image, now = entry.image, self._photograph.size
+            if image is not None and image != now:
+                sizes = f"of {image[0]} x {image[1]} pixels, and {self._photograph.path} has {now[0]} x {now[1]}"
+                raise DataError(f"{self.path} is about an image {sizes}: {_ANOTHER}")
+            self._digest = entry.digest or self._digest
             document.apply(entry)
         return document
 
-    def _check(self, entry: Entry) -> None:
-        cure = "put that image back, or move this file away to start anew"
-        image, now = entry.image, self._photograph.size
-        if image is not None and image != now:
-            sizes = f"of {image[0]} x {image[1]} pixels, and {self._photograph.path} has {now[0]} x {now[1]}"
-            raise DataError(f"{self.path} is about an image {sizes}: {cure}")
-        try:
-            if entry.digest is not None and entry.digest != self._photograph.digest:
-                raise DataError(f"{self.path} is about another image than {self._photograph.path}: {cure}")
-        except OSError as error:
-            raise DataError(f"{self._photograph.path} cannot be read ({error.strerror}): put it back") from None
+    def check_image(self) -> None:
+        """Read the image's file once, and compare it with the one that the log is about, if that is known.
+
+        Raises:
+            DataError: if it is another one.
+            OSError: if it cannot be read.
+        """
+        if self._digest is not None and self._digest != self._photograph.digest():
+            raise DataError(f"{self.path} is about another image than {self._photograph.path}: {_ANOTHER}")
+        self._digest = None  # once is enough
 
     def append(self, entry: Entry) -> None:
         """Write an entry; once this returns it is on the disk.
 
         Raises:
-            OSError: if it cannot be written, as on a full disk; the log is then as it was.
+            DataError: if the log is about another image.
+            OSError: if it cannot be written, as on a full disk, or the image not be read; the log is then as it was.
         """
+        self.check_image()
+        empty = not self.path.exists() or not _whole_lines(self.path.stat().st_size, self.path)
+        lines = [Entry(image=self._photograph.size, digest=self._photograph.digest()), entry] if empty else [entry]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: what a full disk refused must not be written later, when the file is closed.
         with self.path.open("ab", buffering=0) as file:
             whole = _whole_lines(file.seek(0, os.SEEK_END), self.path)
             file.truncate(whole)
-            lines = [entry] if whole else [self._first_line(), entry]
             content = b"".join(line.model_dump_json(include=line.model_fields_set).encode() + b"\n" for line in lines)
             try:
                 if file.write(content) < len(content):
@@ -144,9 +153,6 @@ class Journal:
             except OSError:
                 file.truncate(whole)
                 raise
-
-    def _first_line(self) -> Entry:
-        return Entry(image=self._photograph.size, digest=self._photograph.digest)
 
 
 def _whole_lines(length: int, path: Path) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -67,7 +66,6 @@ class Photograph:
         """Its pixels. Raises DataError if it cannot be read."""
         return read_image(self.path)
 
-    @cached_property
     def digest(self) -> str:
         """SHA-256 of the file. Raises OSError if it cannot be read."""
         return sha256(self.path.read_bytes()).hexdigest()
@@ -118,25 +116,26 @@ class Library:
         """Every image."""
         return list(self._photographs.values())
 
-    def upload(self, name: str, content: bytes) -> Photograph:
+    def upload(self, name: str, content: bytes, taken: Callable[[str], bool] = lambda _: False) -> Photograph:
         """Keep an image that was sent.
 
         Args:
             name: of the file at its owner's; only letters, digits, dots and dashes of it are used.
             content: of the file.
+            taken: whether a name in the library is another's, beside those of its images.
 
         Raises:
             DataError: if it has too many pixels, or is not an image of one of `FORMATS`.
         """
         suffix = self._check(name, content)
         with self._naming:
-            return self._keep(name, suffix, content)
+            return self._keep(name, suffix, content, taken)
 
-    def _keep(self, name: str, suffix: str, content: bytes) -> Photograph:
+    def _keep(self, name: str, suffix: str, content: bytes, taken: Callable[[str], bool]) -> Photograph:
         stem = re.sub(r"[^\w.-]+", "_", Path(name).stem, flags=re.ASCII).strip("._") or "image"
         free = stem = stem[:100]
         number = 1
-        while f"uploads/{free}" in self._photographs:
+        while f"uploads/{free}" in self._photographs or taken(f"uploads/{free}"):
             number += 1
             free = f"{stem}-{number}"
         path = self._uploads / f"{free}{suffix}"

@@ -25,7 +25,7 @@ Label: TypeAlias = Annotated[int, Field(ge=0, lt=IGNORE)]
 Side: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
 
 WIDEST: Final = 1e3
-"""The largest radius of a brush: a stroke of twenty thousand points takes a second or two to draw with it."""
+"""The largest radius of a new brush: twenty thousand points of it take a second to draw on the working copy."""
 
 REGION_PIXELS: Final = 100_000_000
 """At most so many in the grid of a region: a line of a few bytes must not take the whole memory."""
@@ -47,7 +47,7 @@ class Brush(Mark):
 
     kind: Literal["brush"] = "brush"
     label: Label | None
-    radius: Annotated[FiniteFloat, Field(ge=0, le=WIDEST)]
+    radius: Annotated[FiniteFloat, Field(ge=0, le=1e4)]
     points: Points
 
 
@@ -104,18 +104,21 @@ class Painting:
 
     Args:
         labels: the class that each pixel was said to be of, (H, W), IGNORE where nothing was.
+        since: the same, but only since `code` was started from: its map was drawn with what had been said before.
         whole: classes that are nowhere else.
         code: whose map is the first prediction; None for zero code.
     """
 
     labels: LabelImage
+    since: LabelImage
     whole: frozenset[int] = field(default_factory=frozenset)
     code: tuple[float, ...] | None = None
 
     @staticmethod
     def blank(size: tuple[int, int]) -> Painting:
         """Nothing was said of an image of (rows, columns)."""
-        return Painting(np.full(size, IGNORE, np.uint8))
+        nothing = np.full(size, IGNORE, np.uint8)
+        return Painting(nothing, nothing)
 
     def with_mark(self, mark: Mark, scale: float = 1.0) -> Painting:
         """What is said once a mark is added.
@@ -129,7 +132,7 @@ class Painting:
             case Reset():
                 return Painting.blank(size)
             case Start(code=code):
-                return replace(self, code=code)
+                return replace(self, since=Painting.blank(size).labels, code=code)
             case Brush(label=label, radius=radius, points=points):
                 mask = brush_mask([_centred(point, scale) for point in points], size, radius * scale)
             case Polygon(label=label, points=points):
@@ -138,13 +141,13 @@ class Painting:
                 mask = resize_labels(decode_runs(runs, grid).astype(np.uint8), *size).astype(bool)
             case _:
                 raise TypeError(f"{mark} is no mark")
-        labels = self.labels.copy()
+        labels, since = self.labels.copy(), self.since.copy()
         # What is rubbed out of a class may be of it again, so that class is no longer known as a whole.
         whole = self.whole if label is not None else self.whole - frozenset(np.unique(labels[mask]).tolist())
-        labels[mask] = IGNORE if label is None else label
+        labels[mask] = since[mask] = IGNORE if label is None else label
         if isinstance(mark, Region) and mark.whole:
             whole |= {mark.label}
-        return replace(self, labels=labels, whole=whole)
+        return replace(self, labels=labels, since=since, whole=whole)
 
     def with_marks(self, marks: Sequence[Mark], scale: float = 1.0) -> Painting:
         """What is said once some marks are added."""
@@ -155,7 +158,7 @@ class Painting:
 
     def truth(self, classes: int) -> Truth:
         """As the refinement takes it."""
-        truth = label_truth(self.labels, classes)
+        truth = label_truth(self.since, classes)
         for index in self.whole:
             truth = mask_truth(self.labels == index, index, classes, complete=True) + truth
         return truth

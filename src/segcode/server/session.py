@@ -39,6 +39,7 @@ class Shown(NamedTuple):
         painted: what the marks say, IGNORE where nothing.
         whole: classes that are nowhere else.
         milliseconds: by stage.
+        status: how the solver ended, in a word or two.
         solver: what it says of itself.
     """
 
@@ -46,6 +47,7 @@ class Shown(NamedTuple):
     painted: LabelImage
     whole: frozenset[int]
     milliseconds: dict[str, float]
+    status: str
     solver: str
 
 
@@ -77,14 +79,15 @@ class Session:
         self._base = self._painting = Painting.blank(self.working)
         self._start: tuple[float, ...] | None = None
         self._shown = Shown(
-            self.first, self._painting.labels, self._painting.whole, {"set image": opening}, "no truth yet"
+            self.first, self._painting.labels, self._painting.whole, {"set image": opening}, "first prediction", ""
         )
 
     @property
     def memory(self) -> int:
         """Bytes, beside the model."""
-        maps = (self.first, self._map.labels, self._base.labels, self._painting.labels, self._shown.labels)
-        return self._refiner.memory + self._map.logits.nbytes + sum(one.nbytes for one in maps)
+        paintings = (self._base, self._painting)
+        maps = (self.first, self._map.labels, self._shown.labels, *(m for p in paintings for m in (p.labels, p.since)))
+        return self._refiner.memory + self._map.logits.nbytes + sum({id(one): one.nbytes for one in maps}.values())
 
     def show(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> Shown:
         """The map that follows from these marks, and from some that are still being drawn."""
@@ -104,7 +107,8 @@ class Session:
             self._painting.labels,
             self._painting.whole,
             {"paint": 1000 * (painted - began), "refine": 1000 * (refined - painted)},
-            "first prediction" if solution is None else "still being drawn" if drafts else str(solution),
+            "first prediction" if solution is None else solution.status.name.lower().replace("_", " "),
+            "still being drawn" if drafts else str(solution or ""),
         )
         self._shows = asked
         return self._shown

@@ -20,7 +20,7 @@ from segcode.export.picture import write_picture
 from segcode.model.segcode import SegCode
 from segcode.server.journal import Document, Entry, Journal
 from segcode.server.library import Library, Photograph
-from segcode.server.marks import Mark
+from segcode.server.marks import WIDEST, Brush, Mark
 from segcode.server.messages import frame
 from segcode.server.session import Samples, Session, start_mark
 from segcode.tensors import Image
@@ -157,7 +157,7 @@ class Studio:
 
     async def with_session(self, room: Room, work: Callable[[Session], Result]) -> Result:
         """Run something on an image, which is opened first if it is not."""
-        return await self.compute(lambda: work(self._session(room.photograph)))
+        return await self.compute(lambda: work(self._session(room)))
 
     def open(self, image: Image) -> Session:
         """Set an image, of the library or not; in the thread that computes."""
@@ -168,16 +168,23 @@ class Studio:
 
         Raises:
             KeyError: if there is no such image.
-            DataError: if its journal is damaged, or of another image.
+            DataError: if its journal is damaged, or of an image of another size.
         """
         if name not in self._rooms:
             photograph = self.library.get(name)
             if photograph is None:
                 raise KeyError(name)
-            journal = Journal(self.folder / "journals" / f"{name}.jsonl", photograph)
+            journal = Journal(self._log(name), photograph)
             opened = Room(photograph, journal, journal.read())
             self._rooms.setdefault(name, opened)  # of two threads that ask at once, one's counts
         return self._rooms[name]
+
+    def _log(self, name: str) -> Path:
+        return self.folder / "journals" / f"{name}.jsonl"
+
+    def upload(self, name: str, content: bytes) -> Photograph:
+        """Keep an image that was sent, under a name that no work was done on. Raises DataError as `Library.upload`."""
+        return self.library.upload(name, content, lambda free: self._log(free).exists())
 
     def state(self, name: str) -> Literal["untouched", "in work", "done"]:
         """Of an image; a damaged journal, of which `room` tells, has work in it and stops no list."""
@@ -197,6 +204,16 @@ class Studio:
             await self._write(room, entry)
         room.news()
 
+    def check(self, mark: Mark) -> None:
+        """Raises DataError if a new mark does not fit the model, or would take too long to draw."""
+        label, code = getattr(mark, "label", None), getattr(mark, "code", None)
+        if label is not None and label >= len(self.classes):
+            raise DataError(f"class {label} is not one of the model's {len(self.classes)}")
+        if code is not None and len(code) != self.model.config.code_size:
+            raise DataError(f"a code has {self.model.config.code_size} numbers, not {len(code)}")
+        if isinstance(mark, Brush) and mark.radius > WIDEST:
+            raise DataError(f"a brush has a radius of at most {WIDEST:.0f} pixels, not {mark.radius:g}: fill a polygon")
+
     async def write_made(self, room: Room, make: Callable[[Session, list[Mark]], Mark], mark: str) -> None:
         """Keep a mark that is made from the map as it is then."""
         async with room.order:
@@ -208,12 +225,7 @@ class Studio:
 
     async def _write(self, room: Room, entry: Entry) -> None:
         if entry.mark is not None:
-            label = getattr(entry.mark, "label", None)
-            if label is not None and label >= len(self.classes):
-                raise DataError(f"class {label} is not one of the model's {len(self.classes)}")
-            code = getattr(entry.mark, "code", None)
-            if code is not None and len(code) != self.model.config.code_size:
-                raise DataError(f"a code has {self.model.config.code_size} numbers, not {len(code)}")
+            self.check(entry.mark)
             if room.document.has(entry.mark.id):
                 return
         await asyncio.to_thread(room.journal.append, entry)
@@ -309,6 +321,7 @@ class Studio:
             "last": marks[-1].id if marks else None,
             "drafts": {mark.id: len(getattr(mark, "points", ())) for mark in drafts},
             "milliseconds": {"wait": 1000 * (began - asked), **shown.milliseconds},
+            "status": "drawing" if drafts else shown.status,
             "solver": shown.solver,
             "whole": sorted(shown.whole),
             "memory": self.memory,
@@ -316,10 +329,13 @@ class Studio:
         }
         return frame(header, [shown.labels, shown.painted])
 
-    def _session(self, photograph: Photograph) -> Session:
+    def _session(self, room: Room) -> Session:
         """In the thread that computes."""
+        photograph = room.photograph
         if photograph.name not in self._sessions:
-            self._sessions[photograph.name] = self.open(photograph.read())
+            image = photograph.read()
+            room.journal.check_image()
+            self._sessions[photograph.name] = self.open(image)
         self._sessions.move_to_end(photograph.name)
         while self.memory > self._memory and len(self._sessions) > 1:
             self._sessions.popitem(last=False)

@@ -42,7 +42,8 @@ class Unsaved {
 
 /**
  * Send what was painted on images that are not open while the server was away; a mark sent twice is kept once.
- * `on` is called with what the server says of each image: its document, or {type: "problem"}.
+ * `on` is called with what the server says of each image: its document, or {type: "problem"}. False if the server was gone
+ * or its disk was full, so that it is worth trying again.
  */
 export async function deliver(work, open, on) {
   let keys = [];
@@ -51,20 +52,24 @@ export async function deliver(work, open, on) {
   for (const key of keys.filter((one) => one.startsWith(prefix) && one !== prefix + open)) {
     const unsaved = new Unsaved(work, key.slice(prefix.length));
     for (const mark of unsaved.marks) {
-      const answer = await fetch(url(unsaved.name, "marks"), {
+      const answer = await fetch(`${url(unsaved.name, "marks")}?work=${work}`, {
         method: "POST", body: JSON.stringify(mark), headers: { "Content-Type": "application/json" },
       }).catch(() => null);
       if (answer?.ok) {
         unsaved.remove(mark.id);
         on({ ...await answer.json(), type: "document" });
-      } else if ([400, 422].includes(answer?.status)) { // it never can be saved
+      } else if (!answer || answer.status >= 500) {
+        return false;
+      } else if (answer.status === 422) { // it never can be saved
         unsaved.remove(mark.id);
         on({ type: "problem", message: `A stroke on ${unsaved.name} was refused.` });
-      } else {
-        break; // the server is gone again, the disk is full, or the image is not there now
+      } else { // the image is not there now, or is another
+        on({ type: "problem", message: `Strokes on ${unsaved.name} are kept here: ${(await answer.json()).detail}` });
+        break;
       }
     }
   }
+  return true;
 }
 
 /** One image's live connection; `on` is called with every message, and with {type: "up" | "down"}. */
@@ -94,6 +99,7 @@ export class Live {
     this.socket.onclose = ({ code }) => {
       if (this.closed) return;
       if (code === 4404) { // it has said why, and will say the same again
+        this.order.then(() => this.on({ type: "closed" }));
         this.closed = true;
         return;
       }

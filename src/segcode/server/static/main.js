@@ -17,7 +17,7 @@ const state = {
 };
 
 const tools = new Tools(stage, {
-  ready: () => state.live !== null,
+  ready: () => stage.first !== null, // what is not open cannot be painted on
   draft,
   add(mark) {
     state.asked.push({ id: mark.id, points: Infinity, at: state.waiting?.at ?? performance.now() });
@@ -34,12 +34,12 @@ const tools = new Tools(stage, {
 
 /** Ask for the map of a mark that is being drawn; while one is under way, only the newest is remembered. */
 function draft(mark, at = performance.now()) {
-  if (state.flight && performance.now() - state.flight.at < 1000) {
+  if (state.flight && performance.now() - state.flight.sent < 1000) {
     state.waiting = { mark, at };
     return;
   }
   state.waiting = null;
-  state.flight = mark && { id: mark.id, points: mark.points.length, at };
+  state.flight = mark && { id: mark.id, points: mark.points.length, at, sent: performance.now() };
   if (mark) state.asked.push(state.flight);
   else state.asked = [];
   state.live.send({ type: "draw", mark });
@@ -50,11 +50,11 @@ function arrived(header) {
   const { flight, waiting } = state;
   const shows = (one) => header.drafts[one.id] >= one.points || header.last === one.id;
   const end = performance.now();
-  for (const { at } of state.asked.filter(shows)) {
+  const shown = state.asked.splice(0, state.asked.findLastIndex(shows) + 1); // in order: what came before is in it, too
+  for (const { at } of shown) {
     performance.measure("stroke to map", { start: at, end });
     state.latency = end - at;
   }
-  state.asked = state.asked.filter((one) => !shows(one));
   corner(header);
   if (flight && shows(flight)) {
     state.flight = null;
@@ -64,13 +64,13 @@ function arrived(header) {
 
 function corner(header) {
   const stages = Object.entries(header.milliseconds).map(([name, ms]) => `${name} ${ms.toFixed(0)}`).join(", ");
-  const short = [header.solver.split(":")[0], `${(header.memory / 2 ** 20).toFixed(0)} MiB`];
+  const short = [header.status, `${(header.memory / 2 ** 20).toFixed(0)} MiB`];
   if (state.latency) short.unshift(`${state.latency.toFixed(0)} ms`);
   $("corner").hidden = false;
   $("corner").querySelector("summary").textContent = short.join(" · ");
   $("corner").querySelector("p").textContent =
     `from stroke to map: ${state.latency ? `${state.latency.toFixed(0)} ms` : "no stroke yet"}\n` +
-    `this map, in ms: ${stages}\n${header.solver}\nimages in memory: ${header.open}`;
+    `this map, in ms: ${stages}\n${header.solver || header.status}\nimages in memory: ${header.open}`;
 }
 
 // ---- messages -------------------------------------------------------------------------------------------------------
@@ -78,21 +78,21 @@ function corner(header) {
 function receive(message) {
   switch (message.type) {
     case "up":
-      notice("");
+      quiet("down");
       watch();
-      deliver(state.model.work, state.image.name, (said) => (said.type === "document" ? listed(said) : receive(said)));
       if ($("photo").complete && !$("photo").naturalWidth) $("photo").src = url(state.image.name, "picture");
       break;
     case "down":
       Object.assign(state, { flight: null, asked: [] });
-      notice("The server does not answer. What you paint is kept here, and sent once it is back.");
-      fetch("/health").then(async (answer) => answer.status === 403 && notice((await answer.json()).detail), () => {});
+      notice("The server does not answer. What you paint is kept here, and sent once it is back.", 0, "down");
+      fetch("/health").then(async (answer) => answer.status === 403 && notice((await answer.json()).detail, 0, "down"), () => {});
       break;
     case "document":
       show(message);
       break;
     case "first":
       stage.update(message.width, message.height, { first: message.planes[0] });
+      sendLeft();
       break;
     case "map":
       stage.update(message.width, message.height, { labels: message.planes[0], painted: message.planes[1] });
@@ -100,6 +100,7 @@ function receive(message) {
       arrived(message);
       shares(message.planes[0]);
       mark("classes", ".accept", (_, index) => message.whole.includes(index), "aria-pressed");
+      if (!Object.keys(message.drafts).length) [...$("samples").querySelectorAll("canvas")].forEach(drawSample);
       hover(...state.pointer);
       break;
     case "uncertainty":
@@ -115,13 +116,17 @@ function receive(message) {
       showSamples(message);
       break;
     case "saved":
-      if (!state.live.unsaved.marks.length) notice("");
+      if (!state.live.unsaved.marks.length) quiet("unsaved");
       break;
     case "unsaved":
-      notice(`Not saved yet: ${message.message}`);
+      notice(`Not saved yet: ${message.message}`, 0, "unsaved");
       break;
     case "problem":
-      notice(message.message, state.document ? 6000 : 0); // an image that does not open stays so
+      notice(message.message, 6000);
+      break;
+    case "closed": // the image does not open: what was said of it stays, and nothing can be painted
+      clearTimeout(noticeTimer);
+      stage.first = null;
       break;
   }
 }
@@ -132,13 +137,25 @@ function ask(message) {
   return sent;
 }
 
-let noticeTimer;
-function notice(text, milliseconds) {
+/** Send what was painted on other images while the server was away. */
+let leftTimer;
+async function sendLeft() {
+  clearTimeout(leftTimer);
+  const said = (message) => (message.type === "document" ? listed(message) : receive(message));
+  if (!await deliver(state.model.work, state.image.name, said)) leftTimer = setTimeout(sendLeft, 5000);
+}
+
+let noticeTimer, noticed;
+function notice(text, milliseconds = 0, about = "") {
   clearTimeout(noticeTimer);
+  noticed = about;
   $("notice").textContent = text;
   $("notice").hidden = !text;
   if (milliseconds) noticeTimer = setTimeout(() => notice(""), milliseconds);
 }
+
+/** What was said about something is over; what was said since stays. */
+const quiet = (about) => { if (noticed === about) notice(""); };
 
 const watch = () => state.live?.send({ type: "watch", uncertainty: stage.view === "uncertainty" });
 
@@ -175,8 +192,11 @@ function open(image) {
   Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: null, asked: [], latency: 0, leaving: false });
   history.replaceState(null, "", `#${encodeURIComponent(image.name)}`);
   $("empty").hidden = true;
-  $("corner").hidden = true;
+  $("corner").hidden = $("undo").disabled = $("redo").disabled = true;
   $("under").textContent = "";
+  $("done").textContent = "Done";
+  shares([]);
+  mark("classes", ".accept", () => false, "aria-pressed");
   $("title").textContent = $("title").title = image.name;
   $("samples").replaceChildren();
   for (const button of $("images").querySelectorAll("button")) {
@@ -204,12 +224,18 @@ function show(message) {
   $("redo").disabled = !message.redo;
   $("done").textContent = message.state === "done" ? "Not done" : "Done";
   listed(message);
-  if (state.leaving && message.state === "done") step(1);
+  if (state.leaving && message.state === "done") {
+    const left = state.images.filter((one) => one.state !== "done").length;
+    step(1);
+    notice(left ? `Done. ${left} of ${state.images.length} images are not done yet.` : "Done: all images are done.", 3000);
+  }
 }
 
 /** How far the work on an image is, in the list. */
 function listed({ name, state: far }) {
-  state.images.find((image) => image.name === name).state = far;
+  const image = state.images.find((one) => one.name === name);
+  if (!image) return; // another tab has added it
+  image.state = far;
   const button = [...$("images").querySelectorAll("button")].find((one) => one.dataset.name === name);
   button.dataset.state = far;
   button.querySelector("small").textContent = far;
@@ -281,7 +307,7 @@ function shares(labels) {
   const counts = new Uint32Array(256);
   for (const label of labels) counts[label]++;
   [...$("classes").querySelectorAll("small")].forEach((small, index) => {
-    const share = (100 * counts[index]) / labels.length;
+    const share = labels.length && (100 * counts[index]) / labels.length;
     small.textContent = share === 0 ? "" : share < 1 ? "<1 %" : `${share.toFixed(0)} %`;
   });
 }
@@ -380,7 +406,7 @@ const KEYS = [
   ["Shift + fill", "this region is right as it is"],
   ["Enter", "close a polygon; or done, and on to the next image"],
   ["Esc", "drop what is being drawn"],
-  ["Ctrl+Z", "undo; with Shift, redo"],
+  ["Ctrl+Z", "undo, or the last corner of a polygon; with Shift, redo"],
   ["Page Up, Page Down", "previous, next image"],
   ["D", "distinct colours"],
   ["?", "this help"],
@@ -403,7 +429,8 @@ addEventListener("keydown", (event) => {
   const key = event.key.toLowerCase();
   if ((event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
     event.preventDefault();
-    again(key === "y" || event.shiftKey ? "redo" : "undo");
+    if (tools.mark) tools.back();
+    else again(key === "y" || event.shiftKey ? "redo" : "undo");
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey) return;

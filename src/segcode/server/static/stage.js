@@ -45,6 +45,8 @@ export class Stage {
   open(url, width, height) {
     this.size = { width, height };
     this.grid = this.first = this.labels = this.painted = this.doubt = this.peeked = null;
+    photo.hidden = true;
+    photo.onload = () => { photo.hidden = false; };
     photo.src = url;
     board.style.width = `${width}px`;
     board.style.height = `${height}px`;
@@ -168,7 +170,7 @@ export class Stage {
   fit() {
     const { clientWidth, clientHeight } = stage;
     this.touched = false;
-    this.scale = Math.min(clientWidth / this.size.width, clientHeight / this.size.height) * 0.98;
+    this.scale = this.whole = Math.min(clientWidth / this.size.width, clientHeight / this.size.height) * 0.98;
     this.left = (clientWidth - this.scale * this.size.width) / 2;
     this.top = (clientHeight - this.scale * this.size.height) / 2;
     this.place();
@@ -176,7 +178,7 @@ export class Stage {
 
   /** Scale by a factor, the point under the pointer staying where it is. */
   zoom(factor, x, y) {
-    const scale = Math.min(60, Math.max(0.02, this.scale * factor));
+    const scale = Math.min(60, Math.max(this.whole / 2, this.scale * factor));
     this.left = x - ((x - this.left) * scale) / this.scale;
     this.top = y - ((y - this.top) * scale) / this.scale;
     this.scale = scale;

@@ -35,7 +35,7 @@ export class Tools {
   }
 
   choose(tool) {
-    this.cancel();
+    this.finish();
     this.tool = tool;
     stageElement.dataset.tool = tool;
     cursor.hidden = true;
@@ -90,6 +90,7 @@ export class Tools {
       this.drag(event.pointerId, x, y);
       return;
     }
+    if (this.mark?.kind === "polygon") this.sketch();
     if (this.mark?.kind !== "brush" || !this.pointers.has(event.pointerId)) return;
     const points = (event.getCoalescedEvents?.() ?? []).concat(event).map((e) => rounded(this.stage.toImage(...this.where(e))));
     if (this.tool === "line") {
@@ -158,9 +159,25 @@ export class Tools {
   finish() {
     const mark = this.mark;
     this.mark = null;
-    if (mark && (mark.kind !== "polygon" || mark.points.length > 2)) this.act.add(mark);
+    if (mark && (mark.kind !== "polygon" || mark.points.length > 2) && this.touches(mark)) this.act.add(mark);
     else if (mark) this.act.draft(null);
     this.sketch();
+  }
+
+  /** Whether a mark may reach into the image. */
+  touches({ points, radius = 0 }) {
+    const { width, height } = this.stage.size;
+    const [left, right] = [Math.min, Math.max].map((end) => points.reduce((x, point) => end(x, point[0]), points[0][0]));
+    const [top, bottom] = [Math.min, Math.max].map((end) => points.reduce((y, point) => end(y, point[1]), points[0][1]));
+    return right + radius > 0 && left - radius < width && bottom + radius > 0 && top - radius < height;
+  }
+
+  /** Take the last corner of a polygon back; a stroke as a whole. */
+  back() {
+    if (this.mark.kind !== "polygon" || this.mark.points.length < 2) { this.cancel(); return; }
+    this.mark = { ...this.mark, points: this.mark.points.slice(0, -1) };
+    if (this.mark.points.length < 3) this.act.draft(null);
+    this.changed();
   }
 
   cancel() {
@@ -174,6 +191,7 @@ export class Tools {
   sketch() {
     this.stage.drawPaint((context) => {
       for (const mark of [...this.act.unsent(), this.mark]) if (mark?.points) sketch(context, mark, this.stage);
+      if (this.mark?.kind === "polygon") thread(context, this.mark.points.at(-1), this.stage.toImage(...this.pointer), this.stage);
     });
   }
 
@@ -201,5 +219,15 @@ function sketch(context, mark, stage) {
     context.fill();
     context.globalAlpha = 1;
   }
+  context.stroke();
+}
+
+/** From the last corner of a polygon to the pointer, in pixels of the image. */
+function thread(context, [x, y], [toX, toY], stage) {
+  context.lineWidth = 1 / stage.scale;
+  context.strokeStyle = "#fff";
+  context.beginPath();
+  context.moveTo(x, y);
+  context.lineTo(toX, toY);
   context.stroke();
 }

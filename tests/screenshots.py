@@ -1,4 +1,4 @@
-"""The pictures of docs/page.md: `.venv/bin/python tests/end_to_end/screenshots.py docs/images`."""
+"""The pictures of docs/page.md: `.venv/bin/python tests/screenshots.py docs/images`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from playwright.sync_api import Page
-from serving import Served, chromium
 
 from segcode.data.sources import open_source
 from segcode.evaluation.clicks import next_click
 from segcode.export.picture import write_picture
 from segcode.tensors import LabelImage
+from serving import Served, chromium
 
 FIRST = 2
 STROKES = 3

@@ -17,11 +17,11 @@ from urllib.request import urlopen
 import pytest
 import websockets
 from PIL import Image
-from serving import Served, chromium
 
 from segcode.data.resize import resize_image
 from segcode.data.sources import open_source
 from segcode.export.picture import write_picture
+from serving import Served, chromium
 
 pytestmark = pytest.mark.benchmark(group="page")
 
