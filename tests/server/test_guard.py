@@ -38,11 +38,6 @@ def client(access: Access | None = None, address: str = LOCAL) -> TestClient:
         Route("/body", body, methods=["POST"]),
         WebSocketRoute("/live", live),
     ]
-        Route("/", page),
-        Route("/body", body, methods=["POST"]),
-        Route("/api", page, methods=["GET", "POST"]),
-        WebSocketRoute("/live", live),
-    ]
     app = Starlette(routes=routes, middleware=[Middleware(Guard, access=access or Access(), most=100)])
     return TestClient(app, base_url=address, follow_redirects=False)
 
