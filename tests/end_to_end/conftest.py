@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from serving import Served, chromium
 
 from segcode.data.sources import open_source
 from segcode.export.picture import write_picture
+from serving import Served, chromium
 
 COPIES = 40
 NAMES = (f"street_{index}" for index in range(COPIES))
