@@ -7,7 +7,7 @@ import errno
 import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -334,13 +334,12 @@ async def live(websocket: WebSocket, name: str, work: str | None = None) -> None
 
 async def _pass_on(viewer: Viewer, websocket: WebSocket) -> None:
     try:
-        async for message in viewer.messages():
-            if isinstance(message, bytes):
-                await websocket.send_bytes(message)
-            else:
-                await websocket.send_json(message)
-    except (WebSocketDisconnect, RuntimeError):
-        pass  # it is gone, but what it asked for before still counts
+        with suppress(WebSocketDisconnect, RuntimeError):  # it is gone, but what it asked for before still counts
+            async for message in viewer.messages():
+                if isinstance(message, bytes):
+                    await websocket.send_bytes(message)
+                else:
+                    await websocket.send_json(message)
     except Exception:
         await websocket.close(1011)  # else the page would wait for maps that never come
         raise

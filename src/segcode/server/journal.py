@@ -91,7 +91,8 @@ class Journal:
         """Of an image; no file is made before there is something to write."""
         self.path = path
         self._photograph = photograph
-        self._digest: str | None = None
+        self._digest: str | None = None  # of the image that the log is about
+        self._checked: str | None = None  # of the image that is there
 
     def read(self) -> Document:
         """The document that the log leads to; an empty one if there is none.
@@ -126,9 +127,11 @@ class Journal:
             DataError: if it is another one.
             OSError: if it cannot be read.
         """
-        if self._digest is not None and self._digest != self._photograph.digest():
-            raise DataError(f"{self.path} is about another image than {self._photograph.path}: {_ANOTHER}")
-        self._digest = None  # once is enough
+        if self._checked is None:
+            digest = self._photograph.digest()
+            if self._digest not in (None, digest):
+                raise DataError(f"{self.path} is about another image than {self._photograph.path}: {_ANOTHER}")
+            self._checked = digest
 
     def append(self, entry: Entry) -> None:
         """Write an entry; once this returns it is on the disk.
@@ -138,13 +141,13 @@ class Journal:
             OSError: if it cannot be written, as on a full disk, or the image not be read; the log is then as it was.
         """
         self.check_image()
-        empty = not self.path.exists() or not _whole_lines(self.path.stat().st_size, self.path)
-        lines = [Entry(image=self._photograph.size, digest=self._photograph.digest()), entry] if empty else [entry]
+        first_line = Entry(image=self._photograph.size, digest=self._checked)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: what a full disk refused must not be written later, when the file is closed.
         with self.path.open("ab", buffering=0) as file:
             whole = _whole_lines(file.seek(0, os.SEEK_END), self.path)
             file.truncate(whole)
+            lines = [entry] if whole else [first_line, entry]
             content = b"".join(line.model_dump_json(include=line.model_fields_set).encode() + b"\n" for line in lines)
             try:
                 if file.write(content) < len(content):

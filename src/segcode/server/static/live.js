@@ -91,7 +91,7 @@ export class Live {
     this.socket.onopen = () => {
       this.wait = 300;
       this.on({ type: "up" });
-      for (const mark of this.unsaved.marks) this.send({ type: "add", mark });
+      this.resend();
     };
     this.socket.onmessage = ({ data }) => { // unpacking takes its time, and messages stay in order
       this.order = this.order.then(async () => this.receive(typeof data === "string" ? JSON.parse(data) : await unpack(data)));
@@ -99,8 +99,10 @@ export class Live {
     this.socket.onclose = ({ code }) => {
       if (this.closed) return;
       if (code === 4404) { // it has said why, and will say the same again
-        this.order.then(() => this.on({ type: "closed" }));
-        this.closed = true;
+        this.order = this.order.then(() => { // after what it said
+          if (!this.closed) this.on({ type: "closed" });
+          this.closed = true;
+        });
         return;
       }
       this.on({ type: "down" });
