@@ -5,7 +5,7 @@ import torch
 
 from segcode.errors import ConfigError
 from segcode.model.config import ModelConfig
-from segcode.model.label_encoder import known_labels, one_hot
+from segcode.model.label_encoder import known_labels, one_hot, part_around
 from segcode.tensors import IGNORE
 from tiny import TINY
 
@@ -41,7 +41,22 @@ def test_what_the_encoder_sees_of_an_image_and_what_it_is_told_add_up(tiny_model
     first, passed = tiny_model.label_encoder.down[0], []
     first[1].register_forward_pre_hook(lambda _, inputs: passed.append(inputs[0].clone()))
     tiny_model.label_encoder(known, zero, features)
-    assert torch.allclose(passed[0], first[0](torch.cat([known, zero.softmax(1), features[1]], dim=1)), atol=1e-5)
+    assert torch.allclose(passed[0], first[0](torch.cat([known, zero.softmax(1), features[1]], dim=1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [(0, 3), (60, 64), (70, 75), (150, 151), (90, 151), (0, 151)], ids=str)
+@pytest.mark.parametrize("columns", [(0, 1), (100, 111), (199, 203), (0, 203)], ids=str)
+def test_the_encoder_may_be_told_of_a_part(tiny_model, rows, columns):
+    """And says what it says when it is told that nothing is known of the rest."""
+    features, known = tiny_model.features(torch.rand(1, 3, 151, 203)), torch.zeros(1, 8, 151, 203)
+    known[0, 2, slice(*rows), slice(*columns)] = known[0, 5, rows[0], columns[0]] = 1
+    encoder, zero = tiny_model.label_encoder, tiny_model.decoder.base(features)
+    part = part_around(known[0].any(0).nonzero(), (151, 203))
+    assert (known[..., *part].shape == known.shape) == (rows == (0, 151) and columns == (0, 203))
+    told = encoder.encode(known[..., *part], encoder.see(zero, features, in_parts=True), part)
+    whole = encoder(known, zero, features)
+    assert torch.allclose(told.whole, whole.whole, atol=1e-6)
+    assert torch.allclose(told.code.mean, whole.code.mean, atol=1e-6)
 
 
 def test_void_pixels_tell_the_encoder_nothing(tiny_model):

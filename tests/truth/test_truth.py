@@ -169,12 +169,17 @@ def test_planes_are_what_is_known_of_each_pixel(seed):
     excluded = mask_truth(empty & False, 1, 3, complete=True)
     where = torch.from_numpy(empty)[excluded.pixels[:, 0], excluded.pixels[:, 1]]
     not_one = Truth((6, 8), excluded.pixels[where], excluded.allowed[where], excluded.weight[where])
-    planes = (not_one + label_truth(labels, 3)).planes().numpy()
+    truth = not_one + label_truth(labels, 3)
+    planes = truth.planes().numpy()
     for index in range(3):
         assert np.array_equal(planes[index], labels == index)
     unknown = labels == IGNORE
     assert np.array_equal(planes[4].astype(bool), empty & unknown)
     assert not planes[[3, 5]].any()
+    rows, columns = slice(2, 5), slice(1, 8)
+    assert np.array_equal(truth.planes(rows, columns), planes[:, rows, columns])
+    known, not_of = truth.at(torch.cartesian_prod(torch.arange(6), torch.arange(8)))
+    assert np.array_equal(torch.cat([known, not_of], dim=1).T.unflatten(1, (6, 8)), planes.astype(bool))
 
 
 def test_planes_know_a_class_that_is_left_over():

@@ -123,8 +123,7 @@ def hold(held: Held, truth: Truth, evidence: Evidence, config: RefinementConfig)
     """The first prediction, where the class is not told; classes that are ruled out are out. None where `hold` is 0."""
     if config.hold == 0:
         return []
-    rows, columns = held.pixels.unbind(1)
-    known, not_of = (told[:, rows, columns].T.bool().to(held.base.device) for told in truth.planes().chunk(2))
+    known, not_of = (told.to(held.base.device) for told in truth.at(held.pixels))
     base = held.base.masked_fill(not_of, OUT)
     each = config.hold * evidence.hold() / len(held.pixels)
     return [Divergence(base, held.jacobian, each * ~known.any(1), base.softmax(1))]

@@ -17,7 +17,7 @@ from torch.nn import functional
 from segcode.data.resize import resize_image
 from segcode.errors import DataError, TruthError
 from segcode.model.features import Pyramid
-from segcode.model.label_encoder import Encoding, Scene
+from segcode.model.label_encoder import Encoding, Scene, part_around
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.first_order import adam, lbfgs
@@ -96,8 +96,7 @@ class _Seen:
     @property
     def memory(self) -> int:
         """Bytes of its tensors."""
-        scene = (*self.scene.levels, self.scene.probability)
-        tensors = (self.image, *self.linearised.tensors, *self.held, *scene)
+        tensors = (self.image, *self.linearised.tensors, *self.held, *self.scene.tensors)
         return sum(tensor.nbytes for tensor in tensors) + self.uncertainty.nbytes
 
 
@@ -201,7 +200,7 @@ class Refiner:
             torch.zeros_like(self._code),
             linearised.remembering(),
             held_at(linearised, self.config.held),
-            self.model.label_encoder.see(linearised.base[None], linearised.features),
+            self.model.label_encoder.see(linearised.base[None], linearised.features, in_parts=True),
             _resized(linearised.uncertainty[None, None], size)[0, 0].cpu().numpy(),
         )
         self.reset()
@@ -224,7 +223,7 @@ class Refiner:
             origin=code,
             linearised=linearised,
             held=seen.held._replace(base=linearised.base_at(seen.held.pixels)),
-            scene=self.model.label_encoder.see(linearised.base[None], linearised.features),
+            scene=self.model.label_encoder.see(linearised.base[None], linearised.features, in_parts=True),
         )
         self._forget()
         return self._map(linearised.base, code, self._elsewhere)
@@ -396,7 +395,8 @@ class Refiner:
         return self._map(self._logits(self._code), self._code, self._elsewhere, solution)
 
     def _encode(self, truth: Truth) -> Encoding:
-        return self.model.label_encoder.encode(truth.planes()[None].to(self.device), self._seen.scene)
+        part = part_around(truth.pixels, truth.size)
+        return self.model.label_encoder.encode(truth.planes(*part)[None].to(self.device), self._seen.scene, part)
 
     def _whole(self, truth: Truth, encoding: Encoding) -> Bool[Tensor, "M"]:
         """The told classes that are believed to be told as a whole."""

@@ -152,16 +152,28 @@ class Truth:
         surest = torch.zeros(len(merged)).scatter_reduce_(0, entry, self.weight, "amax")
         return Truth(size, cells[first], self.allowed[first], torch.maximum(area, surest))
 
-    def planes(self) -> Float[Tensor, "planes H W"]:
-        """What the label encoder sees, (2 M, H, W): 1 where a pixel is of a class for sure, or is not."""
-        return self._planes
-
-    @cached_property
-    def _planes(self) -> Float[Tensor, "planes H W"]:
+    def planes(self, rows: slice = slice(None), columns: slice = slice(None)) -> Float[Tensor, "planes h w"]:
+        """What the label encoder sees of a part of the image: 1 where a pixel is of a class for sure, or is not."""
         places, says = self._says
-        planes = torch.zeros(says.shape[1], math.prod(self.size))
-        planes[:, places] = says.T.float()
-        return planes.unflatten(1, self.size)
+        top, bottom, _ = rows.indices(self.size[0])
+        left, right, _ = columns.indices(self.size[1])
+        row, column = places // self.size[1] - top, places % self.size[1] - left
+        height, width = bottom - top, right - left
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        planes = torch.zeros(says.shape[1], height, width)
+        planes[:, row[inside], column[inside]] = says[inside].T.float()
+        return planes
+
+    def at(self, pixels: Pixels) -> tuple[Bool[Tensor, "n M"], Bool[Tensor, "n M"]]:
+        """The class that each of these pixels is of for sure, and those that it is not of."""
+        places, says = self._says
+        if len(places) == 0:
+            nothing = torch.zeros(len(pixels), self.allowed.shape[1], dtype=torch.bool)
+            return nothing, nothing
+        asked = pixels[:, 0] * self.size[1] + pixels[:, 1]
+        entry = torch.searchsorted(places, asked).clamp(max=len(places) - 1)
+        known, not_of = (says[entry] & (places[entry] == asked)[:, None]).chunk(2, dim=1)
+        return known, not_of
 
     @cached_property
     def told(self) -> tuple[Bool[Tensor, "M"], Bool[Tensor, "M"]]:
