@@ -44,21 +44,40 @@ class ConditionedLayer(nn.Module):
         for channel in range(count):
             self.of_code.weight[channel, channel] = 1
 
-    def forward(self, x: Tensor, feature: Tensor) -> Tensor:
-        """(k, R, h, w) and features (1 or k, C, H, W) to (k, outputs, H, W)."""
-        rows, columns = feature.shape[2:]
-        if rows * columns <= BAND or torch.is_grad_enabled() or feature.is_cuda:
-            return self._mixed(resize_like(x, feature), feature)
-        wide = resize_like(x, feature[:, :, : x.shape[2]])
-        before, after, share = between(torch.arange(rows), rows, x.shape[2])
-        mixed = x.new_empty(len(x), len(self.of_code.weight), rows, columns)
-        height = max(1, BAND // columns)
+    def forward(self, x: Tensor, feature: Tensor, onto: Tensor | None = None) -> Tensor:
+        """(k, R, h, w) and features (1 or k, C, H, W) to (k, outputs, H, W), added to maps (outputs, H, W) if given."""
+        if torch.is_grad_enabled() or feature.is_cuda or torch.is_autocast_enabled("cpu"):
+            mixed = self._mixed(resize_like(x, feature), feature)
+            return mixed if onto is None else mixed + onto
+        mixed = x.new_empty(len(x), len(self.of_code.weight), *feature.shape[2:])
+        for maps, one, of_image in zip(mixed, x, feature.expand(len(x), -1, -1, -1), strict=True):
+            self._mix_in_bands(one, of_image, onto, maps)
+        return mixed
+
+    def _mix_in_bands(self, x: Tensor, feature: Tensor, onto: Tensor | None, mixed: Tensor) -> None:
+        """The same for one image on a CPU, written into `mixed` band by band, each in memory that serves them all."""
+        rows, columns = feature.shape[1:]
+        wide = functional.interpolate(x[None], (x.shape[1], columns), mode="bilinear")[0]
+        before, after, share = between(torch.arange(rows), rows, x.shape[1])
+        weight = self.of_code.weight.flatten(1)
+        height = min(rows, max(1, BAND // columns))
+        parts = x.new_empty(weight.shape[1], height * columns)
         for start in range(0, rows, height):
             band = slice(start, start + height)
-            above, under = wide.index_select(2, before[band]), wide.index_select(2, after[band])
-            resized = torch.lerp(above, under, share[band, None])
-            mixed[:, :, band] = self._mixed(resized, feature[:, :, band])
-        return mixed
+            image, into = feature[:, band].flatten(1), mixed[:, band].flatten(1)
+            inputs = parts[:, : image.shape[1]]
+            plain, gated = inputs.split([len(x), len(inputs) - len(x)])
+            above, under = wide.index_select(1, before[band]), wide.index_select(1, after[band])
+            torch.lerp(above, under, share[band, None], out=plain.unflatten(1, (-1, columns)))
+            if self.gate is not None:
+                torch.mul(plain, _applied(self.gate, image), out=gated)
+            if self.of_image is not None:
+                into.copy_(_applied(self.of_image, image))
+            elif onto is not None:
+                into.copy_(onto[:, band].flatten(1))
+            else:
+                into.zero_()
+            into.addmm_(weight, inputs)
 
     def _mixed(self, x: Tensor, feature: Tensor) -> Tensor:
         # Products of matrices, for a CPU multiplies those several times faster than it convolves 1 x 1.
@@ -84,9 +103,10 @@ class ConditionedLayer(nn.Module):
 
 
 def _applied(layer: nn.Conv2d, feature: Tensor) -> Tensor:
-    """A 1 x 1 convolution of (B, C, P)."""
+    """A 1 x 1 convolution of (C, P), or of (B, C, P)."""
     assert layer.bias is not None
-    return _product(layer.weight.flatten(1), feature) + layer.bias[:, None]
+    weight, bias = layer.weight.flatten(1), layer.bias[:, None]
+    return torch.addmm(bias, weight, feature) if feature.ndim == 2 else _product(weight, feature) + bias
 
 
 def _product(matrix: Tensor, x: Tensor) -> Tensor:
@@ -106,11 +126,11 @@ class ConditionedPath(nn.Module):
         )
         self.last = ConditionedLayer(channels, config.channels(1), config.classes, product, of_image)
 
-    def forward(self, x: Tensor, features: Pyramid) -> Logits:
-        """(k, R, h, w) to (k, M, H, W)."""
+    def forward(self, x: Tensor, features: Pyramid, onto: Float[Tensor, "M H W"] | None = None) -> Logits:
+        """(k, R, h, w) to (k, M, H, W), added to a map if one is given."""
         for stride, layer in zip(self.strides, self.layers, strict=True):
             x = layer(x, features[stride])
-        return self.last(x, features[1])
+        return self.last(x, features[1], onto)
 
     def at(self, grid: Float[Tensor, "h w R k"], features: Pyramid, pixels: Pixels) -> Float[Tensor, "n M k"]:
         """What `forward` would give at pixels of one image, for k inputs; without what the image alone adds.
@@ -173,9 +193,9 @@ class LinearDecoder(nn.Module):
         image = features[1]
         return self.of_zero(image.new_zeros(len(image), *self.grid_shape), features)
 
-    def linear(self, features: Pyramid, codes: Code) -> Logits:
-        """J(I) c, what codes (k, N) add to the logits of one image, or of k images."""
-        return self.of_code(self.grid(codes).unflatten(1, self.grid_shape), features)
+    def linear(self, features: Pyramid, codes: Code, onto: Float[Tensor, "M H W"] | None = None) -> Logits:
+        """J(I) c, what codes (k, N) add to the logits of one image, or of k images; added to a map if one is given."""
+        return self.of_code(self.grid(codes).unflatten(1, self.grid_shape), features, onto)
 
     def linear_at(self, features: Pyramid, codes: Float[Tensor, "N k"], pixels: Pixels) -> Float[Tensor, "n M k"]:
         """J(I) c at pixels of one image."""

@@ -48,7 +48,7 @@ class Linearised:
 
     def logits(self, codes: Code) -> Float[Tensor, "k M H W"]:
         """Full maps S0 + J c of codes (k, N)."""
-        return self.decoder.linear(self.features, codes).add_(self.base)
+        return self.decoder.linear(self.features, codes, self.base)
 
     def logits_at(self, code: Float[Tensor, "N"], pixels: Pixels) -> Float[Tensor, "n M"]:
         """S0 + J c at pixels, without J."""
