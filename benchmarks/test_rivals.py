@@ -176,7 +176,7 @@ def scipys_least_squares(race: Race) -> None:
 
     def residuals(x: np.ndarray) -> np.ndarray:
         code = torch.from_numpy(x).to(race.start)
-        race.note(objective.value(code))
+        race.note(objective.at(code).value)
         pull = prior.precision.sqrt() * (code - prior.mean)
         return torch.cat([roots(term.logits(code)), pull]).double().cpu().numpy()
 

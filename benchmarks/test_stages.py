@@ -105,9 +105,10 @@ def test_solver_step(grouped, measure):
     lengths = torch.tensor(LENGTHS, device=code.device)
 
     def step() -> torch.Tensor:
-        gradient, matrix = objective.gradient(code), objective.matrix(code, NEGLIGIBLE)
+        here = objective.at(code)
+        gradient, matrix = here.gradient, here.matrix(NEGLIGIBLE)
         found = torch.cholesky_solve(-gradient[:, None], torch.linalg.cholesky(matrix))[:, 0]
-        return objective.along(code, found, lengths)
+        return here.towards(found).values(lengths)
 
     measure(step, sum(term.jacobian.nbytes for term in objective.terms))
 

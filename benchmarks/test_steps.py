@@ -88,7 +88,7 @@ def test_matrix(compare, problem, way):
     with torch.no_grad():
         objective = problem.objective(problem.held())
     negligible = NEGLIGIBLE if way == "rows that count" else 0.0
-    compare("matrix of a step", lambda: objective.matrix(objective.prior.mean, negligible))
+    compare("matrix of a step", lambda: objective.at(objective.prior.mean).matrix(negligible))
 
 
 @pytest.mark.parametrize("way", ["gauss_newton, matrix kept", "gauss_newton", "levenberg_marquardt"])

@@ -106,7 +106,7 @@ def test_the_energy_is_the_sum_of_what_is_told_what_is_held_and_the_prior(scene,
         after = beside.logits(code).log_softmax(1)
         divergence = torch.nn.functional.kl_div(after, beside.target, reduction="none").sum(1)
         expected = weight @ misfit + beside.weight @ divergence + 0.5 * code.square().sum()
-        assert posed(scene, truth, energy=energy).value(code) == pytest.approx(float(expected), rel=1e-4)
+        assert posed(scene, truth, energy=energy).at(code).value == pytest.approx(float(expected), rel=1e-4)
 
 
 @pytest.mark.parametrize("size", [(4, 6), (144, 192), (7, 300)])
@@ -134,7 +134,7 @@ def test_no_truth_has_no_entries(scene):
 
 @pytest.mark.parametrize("complete", [False, True])
 def test_what_was_learnt_gets_a_gradient(scene, complete):
-    posed(scene, mask_truth(BLOCK, 1, 4, complete)).gradient(torch.zeros(TINY.code_size)).square().sum().backward()
+    posed(scene, mask_truth(BLOCK, 1, 4, complete)).at(torch.zeros(TINY.code_size)).gradient.square().sum().backward()
     moved = scene[0].evidence.worth.grad.abs().sum(2) > 0
     expected = torch.zeros(4, 2, dtype=torch.bool)
     expected[1, list(START).index("known")] = True

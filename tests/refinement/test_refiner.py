@@ -9,7 +9,7 @@ import torch
 from segcode.data.resize import resize_labels
 from segcode.errors import DataError, TruthError
 from segcode.refinement.config import PriorKind, RefinementConfig
-from segcode.refinement.objective import Objective
+from segcode.refinement.objective import Point
 from segcode.refinement.refiner import SOLVERS, Refiner, check_image
 from segcode.refinement.solution import Status
 from segcode.truth.mask import label_truth, mask_truth
@@ -415,7 +415,7 @@ def test_a_stroke_that_grows_is_followed_with_the_matrix_of_before(tiny_model, i
     refiner.set_image(image)
     columns = np.arange(SIZE[1])
     refiner.refine(mask_truth(stroke & (columns < SIZE[1] // 2), 2, 4))
-    monkeypatch.setattr(Objective, "matrix", lambda *_: pytest.fail("made anew"))
+    monkeypatch.setattr(Point, "matrix", lambda *_: pytest.fail("made anew"))
     assert refiner.follow(mask_truth(stroke & (columns <= SIZE[1] // 2), 2, 4)).solution.status is Status.CONVERGED
 
 

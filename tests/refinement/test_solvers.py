@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from segcode.refinement.config import Stopping
 from segcode.refinement.gauss_newton import gauss_newton
-from segcode.refinement.objective import AmongAllowed, Divergence, EuclideanDistance, Objective, Prior
+from segcode.refinement.objective import AmongAllowed, Divergence, EuclideanDistance, Objective, Point, Prior
 from segcode.refinement.refiner import SOLVERS
 from segcode.refinement.solution import Status
 
@@ -51,10 +51,10 @@ def cost_of_holding(objective: Objective, code: torch.Tensor) -> torch.Tensor:
 
 def scipy_minimum(objective: Objective) -> float:
     def cost(code):
-        return objective.value(torch.from_numpy(code))
+        return objective.at(torch.from_numpy(code)).value
 
     def gradient(code):
-        return objective.gradient(torch.from_numpy(code)).numpy()
+        return objective.at(torch.from_numpy(code)).gradient.numpy()
 
     return minimize(cost, torch.zeros(6).double().numpy(), jac=gradient, method="BFGS", options={"gtol": 1e-9}).fun
 
@@ -74,7 +74,7 @@ def test_every_solver_ends_in_a_minimum_of_the_euclidean_energy(solver, seed):
     objective = random_objective(seed, "euclidean")
     solution = SOLVERS[solver](objective, torch.zeros(6).double(), FINE)
     assert solution.costs[-1] <= scipy_minimum(objective) * 1.3  # not convex: minima differ
-    assert objective.gradient(solution.code).norm() < 1e-2
+    assert objective.at(solution.code).gradient.norm() < 1e-2
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -115,7 +115,7 @@ def test_the_matrix_of_an_earlier_problem_serves(monkeypatch):
     for other in (0.5, 1.5):
         found = gauss_newton(objective, start, Stopping(), other * solved.factor)
         assert found.costs[-1] == pytest.approx(solved.costs[-1], rel=1e-4)
-    monkeypatch.setattr(Objective, "matrix", lambda *_: pytest.fail("made anew"))
+    monkeypatch.setattr(Point, "matrix", lambda *_: pytest.fail("made anew"))
     step = gauss_newton(objective, start, Stopping(steps=1), solved.factor)
     assert step.costs[-1] < step.costs[0]
 
@@ -141,8 +141,8 @@ def test_gradient_is_that_of_autograd(seed, energy, known):
         misfit = (p - q).square().sum(1)
     cost = told.weight @ misfit + cost_of_holding(objective, code)
     (expected,) = torch.autograd.grad(cost, code)
-    assert objective.value(code.detach()) == pytest.approx(float(cost.detach()), rel=1e-9)
-    assert torch.allclose(objective.gradient(code.detach()), expected, atol=1e-9)
+    assert objective.at(code.detach()).value == pytest.approx(float(cost.detach()), rel=1e-9)
+    assert torch.allclose(objective.at(code.detach()).gradient, expected, atol=1e-9)
 
 
 def test_matrix_is_the_hessian_of_the_cross_entropy_of_known_classes():
@@ -153,7 +153,7 @@ def test_matrix_is_the_hessian_of_the_cross_entropy_of_known_classes():
         logits = told.base + told.jacobian @ code
         return told.weight @ -(logits.log_softmax(1)[told.allowed]) + cost_of_holding(objective, code)
 
-    assert torch.allclose(objective.matrix(code), torch.autograd.functional.hessian(cost, code), atol=1e-9)
+    assert torch.allclose(objective.at(code).matrix(), torch.autograd.functional.hessian(cost, code), atol=1e-9)
 
 
 @settings(max_examples=25, deadline=None)
@@ -161,7 +161,7 @@ def test_matrix_is_the_hessian_of_the_cross_entropy_of_known_classes():
 def test_matrix_is_at_least_the_prior(seed, energy, known):
     """So the posterior's covariance always exists."""
     objective = random_objective(seed, energy, known, standard=False)
-    matrix = objective.matrix(torch.randn(6, dtype=torch.float64))
+    matrix = objective.at(torch.randn(6, dtype=torch.float64)).matrix()
     assert torch.linalg.eigvalsh(matrix).min() >= float(objective.prior.precision.min()) - 1e-9
 
 
@@ -169,4 +169,4 @@ def test_matrix_is_at_least_the_prior(seed, energy, known):
 def test_the_gap_bounds_the_distance_to_the_minimum(seed):
     objective = random_objective(seed, standard=False)
     code = torch.randn(6, dtype=torch.float64)
-    assert objective.value(code) - scipy_minimum(objective) <= objective.gap(objective.gradient(code))
+    assert objective.at(code).value - scipy_minimum(objective) <= objective.gap(objective.at(code).gradient)

@@ -15,13 +15,13 @@ def adam(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) ->
     """Adam (Kingma and Ba 2015) with steps of 0.05; the best code on its way is kept."""
     code, best = start.clone(), start
     optimiser = torch.optim.Adam([code], lr=0.05)
-    costs = [objective.value(start)]
+    costs = [objective.at(start).value]
     for _ in range(stopping.steps):
-        code.grad = objective.gradient(code)
+        code.grad = objective.at(code).gradient
         if stopping.met(costs[-1], objective.gap(code.grad)):
             return Solution(best, tuple(costs), Status.CONVERGED)
         optimiser.step()
-        cost = objective.value(code)
+        cost = objective.at(code).value
         if cost < costs[-1]:
             best = code.clone()
             costs.append(cost)
@@ -32,18 +32,19 @@ def lbfgs(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -
     """Limited-memory BFGS with a strong Wolfe line search (Liu and Nocedal 1989), PyTorch's own."""
     code = start.clone()
     optimiser = torch.optim.LBFGS([code], max_iter=1, max_eval=25, tolerance_grad=0.0, line_search_fn="strong_wolfe")
-    costs = [objective.value(start)]
+    costs = [objective.at(start).value]
 
     def evaluate() -> float:
-        code.grad = objective.gradient(code)
-        return objective.value(code)
+        here = objective.at(code)
+        code.grad = here.gradient
+        return here.value
 
     for _ in range(stopping.steps):
         best = code.clone()
-        if stopping.met(costs[-1], objective.gap(objective.gradient(best))):
+        if stopping.met(costs[-1], objective.gap(objective.at(best).gradient)):
             return Solution(best, tuple(costs), Status.CONVERGED)
         optimiser.step(evaluate)
-        cost = objective.value(code)
+        cost = objective.at(code).value
         if cost >= costs[-1]:
             return Solution(best, tuple(costs), Status.STALLED)
         costs.append(cost)

@@ -29,26 +29,28 @@ def gauss_newton(
     H is dear, so it is kept while it tells what happens. With cross-entropy on known classes this is Newton's method
     (Boyd and Vandenberghe 2004, ch. 9.5), a kept matrix that of Shamanskii (1967).
     """
-    code, costs = start, [objective.value(start)]
+    here = objective.at(start)
+    costs = [here.value]
     lengths = torch.tensor(LENGTHS, dtype=start.dtype, device=start.device)
     lower = factor
     for _ in range(stopping.steps):
-        gradient = objective.gradient(code)
+        gradient = here.gradient
         kept = lower is not None
         if lower is None:
-            lower = torch.linalg.cholesky(objective.matrix(code, NEGLIGIBLE))
+            lower = torch.linalg.cholesky(here.matrix(NEGLIGIBLE))
         step = -torch.cholesky_solve(gradient[:, None], lower)[:, 0]
         gap = -0.5 * float(gradient @ step)
         if stopping.met(costs[-1], gap):
-            return Solution(code, tuple(costs), Status.CONVERGED, lower)
-        cost, best = objective.along(code, step, lengths).min(0)
+            return Solution(here.code, tuple(costs), Status.CONVERGED, lower)
+        ray = here.towards(step)
+        cost, best = ray.values(lengths).min(0)
         fallen, length = costs[-1] - float(cost), LENGTHS[int(best)]
         if fallen > 0:
-            code = code + length * step
+            here = ray.at(length)
             costs.append(float(cost))
         elif not kept:
-            return Solution(code, tuple(costs), Status.STALLED, lower)
+            return Solution(here.code, tuple(costs), Status.STALLED, lower)
         foretold = gap * length * (2 - length)
         if not foretold / TRUSTED <= fallen <= foretold * TRUSTED:
             factor, lower = lower, None
-    return Solution(code, tuple(costs), Status.STEP_LIMIT, factor if lower is None else lower)
+    return Solution(here.code, tuple(costs), Status.STEP_LIMIT, factor if lower is None else lower)

@@ -22,24 +22,25 @@ def levenberg_marquardt(objective: Objective, start: Float[Tensor, "N"], stoppin
     is taken, and the damping m changes by max(1/3, 1 - (2 r - 1)^3) where r is the kept share of the promise; else m
     grows faster and faster (Nielsen 1999).
     """
-    code, costs = start, [objective.value(start)]
-    gradient, matrix = objective.gradient(code), objective.matrix(code)
+    here = objective.at(start)
+    costs, gradient, matrix = [here.value], here.gradient, here.matrix()
     damping, growth = FIRST_DAMPING, 2.0
-    eye = torch.eye(len(code), dtype=code.dtype, device=code.device)
+    eye = torch.eye(len(start), dtype=start.dtype, device=start.device)
     for _ in range(stopping.steps):
         if stopping.met(costs[-1], objective.gap(gradient)):
-            return Solution(code, tuple(costs), Status.CONVERGED)
+            return Solution(here.code, tuple(costs), Status.CONVERGED)
         step = -solve(matrix + damping * eye, gradient)
-        cost = objective.value(code + step)
+        there = objective.at(here.code + step)
+        cost = there.value
         fallen = costs[-1] - cost
         if fallen > 0:
             promised = -float(gradient @ step + 0.5 * step @ matrix @ step)
             damping, growth = damping * max(1 / 3, 1 - (2 * fallen / promised - 1) ** 3), 2.0
-            code = code + step
+            here = there
             costs.append(cost)
-            gradient, matrix = objective.gradient(code), objective.matrix(code)
+            gradient, matrix = here.gradient, here.matrix()
         else:
             damping, growth = damping * growth, 2 * growth
         if damping > LARGEST_DAMPING:
-            return Solution(code, tuple(costs), Status.STALLED)
-    return Solution(code, tuple(costs), Status.STEP_LIMIT)
+            return Solution(here.code, tuple(costs), Status.STALLED)
+    return Solution(here.code, tuple(costs), Status.STEP_LIMIT)

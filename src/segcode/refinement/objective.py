@@ -24,7 +24,7 @@ pixels: the matrix that a step is computed with does without them, while value a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -172,42 +172,17 @@ class Objective:
     prior: Prior
     told: int
 
-    def value(self, code: Float[Tensor, "N"]) -> float:
-        """E(c)."""
-        return float(self._energy(code, [term.logits(code) for term in self.terms]))
+    def at(self, code: Float[Tensor, "N"]) -> Point:
+        """E around a code."""
+        return Point(self, code, tuple(term.logits(code) for term in self.terms))
 
-    def along(
-        self, code: Float[Tensor, "N"], step: Float[Tensor, "N"], lengths: Float[Tensor, "k"]
-    ) -> Float[Tensor, "k"]:
-        """E(c + t d) for lengths t of a step d; of J d there is one product, however many lengths."""
-        logits = [term.logits(code) + lengths[:, None, None] * (term.jacobian @ step) for term in self.terms]
-        return self._energy(code + lengths[:, None] * step, logits)
-
-    def _energy(self, code: Float[Tensor, "*k N"], logits: Sequence[Float[Tensor, "*k _ M"]]) -> Float[Tensor, "*k"]:
-        """Of codes, and what each term's logits are there."""
+    def energy(self, code: Float[Tensor, "*k N"], logits: Sequence[Float[Tensor, "*k _ M"]]) -> Float[Tensor, "*k"]:
+        """E of codes, by the logits of each term there."""
         away = code.double() - self.prior.mean
         energy = 0.5 * away.square() @ self.prior.precision.double()
         for term, at_code in zip(self.terms, logits, strict=True):
             energy = energy + term.misfit(at_code).double() @ term.weight.double()
         return energy
-
-    def gradient(self, code: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
-        """dE/dc."""
-        gradient = self.prior.precision * (code - self.prior.mean)
-        for term in self.terms:
-            slope = term.weight[:, None] * term.slope(term.logits(code))
-            gradient = gradient + slope.flatten() @ term.jacobian.flatten(0, 1)
-        return gradient
-
-    def matrix(self, code: Float[Tensor, "N"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
-        """The Gauss-Newton matrix of E, positive definite, for the prior adds D.
-
-        Products with w p (1 - p) below `negligible` are left out.
-        """
-        matrix = self.prior.precision.diag()
-        for term in self.terms:
-            matrix = matrix + term.curvature(term.logits(code), negligible)
-        return 0.5 * (matrix + matrix.T)
 
     def gap(self, gradient: Float[Tensor, "N"]) -> float:
         """A bound of E(c) - min E, by the gradient at c.
@@ -216,6 +191,83 @@ class Objective:
         on known classes, a good guess for the other energies.
         """
         return 0.5 * float((gradient.square() / self.prior.precision).sum())
+
+
+@dataclass(frozen=True)
+class Point:
+    """E around a code. What J makes of the code is asked for once: J is large, and most of the work is to read it.
+
+    Attributes:
+        objective: E.
+        code: c.
+        logits: S0 + J c at the pixels of each term.
+    """
+
+    objective: Objective
+    code: Float[Tensor, "N"]
+    logits: tuple[Float[Tensor, "_ M"], ...]
+
+    @property
+    def value(self) -> float:
+        """E(c)."""
+        return float(self.objective.energy(self.code, self.logits))
+
+    @property
+    def gradient(self) -> Float[Tensor, "N"]:
+        """dE/dc."""
+        prior = self.objective.prior
+        gradient = prior.precision * (self.code - prior.mean)
+        for term, logits in self._terms:
+            slope = term.weight[:, None] * term.slope(logits)
+            gradient = gradient + slope.flatten() @ term.jacobian.flatten(0, 1)
+        return gradient
+
+    def matrix(self, negligible: float = 0.0) -> Float[Tensor, "N N"]:
+        """The Gauss-Newton matrix of E, positive definite, for the prior adds D.
+
+        Products with w p (1 - p) below `negligible` are left out.
+        """
+        matrix = self.objective.prior.precision.diag()
+        for term, logits in self._terms:
+            matrix = matrix + term.curvature(logits, negligible)
+        return 0.5 * (matrix + matrix.T)
+
+    def towards(self, step: Float[Tensor, "N"]) -> Ray:
+        """The codes c + t d for a step d."""
+        return Ray(self, step, tuple(term.jacobian @ step for term in self.objective.terms))
+
+    @property
+    def _terms(self) -> Iterator[tuple[Term, Float[Tensor, "_ M"]]]:
+        return zip(self.objective.terms, self.logits, strict=True)
+
+
+@dataclass(frozen=True)
+class Ray:
+    """E along a step d from a code c: of J d there is one product, however many lengths are tried.
+
+    Attributes:
+        start: c.
+        step: d.
+        slopes: J d at the pixels of each term.
+    """
+
+    start: Point
+    step: Float[Tensor, "N"]
+    slopes: tuple[Float[Tensor, "_ M"], ...]
+
+    def values(self, lengths: Float[Tensor, "k"]) -> Float[Tensor, "k"]:
+        """E(c + t d) for lengths t."""
+        return self.start.objective.energy(
+            self.start.code + lengths[:, None] * self.step, self._logits(lengths[:, None, None])
+        )
+
+    def at(self, length: float) -> Point:
+        """E around c + t d."""
+        return Point(self.start.objective, self.start.code + length * self.step, self._logits(length))
+
+    def _logits(self, length: float | Float[Tensor, "k 1 1"]) -> tuple[Float[Tensor, "*k _ M"], ...]:
+        pairs = zip(self.start.logits, self.slopes, strict=True)
+        return tuple(logits + length * slope for logits, slope in pairs)
 
 
 def _only(allowed: AllowedClasses, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n M"]:

@@ -336,7 +336,7 @@ class Refiner:
 
     @torch.no_grad()
     def _precision(self) -> Float[Tensor, "N N"]:
-        return (self._objective or self._untold()).matrix(self._code - self._seen.origin)
+        return (self._objective or self._untold()).at(self._code - self._seen.origin).matrix()
 
     def _untold(self) -> Objective:
         nothing = Truth.empty(self.linearised.size, self.model.config.classes)

@@ -183,7 +183,8 @@ def refined(
     code = prior.mean
     if objective.told:
         for _ in range(config.steps):
-            code = code - torch.linalg.solve(objective.matrix(code), objective.gradient(code))
+            here = objective.at(code)
+            code = code - torch.linalg.solve(here.matrix(), here.gradient)
     return code
 
 
