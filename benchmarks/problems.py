@@ -75,7 +75,7 @@ class Problem:
         self.refiner.linearised.jacobian(torch.zeros(1, 2, dtype=torch.long))
 
     def held(self) -> Held:
-        return held_at(self.linearised, self.refiner.config.held)
+        return held_at(self.linearised, self.refiner.config.held).curved()
 
     def told(self) -> tuple[Truth, Prior, Tensor]:
         """The truth on the network's grid, the prior, and the beliefs."""

@@ -58,7 +58,7 @@ class Race:
 
     def with_jacobian(self, told: Tensor, held: Tensor | None = None) -> Objective:
         of_told, of_held = self.objective.terms
-        of_held = of_held if held is None else replace(of_held, jacobian=held)
+        of_held = of_held if held is None else replace(of_held, jacobian=held, known=None)
         return replace(self.objective, terms=(replace(of_told, jacobian=told), of_held))
 
     def logits(self, code: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -118,6 +120,19 @@ def test_the_matrix_of_an_earlier_problem_serves(monkeypatch):
     monkeypatch.setattr(Point, "matrix", lambda *_: pytest.fail("made anew"))
     step = gauss_newton(objective, start, Stopping(steps=1), solved.factor)
     assert step.costs[-1] < step.costs[0]
+
+
+def test_a_search_starts_with_what_is_about_known_of_its_matrix():
+    objective = random_objective(1)
+    start = objective.prior.mean
+    solved = gauss_newton(objective, start, Stopping())
+    told, held = objective.terms
+    curvature = held.curvature(held.base)
+    for far in (1.0, 0.5, 3.0):
+        guessed = replace(objective, terms=(told, replace(held, known=far * curvature)))
+        more = guessed.at(start).estimate() - objective.at(start).matrix()
+        assert torch.allclose(more, (far - 1) * curvature)
+        assert gauss_newton(guessed, start, Stopping()).costs[-1] == pytest.approx(solved.costs[-1], rel=1e-4)
 
 
 def test_second_order_solvers_need_few_steps():

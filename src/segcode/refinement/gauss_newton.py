@@ -20,7 +20,7 @@ TRUSTED = 1.25
 def gauss_newton(
     objective: Objective, start: Float[Tensor, "N"], stopping: Stopping, factor: Float[Tensor, "N N"] | None = None
 ) -> Solution:
-    """Minimise E from a code on, at first with the matrix of an earlier problem if its factor is given.
+    """Minimise E from a code on, at first with the matrix of an earlier problem if its factor is given, or an estimate.
 
     How far the minimum is, is then judged by that one, too, so the problems should be alike.
 
@@ -32,7 +32,7 @@ def gauss_newton(
     here = objective.at(start)
     costs = [here.value]
     lengths = torch.tensor(LENGTHS, dtype=start.dtype, device=start.device)
-    lower = factor
+    lower = torch.linalg.cholesky(here.estimate(NEGLIGIBLE)) if factor is None else factor
     for _ in range(stopping.steps):
         gradient = here.gradient
         kept = lower is not None

@@ -24,7 +24,7 @@ pixels: the matrix that a step is computed with does without them, while value a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -78,6 +78,10 @@ class Term(ABC):
     def curvature(self, logits: Float[Tensor, "n M"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
         """The sum's second derivative by the code, or the Gauss-Newton matrix in its place."""
 
+    def estimate(self, logits: Float[Tensor, "n M"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
+        """The same, roughly, where that is known without a sum."""
+        return self.curvature(logits, negligible)
+
     def logits(self, code: Float[Tensor, "N"]) -> Float[Tensor, "n M"]:
         """S0 + J c."""
         return self.base + self.jacobian @ code
@@ -89,9 +93,11 @@ class Divergence(Term):
 
     Attributes:
         target: q.
+        known: what the curvature is about, if that was computed before: it changes little while S stays near S0.
     """
 
     target: Float[Tensor, "n M"]
+    known: Float[Tensor, "N N"] | None = None
 
     def misfit(self, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n"]:
         return logits.logsumexp(-1) - (self.target * logits).sum(-1) - self._entropy
@@ -101,6 +107,9 @@ class Divergence(Term):
 
     def curvature(self, logits: Float[Tensor, "n M"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
         return _spread(logits.softmax(1), self.jacobian, self.weight, negligible)
+
+    def estimate(self, logits: Float[Tensor, "n M"], negligible: float = 0.0) -> Float[Tensor, "N N"]:
+        return super().estimate(logits, negligible) if self.known is None else self.known
 
     @cached_property
     def _entropy(self) -> Float[Tensor, "n"]:
@@ -227,14 +236,19 @@ class Point:
 
         Products with w p (1 - p) below `negligible` are left out.
         """
-        matrix = self.objective.prior.precision.diag()
-        for term, logits in self._terms:
-            matrix = matrix + term.curvature(logits, negligible)
-        return 0.5 * (matrix + matrix.T)
+        return self._with_prior(term.curvature(logits, negligible) for term, logits in self._terms)
+
+    def estimate(self, negligible: float = 0.0) -> Float[Tensor, "N N"]:
+        """The same, roughly: of a term whose curvature is about known, that is taken."""
+        return self._with_prior(term.estimate(logits, negligible) for term, logits in self._terms)
 
     def towards(self, step: Float[Tensor, "N"]) -> Ray:
         """The codes c + t d for a step d."""
         return Ray(self, step, tuple(term.jacobian @ step for term in self.objective.terms))
+
+    def _with_prior(self, curvatures: Iterable[Float[Tensor, "N N"]]) -> Float[Tensor, "N N"]:
+        matrix = sum(curvatures, start=self.objective.prior.precision.diag())
+        return 0.5 * (matrix + matrix.T)
 
     @property
     def _terms(self) -> Iterator[tuple[Term, Float[Tensor, "_ M"]]]:

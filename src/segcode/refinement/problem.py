@@ -14,7 +14,7 @@ from segcode.model.label_encoder import Encoding
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import Linearised
-from segcode.refinement.objective import AmongAllowed, Divergence, EuclideanDistance, Objective, Prior, Term
+from segcode.refinement.objective import NEGLIGIBLE, AmongAllowed, Divergence, EuclideanDistance, Objective, Prior, Term
 from segcode.tensors import AllowedClasses, Pixels
 from segcode.truth.truth import Truth
 
@@ -26,11 +26,25 @@ OUT = -1e4
 
 
 class Held(NamedTuple):
-    """An even lattice of an image's pixels, with S0 and J there: they serve all truths about the image."""
+    """An even lattice of an image's pixels, with S0 and J there: they serve all truths about the image.
+
+    Attributes:
+        pixels: of the lattice.
+        base: S0.
+        jacobian: J.
+        curvature: of their divergence from S0 while nothing is told, a pixel counting 1; for searches alone.
+    """
 
     pixels: Pixels
     base: Float[Tensor, "k M"]
     jacobian: Float[Tensor, "k M N"]
+    curvature: Float[Tensor, "N N"] | None = None
+
+    def curved(self) -> Held:
+        """With the curvature, which makes a solve shorter."""
+        every = torch.ones(len(self.pixels), device=self.base.device)
+        divergence = Divergence(self.base, self.jacobian, every, self.base.softmax(1))
+        return self._replace(curvature=divergence.curvature(self.base, NEGLIGIBLE))
 
 
 class Entries(NamedTuple):
@@ -126,7 +140,8 @@ def hold(held: Held, truth: Truth, evidence: Evidence, config: RefinementConfig)
     known, not_of = (told.to(held.base.device) for told in truth.at(held.pixels))
     base = held.base.masked_fill(not_of, OUT)
     each = config.hold * evidence.hold() / len(held.pixels)
-    return [Divergence(base, held.jacobian, each * ~known.any(1), base.softmax(1))]
+    known_before = None if held.curvature is None else each * held.curvature
+    return [Divergence(base, held.jacobian, each * ~known.any(1), base.softmax(1), known_before)]
 
 
 def lattice(size: tuple[int, int], count: int) -> Pixels:

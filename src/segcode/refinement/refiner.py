@@ -97,7 +97,7 @@ class _Seen:
     def memory(self) -> int:
         """Bytes of its tensors."""
         tensors = (self.image, *self.linearised.tensors, *self.held, *self.scene.tensors)
-        return sum(tensor.nbytes for tensor in tensors) + self.uncertainty.nbytes
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None) + self.uncertainty.nbytes
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class Refiner:
             batch,
             torch.zeros_like(self._code),
             linearised.remembering(),
-            held_at(linearised, self.config.held),
+            held_at(linearised, self.config.held).curved(),
             self.model.label_encoder.see(linearised.base[None], linearised.features, in_parts=True),
             _resized(linearised.uncertainty[None, None], size)[0, 0].cpu().numpy(),
         )
@@ -222,7 +222,7 @@ class Refiner:
             seen,
             origin=code,
             linearised=linearised,
-            held=seen.held._replace(base=linearised.base_at(seen.held.pixels)),
+            held=seen.held._replace(base=linearised.base_at(seen.held.pixels)).curved(),
             scene=self.model.label_encoder.see(linearised.base[None], linearised.features, in_parts=True),
         )
         self._forget()
