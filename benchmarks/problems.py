@@ -123,4 +123,4 @@ def resized(model: SegCode, case: Case) -> SegCode:
     for name, tensor in other.state_dict().items():
         common = tuple(slice(min(a, b)) for a, b in zip(tensor.shape, old[name].shape, strict=True))
         tensor[common] = old[name][common]
-    return other.eval()
+    return other.eval().requires_grad_(False)

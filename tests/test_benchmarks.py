@@ -1,0 +1,46 @@
+"""What `make bench` times, run once on a small problem: a rival that no longer arrives would time nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+
+import pytest
+import test_rivals
+import test_stages
+import torch
+from problems import Case, Problem, problem_of
+
+SMALL = Case("small", (96, 128), (72, 96), classes=9, code=96)
+STAGES = [work for name, work in vars(test_stages).items() if name.startswith("test_")]
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return problem_of(SMALL, "cpu")
+
+
+@pytest.fixture(scope="module")
+def race(problem: Problem) -> test_rivals.Race:
+    return test_rivals.race_of(problem)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+def test_a_stage_runs(stage, problem, tmp_path):
+    seen = []
+
+    def measure(work: Callable[[], object], size: float = 0, setup: Callable[[], None] | None = None, **_: object):
+        if setup:
+            setup()
+        with torch.no_grad():
+            seen.append(work())
+
+    arguments = {"grouped": problem, "measure": measure, "tmp_path": tmp_path}
+    stage(**{name: arguments[name] for name in signature(stage).parameters})
+    assert seen
+
+
+@pytest.mark.parametrize("name", test_rivals.RIVALS)
+def test_a_rival_arrives(name, race):
+    test_rivals.ready(race, name)()
+    assert race.arrived or race.evaluations == 0
