@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from segcode.data.files import read_image
 from segcode.data.resize import resize_image
 from segcode.export.picture import overlay
 from segcode.model.features import Pyramid
+from segcode.model.label_encoder import part_around
 from segcode.refinement.gauss_newton import LENGTHS
 from segcode.refinement.linearise import linearise_at
 from segcode.refinement.objective import NEGLIGIBLE
@@ -61,7 +64,7 @@ def test_what_refinements_share(grouped, measure):
     """J where the first prediction is held, and the image's part in the label encoder."""
     base, features = grouped.linearised.base, grouped.refiner.features
     measure(
-        lambda: (grouped.held(), grouped.model.label_encoder.see(base[None], features)),
+        lambda: (grouped.held(), grouped.model.label_encoder.see(base[None], features, in_parts=True)),
         grouped.held().jacobian.nbytes + bytes_of(features),
     )
 
@@ -87,9 +90,15 @@ def test_set_image(grouped, measure):
 
 def test_label_encoder(grouped, measure):
     base, features = grouped.linearised.base, grouped.refiner.features
-    scene = grouped.model.label_encoder.see(base[None], features)
-    known = grouped.truth.resized(grouped.linearised.size).planes()[None].to(base.device)
-    measure(lambda: grouped.model.label_encoder.encode(known, scene), sum(level.nbytes for level in scene.levels))
+    scene = grouped.model.label_encoder.see(base[None], features, in_parts=True)
+    small = grouped.truth.resized(grouped.linearised.size)
+    part = part_around(small.pixels, small.size)
+
+    def encode() -> object:
+        return grouped.model.label_encoder.encode(small.planes(*part)[None].to(base.device), scene, part)
+
+    share = math.prod(side.stop - side.start for side in part) / math.prod(small.size)
+    measure(encode, share * sum(level.nbytes for level in scene.levels))
 
 
 def test_jacobian(grouped, measure):

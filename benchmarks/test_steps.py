@@ -11,6 +11,7 @@ from problems import CITYSCAPES, FULL, LARGE, SHIPPED, Problem, problem_of
 from torch.nn import functional
 
 from segcode.model import linear_decoder
+from segcode.model.label_encoder import part_around
 from segcode.refinement import gauss_newton
 from segcode.refinement.config import Stopping
 from segcode.refinement.labelling import labels_of
@@ -91,12 +92,33 @@ def test_matrix(compare, problem, way):
     compare("matrix of a step", lambda: objective.at(objective.prior.mean).matrix(negligible))
 
 
-@pytest.mark.parametrize("way", ["gauss_newton, matrix kept", "gauss_newton", "levenberg_marquardt"])
+@pytest.mark.parametrize("way", ["the part that is told", "all of it"])
+def test_label_encoder(compare, problem, way):
+    """Asked for the code and the beliefs."""
+    linearised, encoder = problem.linearised, problem.model.label_encoder
+    small = problem.truth.resized(linearised.size)
+    with torch.no_grad():
+        scene = encoder.see(linearised.base[None], linearised.features, in_parts=True)
+    everything = slice(0, linearised.size[0]), slice(0, linearised.size[1])
+    part = part_around(small.pixels, small.size) if way == "the part that is told" else everything
+    compare("label encoder", lambda: encoder.encode(small.planes(*part)[None], scene, part))
+
+
+SOLVES = (
+    "gauss_newton, curvature of the hold known",
+    "gauss_newton, matrix kept",
+    "gauss_newton",
+    "levenberg_marquardt",
+)
+
+
+@pytest.mark.parametrize("way", SOLVES)
 def test_solver(compare, problem, way, monkeypatch, benchmark):
     if way == "gauss_newton":
         monkeypatch.setattr(gauss_newton, "TRUSTED", 1.0)
     with torch.no_grad():
-        objective = problem.objective(problem.held())
+        held = problem.held()
+        objective = problem.objective(held if way == SOLVES[0] else held._replace(curvature=None))
         solver = SOLVERS["levenberg_marquardt" if way == "levenberg_marquardt" else "gauss_newton"]
         benchmark.extra_info["steps"] = solver(objective, objective.prior.mean, Stopping()).steps
     compare("solve", lambda: solver(objective, objective.prior.mean, Stopping()))
