@@ -21,7 +21,7 @@ from segcode.model.features import Pyramid, resize_like
 from segcode.resampling import between, neighbours
 from segcode.tensors import Code, Logits, Pixels
 
-BAND = 2**13
+BAND = 2**14
 """Pixels of a map that a CPU computes at a time, so that what is in between stays in its cache."""
 
 
