@@ -53,7 +53,10 @@ def test_labels(compare, problem, way):
 @pytest.mark.parametrize("way", ["product", "convolution"])
 def test_last_layer(compare, problem, way):
     layer = problem.model.decoder.of_code.last
-    feature, x = problem.linearised.features[1], torch.randn(1, problem.model.config.code_channels, *problem.case.grid)
+    feature, x = (
+        problem.linearised.features[1],
+        torch.randn(1, problem.model.config.code_channels, *problem.linearised.size),
+    )
 
     def convolved() -> torch.Tensor:
         return layer.of_code(torch.cat([x, x * layer.gate(feature)], dim=1))

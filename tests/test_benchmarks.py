@@ -13,7 +13,7 @@ import test_steps
 import torch
 from problems import Case, Problem, problem_of
 
-SMALL = Case("small", (96, 128), (72, 96), classes=9, code=96)
+SMALL = Case("small", (96, 160), (72, 96), classes=9, code=96)
 STAGES = [work for name, work in vars(test_stages).items() if name.startswith("test_")]
 STEPS = [work for name, work in vars(test_steps).items() if name.startswith("test_")]
 WAYS = [(step, way) for step in STEPS for way in step.pytestmark[0].args[1]]

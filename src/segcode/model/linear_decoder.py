@@ -25,6 +25,10 @@ BAND = 2**14
 """Pixels of a map that a CPU computes at a time, so that what is in between stays in its cache."""
 
 
+BLOCK = 2**6
+"""Pixels whose Jacobian is computed at a time, for the same reason."""
+
+
 class ConditionedLayer(nn.Module):
     """W [x, f, x * g(f)], the product left out for plain concatenation; no normalisation, so affine in x always.
 
@@ -77,7 +81,7 @@ class ConditionedLayer(nn.Module):
                 into.copy_(onto[:, band].flatten(1))
             else:
                 into.zero_()
-            into.addmm_(weight, inputs)
+            torch.addmm(into, weight, inputs, out=into)
 
     def _mixed(self, x: Tensor, feature: Tensor) -> Tensor:
         # Products of matrices, for a CPU multiplies those several times faster than it convolves 1 x 1.
@@ -151,8 +155,13 @@ class ConditionedPath(nn.Module):
         corners, share = neighbours(cells, (feature.shape[1], feature.shape[2]), (rows, columns))
         needed, corners = corners.unique(return_inverse=True)
         x = self._at(level - 1, grid, features, torch.stack([needed // columns, needed % columns], dim=1))
-        mixed = functional.embedding_bag(corners, x.flatten(1), per_sample_weights=share, mode="sum")
-        return layer.matrix_at(feature[:, cells[:, 0], cells[:, 1]].T) @ mixed.unflatten(1, x.shape[1:])
+        matrices, below = layer.matrix_at(feature[:, cells[:, 0], cells[:, 1]].T), x.flatten(1)
+        made = x.new_empty(len(cells), matrices.shape[1], x.shape[2])
+        for start in range(0, len(cells), BLOCK):
+            block = slice(start, start + BLOCK)
+            mixed = functional.embedding_bag(corners[block], below, per_sample_weights=share[block], mode="sum")
+            made[block] = matrices[block] @ mixed.unflatten(1, x.shape[1:])
+        return made
 
 
 class LinearDecoder(nn.Module):
