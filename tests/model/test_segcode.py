@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from segcode.errors import ConfigError
+from segcode.model import label_encoder
 from segcode.model.config import ModelConfig
 from segcode.model.label_encoder import known_labels, one_hot, part_around
 from segcode.tensors import IGNORE
@@ -46,8 +47,9 @@ def test_what_the_encoder_sees_of_an_image_and_what_it_is_told_add_up(tiny_model
 
 @pytest.mark.parametrize("rows", [(0, 3), (60, 64), (70, 75), (150, 151), (90, 151), (0, 151)], ids=str)
 @pytest.mark.parametrize("columns", [(0, 1), (100, 111), (199, 203), (0, 203)], ids=str)
-def test_the_encoder_may_be_told_of_a_part(tiny_model, rows, columns):
+def test_the_encoder_may_be_told_of_a_part(tiny_model, rows, columns, monkeypatch):
     """And says what it says when it is told that nothing is known of the rest."""
+    monkeypatch.setattr(label_encoder, "WORTH_PARTS", 0)
     features, known = tiny_model.features(torch.rand(1, 3, 151, 203)), torch.zeros(1, 8, 151, 203)
     known[0, 2, slice(*rows), slice(*columns)] = known[0, 5, rows[0], columns[0]] = 1
     encoder, zero = tiny_model.label_encoder, tiny_model.decoder.base(features)

@@ -6,6 +6,7 @@ a few pixels, too, and tells whether a class is known as a whole.
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple, TypeAlias, cast
 
 import torch
@@ -19,6 +20,9 @@ from segcode.tensors import IGNORE, Code, Known, Labels, Logits, Pixels
 
 Part: TypeAlias = tuple[slice, slice]
 """Rows and columns of an image."""
+
+WORTH_PARTS: Final = 2**16
+"""Pixels of a grid from which on telling a part of it saves more than it takes to know the rest."""
 
 _LAST: Final = STRIDES[0]
 
@@ -111,8 +115,8 @@ class LabelEncoder(nn.Module):
     def see(self, zero: Logits, features: Pyramid, in_parts: bool = False) -> Scene:
         """What images alone contribute, given their logits of zero code and their features.
 
-        With `in_parts` they may be told of part by part. That is not for training, whose batch norm makes the whole
-        image depend on each part.
+        With `in_parts` they may be told of in the part that `part_around` gives. That is not for training, whose batch
+        norm makes the whole image depend on each part.
         """
         probability = zero.detach().float().softmax(1)
         levels = []
@@ -121,7 +125,7 @@ class LabelEncoder(nn.Module):
             convolve = _convolution_of(layer)
             levels.append(_convolved(convolve, image, slice(convolve.in_channels - image.shape[1], None)))
         scene = Scene(probability, probability.sum((2, 3)), tuple(levels))
-        if not in_parts:
+        if not in_parts or probability[0, 0].numel() < WORTH_PARTS:
             return scene
         nothing = torch.zeros_like(probability[:, :1])
         return scene._replace(untold=self._convolve(nothing, torch.tensor([0]), scene, _all_of(nothing)))
@@ -170,7 +174,9 @@ class LabelEncoder(nn.Module):
 
 
 def part_around(pixels: Pixels, size: tuple[int, int]) -> Part:
-    """The part of images of a size that is enough to `encode` what is known of these pixels."""
+    """The part of images of a size that is enough to `encode` what is known of these pixels; all of small ones."""
+    if math.prod(size) < WORTH_PARTS:
+        return slice(0, size[0]), slice(0, size[1])
 
     def along(places: Tensor, length: int) -> slice:
         first, last = (int(places.min()), int(places.max())) if len(places) else (0, 0)
