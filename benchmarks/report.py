@@ -78,7 +78,7 @@ def stages(rows: list[Run]) -> str:
                 milliseconds(b),
                 f"{1e3 * b['extra_info']['floor']:.2f}",
                 f"{over_floor(b):.1f}" if over_floor(b) else "",
-                f"{b['extra_info']['peak'] / 1e6:.0f}",
+                megabytes(b),
             ]
             for b in rows
         ],
@@ -98,21 +98,28 @@ def rivals(rows: list[Run]) -> str:
 
 def training(rows: list[Run]) -> str:
     return table(
-        ["fed from, precision", "images a second"],
+        ["fed from, precision", "images a second", "peak memory, MB"],
         [
-            [f"{b['params']['feed']}, {b['params']['precision']}", f"{b['extra_info']['images a second']:.1f}"]
+            [
+                f"{b['params']['feed']}, {b['params']['precision']}",
+                f"{b['extra_info']['images a second']:.1f}",
+                megabytes(b),
+            ]
             for b in rows
         ],
     )
 
 
 def scaling(rows: list[Run]) -> str:
-    """Images a second, by what was changed and how much of it there was."""
-    rates = {(b["params"]["side"], b["params"]["share"]): b["extra_info"]["images a second"] for b in rows}
-    sides, shares = (list(dict.fromkeys(column)) for column in zip(*rates, strict=True))
+    """Images a second and megabytes, by what was changed and how much of it there was."""
+    found = {
+        (b["params"]["side"], b["params"]["share"]): f"{b['extra_info']['images a second']:.1f}, {megabytes(b)}"
+        for b in rows
+    }
+    sides, shares = (list(dict.fromkeys(column)) for column in zip(*found, strict=True))
     return table(
-        ["images a second", *(f"{share:g} times" for share in shares)],
-        [[side, *(f"{rates[side, share]:.1f}" for share in shares)] for side in sides],
+        ["images a second, peak memory in MB", *(f"{share:g} times" for share in shares)],
+        [[side, *(found[side, share] for share in shares)] for side in sides],
     )
 
 
@@ -137,6 +144,11 @@ def name(benchmark: Run) -> str:
 
 def milliseconds(benchmark: Run) -> str:
     return f"{1e3 * benchmark['stats']['median']:.1f}"
+
+
+def megabytes(benchmark: Run) -> str:
+    peak = benchmark["extra_info"].get("peak")
+    return f"{peak / 1e6:.0f}" if peak else ""
 
 
 def evaluations(benchmark: Run) -> str:
