@@ -67,7 +67,7 @@ def test_last_layer(compare, problem, way):
 @pytest.mark.parametrize("way", ["bands", "whole"])
 def test_full_map(compare, problem, way, monkeypatch):
     if way == "whole":
-        monkeypatch.setattr(linear_decoder, "BAND", math.prod(problem.case.grid))
+        monkeypatch.setattr(linear_decoder, "SMALL", math.prod(problem.linearised.size))
     code = torch.randn(1, problem.case.code)
     compare("map of a code", lambda: problem.linearised.logits(code))
 

@@ -89,13 +89,26 @@ def test_cosines_are_orthogonal_and_start_with_the_constant():
 
 
 @pytest.mark.parametrize("size", [(70, 50), (97, 33)])
-def test_maps_in_bands_are_the_maps(tiny_model, size, monkeypatch):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_maps_in_bands_are_the_maps(tiny_model, size, dtype, monkeypatch):
     monkeypatch.setattr(linear_decoder, "BAND", 1000)
+    monkeypatch.setattr(linear_decoder, "SMALL", 0)
+    model = tiny_model.to(dtype)
+    onto, codes = torch.randn(TINY.classes, *size, dtype=dtype), torch.randn(2, TINY.code_size, dtype=dtype)
     with torch.no_grad():
-        features = tiny_model.features(torch.rand(1, 3, *size))
-        codes = torch.randn(2, TINY.code_size)
-        banded = [tiny_model.decoder.linear(features, codes), tiny_model.decoder.base(features)]
+        features = model.features(torch.rand(1, 3, *size, dtype=dtype))
+        image = model.decoder.of_zero.last
+        x = torch.randn(1, TINY.code_channels, 9, 7, dtype=dtype)
+
+    def maps() -> list[torch.Tensor]:
+        decoder = model.decoder
+        linear = [decoder.linear(features, codes), decoder.linear(features, codes, onto)]
+        return [*linear, decoder.base(features), image(x, features[1], onto)]
+
+    with torch.no_grad():
+        banded = maps()
     with torch.enable_grad():
-        whole = [tiny_model.decoder.linear(features, codes), tiny_model.decoder.base(features)]
+        whole = maps()
     for one, other in zip(banded, whole, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
+    assert torch.allclose(banded[1], banded[0] + onto, atol=1e-5)

@@ -139,6 +139,7 @@ class LabelEncoder(nn.Module):
             part: that part, as `part_around` gives it.
         """
         part = part or _all_of(known)
+        assert scene.untold is not None or part == _all_of(scene.probability), "the images were not seen in parts"
         told = known.flatten(2).any(2)
         used = told.any(0)  # nothing is known of most classes
         used[0] = True  # no plane at all is no input

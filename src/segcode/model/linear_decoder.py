@@ -24,9 +24,11 @@ from segcode.tensors import Code, Logits, Pixels
 BAND = 2**14
 """Pixels of a map that a CPU computes at a time, so that what is in between stays in its cache."""
 
+SMALL = 2**12
+"""Pixels of a map of which all are computed at once."""
 
 BLOCK = 2**6
-"""Pixels whose Jacobian is computed at a time, for the same reason."""
+"""Pixels whose Jacobian a CPU computes at a time, so that the memory for what is in between is used again."""
 
 
 class ConditionedLayer(nn.Module):
@@ -50,7 +52,8 @@ class ConditionedLayer(nn.Module):
 
     def forward(self, x: Tensor, feature: Tensor, onto: Tensor | None = None) -> Tensor:
         """(k, R, h, w) and features (1 or k, C, H, W) to (k, outputs, H, W), added to maps (outputs, H, W) if given."""
-        if torch.is_grad_enabled() or feature.is_cuda or torch.is_autocast_enabled("cpu"):
+        small = feature.shape[2] * feature.shape[3] <= SMALL
+        if small or torch.is_grad_enabled() or feature.is_cuda or torch.is_autocast_enabled("cpu"):
             mixed = self._mixed(resize_like(x, feature), feature)
             return mixed if onto is None else mixed + onto
         mixed = x.new_empty(len(x), len(self.of_code.weight), *feature.shape[2:])
@@ -63,6 +66,7 @@ class ConditionedLayer(nn.Module):
         rows, columns = feature.shape[1:]
         wide = functional.interpolate(x[None], (x.shape[1], columns), mode="bilinear")[0]
         before, after, share = between(torch.arange(rows), rows, x.shape[1])
+        share = share.to(x.dtype)[:, None]
         weight = self.of_code.weight.flatten(1)
         height = min(rows, max(1, BAND // columns))
         parts = x.new_empty(weight.shape[1], height * columns)
@@ -72,15 +76,15 @@ class ConditionedLayer(nn.Module):
             inputs = parts[:, : image.shape[1]]
             plain, gated = inputs.split([len(x), len(inputs) - len(x)])
             above, under = wide.index_select(1, before[band]), wide.index_select(1, after[band])
-            torch.lerp(above, under, share[band, None], out=plain.unflatten(1, (-1, columns)))
+            torch.lerp(above, under, share[band], out=plain.unflatten(1, (-1, columns)))
             if self.gate is not None:
                 torch.mul(plain, _applied(self.gate, image), out=gated)
-            if self.of_image is not None:
-                into.copy_(_applied(self.of_image, image))
-            elif onto is not None:
-                into.copy_(onto[:, band].flatten(1))
-            else:
+            if onto is None:
                 into.zero_()
+            else:
+                into.copy_(onto[:, band].flatten(1))
+            if self.of_image is not None:
+                into.add_(_applied(self.of_image, image))
             torch.addmm(into, weight, inputs, out=into)
 
     def _mixed(self, x: Tensor, feature: Tensor) -> Tensor:
@@ -157,8 +161,9 @@ class ConditionedPath(nn.Module):
         x = self._at(level - 1, grid, features, torch.stack([needed // columns, needed % columns], dim=1))
         matrices, below = layer.matrix_at(feature[:, cells[:, 0], cells[:, 1]].T), x.flatten(1)
         made = x.new_empty(len(cells), matrices.shape[1], x.shape[2])
-        for start in range(0, len(cells), BLOCK):
-            block = slice(start, start + BLOCK)
+        size = len(cells) if torch.is_grad_enabled() or feature.is_cuda else BLOCK
+        for start in range(0, len(cells), max(1, size)):
+            block = slice(start, start + size)
             mixed = functional.embedding_bag(corners[block], below, per_sample_weights=share[block], mode="sum")
             made[block] = matrices[block] @ mixed.unflatten(1, x.shape[1:])
         return made

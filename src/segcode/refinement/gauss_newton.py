@@ -22,7 +22,8 @@ def gauss_newton(
 ) -> Solution:
     """Minimise E from a code on, at first with the matrix of an earlier problem if its factor is given, or an estimate.
 
-    How far the minimum is, is then judged by that one, too, so the problems should be alike.
+    How far the minimum is, is then judged by that one, too, so the problems should be alike; an estimate is too stiff
+    where much of what is held was told.
 
     E(c + d) is about E + g^T d + 1/2 d^T H d, which is least for H d = -g, by 1/2 g^T H^-1 g: when that is little
     enough, c is good enough. The model is local, but E along d is cheap to know, so the best of many lengths is taken.

@@ -41,7 +41,7 @@ class Held(NamedTuple):
     curvature: Float[Tensor, "N N"] | None = None
 
     def curved(self) -> Held:
-        """With the curvature, which makes a solve shorter."""
+        """With the curvature, roughly, which makes a solve shorter."""
         every = torch.ones(len(self.pixels), device=self.base.device)
         divergence = Divergence(self.base, self.jacobian, every, self.base.softmax(1))
         return self._replace(curvature=divergence.curvature(self.base, NEGLIGIBLE))
