@@ -15,13 +15,15 @@ def adam(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) ->
     """Adam (Kingma and Ba 2015) with steps of 0.05; the best code on its way is kept."""
     code, best = start.clone(), start
     optimiser = torch.optim.Adam([code], lr=0.05)
-    costs = [objective.at(start).value]
+    here = objective.at(start)
+    costs = [here.value]
     for _ in range(stopping.steps):
-        code.grad = objective.at(code).gradient
+        code.grad = here.gradient
         if stopping.met(costs[-1], objective.gap(code.grad)):
             return Solution(best, tuple(costs), Status.CONVERGED)
         optimiser.step()
-        cost = objective.at(code).value
+        here = objective.at(code)
+        cost = here.value
         if cost < costs[-1]:
             best = code.clone()
             costs.append(cost)
@@ -32,20 +34,22 @@ def lbfgs(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -
     """Limited-memory BFGS with a strong Wolfe line search (Liu and Nocedal 1989), PyTorch's own."""
     code = start.clone()
     optimiser = torch.optim.LBFGS([code], max_iter=1, max_eval=25, tolerance_grad=0.0, line_search_fn="strong_wolfe")
-    costs = [objective.at(start).value]
+    here = objective.at(start)
+    costs = [here.value]
 
     def evaluate() -> float:
-        here = objective.at(code)
-        code.grad = here.gradient
-        return here.value
+        tried = objective.at(code)
+        code.grad = tried.gradient
+        return tried.value
 
     for _ in range(stopping.steps):
-        best = code.clone()
-        if stopping.met(costs[-1], objective.gap(objective.at(best).gradient)):
-            return Solution(best, tuple(costs), Status.CONVERGED)
+        if stopping.met(costs[-1], objective.gap(here.gradient)):
+            return Solution(here.code, tuple(costs), Status.CONVERGED)
         optimiser.step(evaluate)
-        cost = objective.at(code).value
+        there = objective.at(code.clone())
+        cost = there.value
         if cost >= costs[-1]:
-            return Solution(best, tuple(costs), Status.STALLED)
+            return Solution(here.code, tuple(costs), Status.STALLED)
+        here = there
         costs.append(cost)
-    return Solution(code, tuple(costs), Status.STEP_LIMIT)
+    return Solution(here.code, tuple(costs), Status.STEP_LIMIT)
