@@ -20,7 +20,7 @@ def labels():
     return torch.randint(0, 4, (2, 4, 6)).repeat_interleave(8, 1).repeat_interleave(8, 2)
 
 
-KINDS = ("whole", "part", "cut", "points", "clicks", "negative", "complete", "everything")
+KINDS = ("whole", "part", "cut", "points", "clicks", "negative", "complete", "everything", "scribble")
 
 
 def of_kind(kind: str) -> EpisodeConfig:
@@ -48,7 +48,7 @@ def test_only_a_whole_class_is_to_be_believed_whole(labels):
         whole = revealed(labels[0], of_kind("whole"))
         assert whole.whole
         assert len(whole.truth) == int((labels[0] == whole.told).sum())
-        for kind in ("part", "cut"):
+        for kind in ("part", "cut", "scribble"):
             part = revealed(labels[0], of_kind(kind))
             assert not part.whole
             assert part.told is not None
@@ -84,6 +84,22 @@ def test_clicks_go_where_zero_code_is_wrong_and_tell_the_class_there(labels):
         assert near[rows, columns].all()
         assert (called[rows, columns] != labels[0][rows, columns]).any()
     assert len(revealed(labels[0], of_kind("clicks"), labels[0]).truth) == 0
+
+
+def test_a_scribble_is_a_stroke():
+    """Three lines at most, as long as the image is and seven pixels wide."""
+    road = torch.zeros((128, 192), dtype=torch.long)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        assert 4 < len(revealed(road, of_kind("scribble")).truth) < 3 * 7 * (128**2 + 192**2) ** 0.5
+
+
+def test_a_scribble_in_a_single_pixel_is_that_pixel():
+    pole = torch.full((8, 8), IGNORE)
+    pole[2, 5] = 3
+    episode = revealed(pole, of_kind("scribble"))
+    assert episode.told == 3
+    assert episode.truth.pixels.tolist() == [[2, 5]]
 
 
 def test_an_image_of_void_reveals_nothing():

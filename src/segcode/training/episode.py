@@ -26,6 +26,7 @@ from segcode.refinement.linearise import Linearised, linearise_at
 from segcode.refinement.problem import Held, held_at, pose, prior_of
 from segcode.tensors import IGNORE, Labels, Logits, Pixels
 from segcode.truth.mask import label_truth, mask_truth
+from segcode.truth.scribble import brush_mask
 from segcode.truth.truth import Truth
 
 
@@ -52,6 +53,7 @@ class EpisodeConfig:
         cut: probability that a straight line cuts the region, and one side of it is revealed, 10 to 70 % of it.
         points: probability that only a few pixels are revealed, 1 to 500, of one class or of all.
         clicks: probability that 1 to 20 small disks are revealed around pixels that zero code has wrong.
+        scribble: probability that a stroke of one to three pixels' radius through the class's region is revealed.
         complete: probability that the mask of a whole region is said to be complete.
         negative: probability that a box is revealed not to be of the class.
         everything: probability that the whole label image is revealed.
@@ -73,6 +75,7 @@ class EpisodeConfig:
     cut: Share = 0.09
     points: Share = 0.1
     clicks: Share = 0.2
+    scribble: Share = 0.06
     complete: Share = 0.08
     negative: Share = 0.04
     everything: Share = 0.05
@@ -226,6 +229,7 @@ def reveal(
     region = labels == told
     chances = (
         config.part, config.cut, config.points, config.negative, config.complete, config.everything, config.clicks,
+        config.scribble,
     )  # fmt: skip
     kind = int((torch.rand(()) > torch.tensor(chances).cumsum(0)).sum())
     if kind == 0:
@@ -246,6 +250,8 @@ def reveal(
         return Episode(label_truth(labels.to(torch.uint8).numpy(), classes))
     if kind == 6:
         return Episode(_click_truth(labels, called, classes))
+    if kind == 7:
+        return Episode(mask_truth(_scribbled(region).numpy(), told, classes), told)
     return Episode(mask_truth(region.numpy(), told, classes), told, whole=True)
 
 
@@ -268,14 +274,26 @@ def _not_of(mask: Bool[Tensor, "H W"], told: int, classes: int) -> Truth:
 
 def _cut(region: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
     """One side of a straight line of any direction: as the nearer half of a road is told, or the left of a facade."""
-    pixels = region.nonzero()
-    angle = 2 * torch.pi * torch.rand(())
-    along = pixels.float() @ torch.stack([angle.cos(), angle.sin()])
-    shown = 1 + int(len(pixels) * (0.1 + 0.6 * float(torch.rand(()))))
-    kept = pixels[along.argsort()[:shown]]
+    pixels = _in_line(region.nonzero())
+    kept = pixels[: 1 + int(len(pixels) * (0.1 + 0.6 * float(torch.rand(()))))]
     side = torch.zeros_like(region)
     side[kept[:, 0], kept[:, 1]] = True
     return side
+
+
+def _scribbled(region: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
+    """A stroke through 2 to 4 pixels of a box of a region, as wide as 1 to 3 pixels' radius; it keeps to the region."""
+    pixels = _boxed(region).nonzero()
+    through = _in_line(pixels[torch.randperm(len(pixels))[: int(torch.randint(2, 5, ()))]])
+    points = [(row, column) for row, column in through.tolist()]
+    brush = brush_mask(points, (region.shape[0], region.shape[1]), radius=3 ** float(torch.rand(())))
+    return region & torch.from_numpy(brush)
+
+
+def _in_line(pixels: Pixels) -> Pixels:
+    """Pixels in their order along a straight line of any direction."""
+    angle = 2 * torch.pi * torch.rand(())
+    return pixels[(pixels.float() @ torch.stack([angle.cos(), angle.sin()])).argsort()]
 
 
 def _scattered(region: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
