@@ -16,9 +16,11 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file
 
 from segcode.classes import CAMVID
+from segcode.data.sample import Sample
 from segcode.errors import CheckpointError, ConfigError
 from segcode.model.checkpoint import Trained, load_model
 from segcode.training import run
+from segcode.training.callbacks import EpochReport
 from segcode.training.experiment import read_experiment
 from segcode.training.module import TrainingModule
 from segcode.training.run import _sources, _start_from, train
@@ -141,6 +143,52 @@ def test_a_killed_training_goes_on_exactly_as_if_it_had_not_been(experiment_file
     assert all(torch.equal(models[0][name], value) for name, value in models[1].items())
 
 
+LAST_STAGE = (
+    "epochs=3",
+    'model.prior="learnt"',
+    "episodes.weight=1.0",
+    "batch=1",  # every second batch of the validation has clicks, which leave pixels to judge
+    "episodes.judged=200",
+    'optimiser.parts=["decoder.grid*", "decoder.of_code*", "label_encoder*", "evidence*"]',
+)
+
+
+def test_a_last_stage_goes_on_exactly_as_if_it_had_not_been_stopped(experiment_file, finished, tmp_path, monkeypatch):
+    """With episodes, parts that stay and a model to start from."""
+    plan = read_experiment(experiment_file, (*LAST_STAGE, f"start={str(finished / 'model')!r}"))
+
+    def fail(report, trainer, module):
+        if trainer.current_epoch == 1:
+            raise ConnectionError("in the second epoch")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EpochReport, "on_train_epoch_end", fail)
+        with pytest.raises(ConnectionError):
+            train(plan, tmp_path / "stopped", progress=False)
+    assert torch.load(tmp_path / "stopped" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 0
+    train(plan, tmp_path / "stopped", resume=True, progress=False)
+    train(plan, tmp_path / "whole", progress=False)
+    resumed, whole = (
+        torch.load(tmp_path / out / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for out in ("stopped", "whole")
+    )
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    started = load_file(finished / "model" / "model.safetensors")
+    changed = {name for name, value in started.items() if not torch.equal(whole[f"model.{name}"].half(), value)}
+    assert {"decoder.grid.weight", "evidence.worth", "label_encoder.coverage"} <= changed
+    assert not any(name.startswith(("features", "decoder.of_zero")) for name in changed)
+
+
+def test_the_seed_decides_a_training(experiment_file, tmp_path):
+    plan = replace(read_experiment(experiment_file), epochs=1)
+    first, again, other = (
+        load_file(train(replace(plan, seed=seed), tmp_path / out, progress=False) / "model.safetensors")
+        for out, seed in (("first", 0), ("again", 0), ("other", 1))
+    )
+    assert all(torch.equal(again[name], value) for name, value in first.items())
+    assert not torch.equal(other["decoder.grid.weight"], first["decoder.grid.weight"])
+
+
 def test_a_finished_training_is_not_overwritten(experiment_file, finished):
     with pytest.raises(CheckpointError, match="add --resume"):
         train(read_experiment(experiment_file), finished, progress=False)
@@ -192,6 +240,37 @@ def test_what_is_left_out_does_not_choose_the_best_epoch(experiment_file, tmp_pa
     assert validation.names == names[1:]
     with pytest.raises(ConfigError, match="leaves nothing of the split"):
         _sources(replace(plan, data=replace(plan.data, leave_out=names)))
+
+
+def test_what_is_left_out_is_not_trained_on(experiment_file):
+    plan = read_experiment(experiment_file)
+    names = _sources(plan)[0].names
+    training, _ = _sources(replace(plan, data=replace(plan.data, leave_out=names[:1] + names[5:])))
+    assert training.names == names[1:5]
+
+
+class Named:
+    """Samples that have names alone."""
+
+    classes = CAMVID
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        raise NotImplementedError
+
+
+def test_a_whole_name_that_is_left_out_is_no_beginning_of_others(experiment_file, monkeypatch):
+    splits = {"train": Named("street_1", "street_10"), "val": Named("street_11", "street_2")}
+    monkeypatch.setattr(run, "open_source", lambda kind, root, split: splits[split])
+    plan = read_experiment(experiment_file)
+    training, validation = _sources(replace(plan, data=replace(plan.data, leave_out=("street_1",))))
+    assert training.names == ("street_10",)
+    assert validation.names == ("street_11", "street_2")
 
 
 def test_parts_that_are_not_trained_stay_as_they_are(experiment_file, finished, tmp_path):

@@ -54,13 +54,18 @@ def select(source: Source, only: Collection[str] = (), leave_out: Collection[str
     """
     if not only and not leave_out:
         return source
-    kept = _named(source, only) if only else set(source.names)
-    kept -= _named(source, leave_out)
+    kept = named(source.names, only) if only else set(source.names)
+    kept -= named(source.names, leave_out)
     return Subset(source, [name for name in source.names if name in kept])
 
 
-def _named(source: Source, patterns: Collection[str]) -> set[str]:
-    return {name for pattern in patterns for name in _matches(source.names, pattern)}
+def named(names: Collection[str], patterns: Collection[str]) -> set[str]:
+    """The names that are a pattern or, where none is, begin with it.
+
+    Raises:
+        ConfigError: if a pattern fits no name.
+    """
+    return {name for pattern in patterns for name in _matches(names, pattern)}
 
 
 def _matches(names: Collection[str], pattern: str) -> list[str]:

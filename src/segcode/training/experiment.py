@@ -25,8 +25,8 @@ class DataConfig:
         root: folder of the data set; streets need none. The command line can set it.
         train: the split to train on.
         validation: the split that each epoch is measured on.
-        leave_out: prefixes of sample names that are neither trained on nor validated with (whole sequences, for
-            instance).
+        leave_out: names of samples, or their beginnings (a sequence's, for instance), that are neither trained on nor
+            validated with.
         preload: keep all images in memory at the training size; for small sets reading then costs nothing.
         workers: processes that read, where nothing is preloaded.
     """

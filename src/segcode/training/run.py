@@ -22,7 +22,7 @@ from rich.console import Console
 from torch import Tensor
 
 from segcode.data.sample import Source
-from segcode.data.select import Subset, select
+from segcode.data.select import Subset, named, select
 from segcode.data.sources import open_source
 from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.model.checkpoint import load_model, save_model
@@ -126,8 +126,9 @@ def _start_from(name: str, module: TrainingModule, anew: tuple[str, ...] = ()) -
 def _sources(experiment: Experiment) -> tuple[Source, Source]:
     data = experiment.data
     training, validation = (open_source(data.kind, data.root, split) for split in (data.train, data.validation))
-    # What is left out must not choose the best epoch either.
-    kept = [name for name in validation.names if not name.startswith(data.leave_out)]
+    # What is left out must not choose the best epoch either. A whole name of one split is no beginning in the other.
+    left_out = named((*training.names, *validation.names), data.leave_out)
+    kept = [name for name in validation.names if name not in left_out]
     if not kept:
         raise ConfigError(
             f"data.leave_out {list(data.leave_out)} leaves nothing of the split '{data.validation}': set "
