@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from segcode.cli.loading import choose_device
-from segcode.cli.options import Device, Kind, Root
-from segcode.cli.progress import progress
+from segcode.cli.options import Device, Kind, LeaveOut, Root
+from segcode.cli.progress import progress, somebody_watches
 
-LeaveOut = Annotated[
-    list[str],
-    typer.Option(
-        metavar="NAME", help="Not the samples of this name, or whose name begins so. May be repeated.",
-        default_factory=list, show_default=False,
-    ),
-]  # fmt: skip
+if TYPE_CHECKING:
+    from segcode.evaluation.baselines.head_training import EpochLosses
+
+COLLAPSED = 0.1
+"""A latent whose KL divergence is below so many nats an image tells next to nothing of it."""
 
 
 def train_rivals(
@@ -64,12 +62,34 @@ def train_rivals(
     source = select(open_source(data, root, split), leave_out=leave_out)
     config = HeadTraining(epochs=epochs, batch=batch, learning_rate=learning_rate, beta=beta, seed=seed)
     heads, losses = train_heads(
-        trained, source, config, progress=lambda indices: progress(indices, len(indices), "Training the rivals")
+        trained,
+        source,
+        config,
+        progress=lambda indices: progress(indices, len(indices), "Training the rivals"),
+        told=None if somebody_watches() else lambda epoch, at: typer.echo(epoch_line(at, epoch, epochs), err=True),
     )
     save_heads(out, heads, trained.model)
     first, last = losses[0], losses[-1]
     typer.echo(
         f"{len(source)} images, {epochs} epochs; loss of the stochastic segmentation network "
-        f"{first.ssn:.4f} to {last.ssn:.4f}, of the probabilistic U-Net {first.punet:.4f} to {last.punet:.4f}"
+        f"{first.ssn:.4f} to {last.ssn:.4f}, of the probabilistic U-Net {first.punet:.4f} to {last.punet:.4f}, "
+        f"its KL {first.kl:.2f} to {last.kl:.2f} nats an image"
     )
+    if warning := collapse(last):
+        typer.echo(warning, err=True)
     typer.echo(f"The heads are in {out}; they fit the model {model} alone")
+
+
+def epoch_line(losses: EpochLosses, epoch: int, epochs: int) -> str:
+    """Both losses of an epoch, and the probabilistic U-Net's KL."""
+    return (
+        f"epoch {epoch:3d} of {epochs}   loss: SSN {losses.ssn:.4f}   probabilistic U-Net {losses.punet:.4f}   "
+        f"KL {losses.kl:.2f}"
+    )
+
+
+def collapse(losses: EpochLosses) -> str | None:
+    """A warning if the probabilistic U-Net does without its latent."""
+    if losses.kl >= COLLAPSED:
+        return None
+    return f"The probabilistic U-Net's KL is {losses.kl:.3f} nats an image; its latent is hardly used: lower --beta"

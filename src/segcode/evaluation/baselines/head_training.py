@@ -75,6 +75,7 @@ def train_heads(
     config: HeadTraining | None = None,
     augment: AugmentConfig | None = None,
     progress: Callable[[range], Iterable[int]] = iter,
+    told: Callable[[int, EpochLosses], None] | None = None,
 ) -> TrainedHeads:
     """Train both heads side by side, where the model is; it does not change.
 
@@ -84,6 +85,7 @@ def train_heads(
         config: how.
         augment: how the images are changed; as in the training of models if not given.
         progress: wraps the epochs, to show a bar.
+        told: gets the number of each epoch, from 1, and its losses.
 
     Raises:
         DataError: if the source has other classes than the model, no image, or one without labels.
@@ -99,7 +101,7 @@ def train_heads(
     optimiser = torch.optim.AdamW(heads.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs * len(loader))
     epochs = []
-    for _ in progress(range(config.epochs)):
+    for epoch in progress(range(config.epochs)):
         steps = []
         for batch in loader:
             batch = Item(*(column.to(device) for column in batch))
@@ -113,6 +115,8 @@ def train_heads(
             schedule.step()
             steps.append(losses.detach())
         epochs.append(EpochLosses(*torch.stack(steps).mean(0).tolist()))
+        if told is not None:
+            told(epoch + 1, epochs[-1])
     return TrainedHeads(heads.eval(), tuple(epochs))
 
 
