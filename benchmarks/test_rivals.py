@@ -210,7 +210,7 @@ def full_jacobian(race: Race) -> None:
 def f_brs(race: Race) -> None:
     """Twenty steps on the scale and bias of the last features: another energy, for its time alone."""
     method = FBRS()
-    method.begin(race.problem.refiner)
+    method.begin(race.problem.refiner, race.problem.image)
     with torch.enable_grad():
         method.refine(race.problem.truth)
 

@@ -64,6 +64,13 @@ def evaluate(
         typer.Option("--complete", help="The masks are complete: other pixels are not of the class, for pasting too."),
     ] = False,
     examples: Annotated[int, typer.Option(min=0, help="How many images to show in the panels.")] = 4,
+    block: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Draw the images for the intervals in runs of so many: neighbouring frames of a video err alike.",
+        ),
+    ] = 1,
     device: Device = "auto",
 ) -> None:
     """Measure first predictions, pasted truth and refinement on a whole split.
@@ -91,9 +98,10 @@ def evaluate(
         choose_device(device),
         complete,
         examples,
+        block,
         lambda indices: progress(indices, len(source), "Evaluating"),
     )
-    settings = {"data": data, "root": root, "split": split, "model": model, "complete": complete}
+    settings = {"data": data, "root": root, "split": split, "model": model, "complete": complete, "block": block}
     write_report(evaluation, out, shlex.join(["segcode", *sys.argv[1:]]), settings | {"refinement": asdict(config)})
     typer.echo(markdown(table_1(evaluation)))
     if truths:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
+import torch
 from jaxtyping import Float
-from numpy import ndarray
-from scipy.stats import bootstrap
+from torch import Tensor
 
 from segcode.metrics import ConfusionMatrix
 
 RESAMPLES = 2000
+
+Matrices = Float[Tensor, "R M M"]
+"""Confusion matrices, each the sum over images that were drawn."""
 
 
 class Interval(NamedTuple):
@@ -27,41 +29,63 @@ class Interval(NamedTuple):
         return f"{100 * self.value:+.2f} [{100 * self.low:+.2f}, {100 * self.high:+.2f}]"
 
 
-class Counts(NamedTuple):
-    """Of each image: the pixels that two methods got right, and all pixels."""
+class Paired(NamedTuple):
+    """Two methods on the same pixels of the same images, and how much alike neighbouring images are.
 
-    before: Float[ndarray, "images"]
-    after: Float[ndarray, "images"]
-    pixels: Float[ndarray, "images"]
+    Attributes:
+        before: a confusion matrix of each image.
+        after: those of the other method.
+        block: so many neighbours are drawn together. 1 takes the images for independent of each other, which the frames
+            of a video are not: then give as many frames as err alike (the circular block bootstrap, Politis and Romano
+            1992).
+    """
+
+    before: Sequence[ConfusionMatrix]
+    after: Sequence[ConfusionMatrix]
+    block: int = 1
 
 
-def paired(before: Sequence[ConfusionMatrix], after: Sequence[ConfusionMatrix]) -> Counts:
-    """Counts of two methods on the same pixels of the same images."""
-    right = [np.array([float(matrix.diag().sum()) for matrix in method]) for method in (before, after)]
-    return Counts(right[0], right[1], np.array([float(matrix.sum()) for matrix in before]))
-
-
-def accuracy_gained(counts: Counts) -> Interval:
+def accuracy_gained(paired: Paired) -> Interval:
     """By how much the pixel accuracy over all images rises, -1..1."""
-    return _interval(counts, lambda before, after, pixels: (after - before) / pixels)
+    return _interval(paired, lambda before, after: _accuracy(after) - _accuracy(before))
 
 
-def error_removed(counts: Counts) -> Interval:
+def error_removed(paired: Paired) -> Interval:
     """The share of the first method's error that the second removes: 1 - (1 - after) / (1 - before)."""
-    return _interval(counts, lambda before, after, pixels: (after - before) / (pixels - before))
+    return _interval(paired, lambda before, after: 1 - (1 - _accuracy(after)) / (1 - _accuracy(before)))
 
 
-def _interval(counts: Counts, figure: Callable[[Any, Any, Any], Any]) -> Interval:
-    """The figure of the summed counts, and the percentile interval over images drawn with replacement."""
+def mean_iou_gained(paired: Paired) -> Interval:
+    """By how much the mean IoU over all images rises, -1..1."""
+    return _interval(paired, lambda before, after: _mean_iou(after) - _mean_iou(before))
 
-    def of_images(before: ndarray, after: ndarray, pixels: ndarray, axis: int = -1) -> Any:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return figure(before.sum(axis), after.sum(axis), pixels.sum(axis))
 
-    value = float(of_images(*counts))
-    if len(counts.pixels) < 2:
+def _accuracy(matrices: Matrices) -> Float[Tensor, "R"]:
+    return _hits(matrices).sum(1) / matrices.sum((1, 2))
+
+
+def _mean_iou(matrices: Matrices) -> Float[Tensor, "R"]:
+    hits = _hits(matrices)
+    return (hits / (matrices.sum(1) + matrices.sum(2) - hits)).nanmean(1)
+
+
+def _hits(matrices: Matrices) -> Float[Tensor, "R M"]:
+    return matrices.diagonal(dim1=1, dim2=2)
+
+
+def _interval(paired: Paired, figure: Callable[[Matrices, Matrices], Float[Tensor, "R"]]) -> Interval:
+    """The figure of all images, and the percentile interval over images drawn with replacement."""
+    before, after = (torch.stack(list(matrices)).double() for matrices in paired[:2])
+    value = float(figure(before.sum(0, keepdim=True), after.sum(0, keepdim=True)))
+    if len(before) < 2:
         return Interval(value, float("nan"), float("nan"))
-    found = bootstrap(
-        counts, of_images, paired=True, vectorized=True, n_resamples=RESAMPLES, method="percentile", rng=0
-    ).confidence_interval
-    return Interval(value, float(found.low), float(found.high))
+    times = _times_drawn(len(before), paired.block)
+    drawn = figure(*(torch.einsum("ri,ijk->rjk", times, matrices) for matrices in (before, after)))
+    return Interval(value, *drawn.quantile(torch.tensor([0.025, 0.975]).to(drawn)).tolist())
+
+
+def _times_drawn(images: int, block: int) -> Float[Tensor, "R images"]:
+    """How often each of some images is drawn, again and again: blocks with any beginning, round the end of the list."""
+    beginnings = torch.randint(images, (RESAMPLES, -(-images // block), 1), generator=torch.Generator().manual_seed(0))
+    drawn = ((beginnings + torch.arange(block)) % images).flatten(1)[:, :images]
+    return torch.zeros(RESAMPLES, images).double().scatter_add_(1, drawn, torch.ones(drawn.shape).double())

@@ -107,7 +107,7 @@ class Row:
     Attributes:
         error_removed: the share of the error left after pasting that is removed; of revealed pixels, on all pixels.
         images: how many the row counts; those that lack the truth's class are left out.
-        seconds: median time of one refinement; None where there was none.
+        seconds: median time from a truth to the map, what an image alone gives being ready; None where there was none.
     """
 
     protocol: ProtocolName
@@ -183,7 +183,7 @@ def measure_effort(
     for _, sample in zip(progress(range(len(source))), samples, strict=True):
         scene = _Scene(sample.name, labels_of(sample), refiner.set_image(sample.image).labels, trained.classes)
         for method in methods:
-            method.begin(refiner)
+            method.begin(refiner, sample.image)
             for step in chain(_revealing(method, scene, config), _clicking(method, scene, config)):
                 counts.add(step, scene)
     return Effort(counts.rows(config.truths), dict(counts.matrices), len(source))
@@ -262,13 +262,10 @@ def _clicking(method: Method, scene: _Scene, config: EffortConfig) -> Iterator[_
 
 
 def _refined(method: Method, truth: Truth) -> tuple[LabelImage, float]:
-    """A method's map with the truth in it, at the truth's size, and the seconds that the method took."""
+    """A method's map with the truth in it, at the truth's size, and the seconds until it was there."""
     start = time.perf_counter()
-    logits = method.refine(truth)
-    if logits.is_cuda:
-        torch.cuda.synchronize(logits.device)
-    seconds = time.perf_counter() - start
-    return pasted_map(logits, truth), seconds
+    prediction = pasted_map(method.refine(truth), truth)
+    return prediction, time.perf_counter() - start
 
 
 @torch.no_grad()

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from itertools import product
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from segcode.evaluation.bootstrap import accuracy_gained, paired
+from segcode.evaluation.bootstrap import Interval, Paired, accuracy_gained, mean_iou_gained
 from segcode.evaluation.effort import PASTED, WHOLE, Amount, Effort, Key, Row
 from segcode.evaluation.methods import Optimised
+from segcode.evaluation.protocol import PixelSet
 from segcode.evaluation.report import provenance, write_figure, write_text
 from segcode.evaluation.tables import comma_separated, markdown
 
 _COLUMNS = 3  # of panels in a figure
+
+_Score = tuple[str, PixelSet, str]
+"""A field of `Row`, on which pixels, and what a table calls that."""
+
+_REMOVED: Final[_Score] = ("error_removed", "all", "Error removed after pasting")
+_SCORES: Final[tuple[_Score, ...]] = (
+    ("pixel_accuracy", "all", "Pixel accuracy"),
+    ("pixel_accuracy", "unrevealed", "Accuracy on unrevealed pixels"),
+    ("mean_iou", "all", "Mean IoU"),
+)
 
 
 def write_effort(effort: Effort, out: Path, command: str, settings: Mapping[str, object]) -> None:
@@ -46,56 +57,66 @@ def write_effort(effort: Effort, out: Path, command: str, settings: Mapping[str,
 
 
 def effort_tables(effort: Effort) -> str:
-    """By revealed pixels: error removed after pasting, and accuracy. By clicks: mean IoU and accuracy. Of both: how far
-    segcode is ahead of each other method, with 95 % intervals. All scores are on all pixels, in percent; Markdown. The
-    seconds are the largest of the medians along a curve.
+    """Of revealed pixels and of clicks: accuracy on all and on the unrevealed pixels, and mean IoU; of revealed pixels
+    before these the error removed after pasting; last, how far segcode is ahead of each other method, with 95 %
+    intervals. In percent; Markdown. The seconds are the largest of the medians along a curve.
     """
     tables = []
     if effort.truths:
-        header = ["revealed pixels", *map(str, _amounts(effort)), "images", "seconds"]
+        amounts = _amounts(effort)
         rivals = [method for method in effort.methods if method != PASTED]  # it removes nothing beyond itself
         if rivals and PASTED in effort.methods:
-            rows = [_pixel_row(effort, *pair, "error_removed") for pair in product(effort.truths, rivals)]
-            tables.append("Error removed after pasting in %\n\n" + markdown(rows, header))
-        rows = [_pixel_row(effort, *pair, "pixel_accuracy") for pair in product(effort.truths, effort.methods)]
-        tables.append("Pixel accuracy in %\n\n" + markdown(rows, header))
-        tables += _leads(effort, effort.truths, _amounts(effort), "revealed pixels")
+            tables.append(_table(effort, effort.truths, rivals, amounts, _REMOVED))
+        tables += [_table(effort, effort.truths, effort.methods, amounts, score) for score in _SCORES]
+        tables += _leads(effort, effort.truths, amounts)
     if clicks := _clicks(effort):
         shown = [n for n in (0, 1, 2, 3, 5, 10, 15, 20, 30, 50, 100) if n < clicks[-1]] + [clicks[-1]]
-        for name, title in (("mean_iou", "Mean IoU"), ("pixel_accuracy", "Pixel accuracy")):
-            rows = [_click_row(effort, method, name, shown) for method in effort.methods]
-            tables.append(f"{title} in %\n\n" + markdown(rows, ["clicks", *map(str, shown), "seconds"]))
-        tables += _leads(effort, [None], shown[1:], "clicks")
+        tables += [_table(effort, [None], effort.methods, shown, score) for score in _SCORES]
+        tables += _leads(effort, [None], shown[1:])
     return "\n".join(tables)
 
 
-def _pixel_row(effort: Effort, truth: str, method: str, name: str) -> list[str]:
-    curve = effort.curve("pixels", method, truth)
-    cells = [_percent(getattr(row, name)) for row in curve]
-    return [f"{truth}, {method}", *cells, str(curve[-1].images), _seconds(curve)]
+def _table(
+    effort: Effort,
+    truths: Sequence[str | None],
+    methods: Sequence[str],
+    amounts: Sequence[Amount],
+    score: _Score,
+) -> str:
+    """A row for each class and method, a column for each amount of truth."""
+    name, pixels, title = score
+    rows = []
+    for truth, method in product(truths, methods):
+        curve = effort.curve("pixels" if truth else "clicks", method, truth, pixels)
+        cells = [_percent(getattr(row, name)) for row in curve if row.amount in amounts]
+        rows.append([_called(truth, method), *cells, str(curve[-1].images), _seconds(curve)])
+    return f"{title} in %\n\n" + markdown(rows, [_given(truths), *map(str, amounts), "images", "seconds"])
 
 
-def _click_row(effort: Effort, method: str, name: str, shown: Sequence[int]) -> list[str]:
-    curve = effort.curve("clicks", method)
-    return [method, *(_percent(getattr(row, name)) for row in curve if row.amount in shown), _seconds(curve)]
-
-
-def _leads(effort: Effort, truths: Sequence[str | None], amounts: Sequence[Amount], given: str) -> list[str]:
-    """How far segcode is ahead of each other method, in points of accuracy; no table where it was not measured."""
+def _leads(effort: Effort, truths: Sequence[str | None], amounts: Sequence[Amount]) -> list[str]:
+    """How far segcode is ahead of each other method, on all pixels; no table where it was not measured."""
     others = [method for method in effort.methods if method != Optimised.name]
     if not others or len(others) == len(effort.methods):
         return []
 
-    def lead(truth: str | None, method: str, amount: Amount) -> str:
-        own = Key("pixels" if truth else "clicks", Optimised.name, truth, amount, "all")
-        counts = paired(effort.matrices[replace(own, method=method)], effort.matrices[own])
-        return str(accuracy_gained(counts))
+    def leads(truth: str | None, method: str, figure: Callable[[Paired], Interval]) -> list[str]:
+        keys = [Key("pixels" if truth else "clicks", Optimised.name, truth, amount, "all") for amount in amounts]
+        pairs = [Paired(effort.matrices[replace(key, method=method)], effort.matrices[key]) for key in keys]
+        return [_called(truth, method), *(str(figure(pair)) for pair in pairs)]
 
-    rows = [
-        [", ".join(filter(None, (truth, method))), *(lead(truth, method, amount) for amount in amounts)]
-        for truth, method in product(truths, others)
+    return [
+        f"Segcode ahead of, in points of {name} [95 %]\n\n"
+        + markdown([leads(*row, figure) for row in product(truths, others)], [_given(truths), *map(str, amounts)])
+        for name, figure in (("accuracy", accuracy_gained), ("mean IoU", mean_iou_gained))
     ]
-    return [f"Segcode ahead of, in points of accuracy [95 %]\n\n{markdown(rows, [given, *map(str, amounts)])}"]
+
+
+def _called(truth: str | None, method: str) -> str:
+    return f"{truth}, {method}" if truth else method
+
+
+def _given(truths: Sequence[str | None]) -> str:
+    return "revealed pixels" if truths[0] else "clicks"
 
 
 def pixel_curves(effort: Effort) -> Figure:

@@ -13,7 +13,7 @@ def check_classes(trained: Trained, source: Source) -> None:
     if source.classes.names != trained.classes.names:
         raise DataError(
             f"the data has the classes {', '.join(source.classes.names)}, the model "
-            f"{', '.join(trained.classes.names)}: evaluate a model on the classes that it was trained on"
+            f"{', '.join(trained.classes.names)}: a model fits data of the classes that it was trained on alone"
         )
 
 

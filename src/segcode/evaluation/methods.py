@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcode.refinement.refiner import Refiner
+from segcode.tensors import Image
 from segcode.truth.truth import Truth
 
 
@@ -19,7 +20,7 @@ class Method(Protocol):
     def name(self) -> str:
         """As the tables call it."""
 
-    def begin(self, refiner: Refiner) -> None:
+    def begin(self, refiner: Refiner, image: Image) -> None:
         """Turn to the image that is set in `refiner`, whose features, zero code and Jacobian are at hand."""
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
@@ -31,7 +32,7 @@ class Pasted:
 
     name = "pasted"
 
-    def begin(self, refiner: Refiner) -> None:
+    def begin(self, refiner: Refiner, image: Image) -> None:
         self._logits = refiner.linearised.base
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
@@ -43,7 +44,7 @@ class Inferred:
 
     name = "pasted, inferred"
 
-    def begin(self, refiner: Refiner) -> None:
+    def begin(self, refiner: Refiner, image: Image) -> None:
         self._refiner = refiner
 
     def refine(self, truth: Truth) -> Float[Tensor, "M H W"]:
@@ -55,7 +56,7 @@ class Optimised:
 
     name = "segcode"
 
-    def begin(self, refiner: Refiner) -> None:
+    def begin(self, refiner: Refiner, image: Image) -> None:
         self._refiner = refiner
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
@@ -68,7 +69,7 @@ class Proposed:
 
     name = "segcode, proposal alone"
 
-    def begin(self, refiner: Refiner) -> None:
+    def begin(self, refiner: Refiner, image: Image) -> None:
         self._refiner = refiner
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:

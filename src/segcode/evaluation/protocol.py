@@ -14,7 +14,7 @@ import torch
 from segcode.classes import ClassSet
 from segcode.data.prefetch import ahead
 from segcode.data.sample import Sample, Source
-from segcode.evaluation.bootstrap import Interval, accuracy_gained, error_removed, paired
+from segcode.evaluation.bootstrap import Interval, Paired, accuracy_gained, error_removed
 from segcode.evaluation.inputs import check_classes, labels_of
 from segcode.metrics import ConfusionMatrix, confusion_matrix, iou, mean_iou, pixel_accuracy
 from segcode.model.checkpoint import Trained
@@ -67,7 +67,7 @@ class Gain:
         truth: the class that was revealed.
         accuracy: gained over all pixels, the truth pasted into both.
         removed: the share of the error left after pasting that is removed.
-        unrevealed: accuracy gained on the pixels that the truth did not reveal.
+        unrevealed: accuracy gained on the pixels that the truth did not reveal, the truth pasted into both.
         by_code: the share of the error that is left after pasting and inferring that the code alone removes.
     """
 
@@ -127,13 +127,15 @@ def evaluate(
     device: str = "cpu",
     complete: bool = False,
     examples: int = 4,
+    block: int = 1,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Evaluation:
     """Measure every method on every image, at the size of its labels.
 
     Each image is refined once for each class in `truths`, given all pixels of that class and nothing else, from zero
     code. Where an image has no pixel of the class, all methods are the zero-code prediction there. If the masks are
-    `complete`, all other pixels are known not to be of the class, to pasting as to optimising.
+    `complete`, all other pixels are known not to be of the class, to pasting as to optimising. The intervals draw
+    images in runs of `block`.
 
     Raises:
         ConfigError: if a truth is no class of the model.
@@ -181,7 +183,7 @@ def evaluate(
     return Evaluation(
         classes,
         counts.rows(classes),
-        tuple(counts.gain(name) for name in indices),
+        tuple(counts.gain(name, block) for name in indices),
         tuple(shown),
         len(source),
         dict(statuses),
@@ -203,18 +205,17 @@ class _Counts:
     def rows(self, classes: ClassSet) -> tuple[Row, ...]:
         return tuple(_row(key, torch.stack(images).sum(0), classes) for key, images in self.matrices.items())
 
-    def gain(self, truth: str) -> Gain:
-        pasted, inferred, optimised = (
-            self.matrices[Key(m, truth, "all")] for m in ("pasted", "inferred+pasted", "optimised+pasted")
-        )
-        zero, refined = (self.matrices[Key(m, truth, "unrevealed")] for m in ("zero", "optimised"))
-        everywhere = paired(pasted, optimised)
+    def gain(self, truth: str, block: int) -> Gain:
+        def beside(method: str, pixels: PixelSet = "all") -> Paired:
+            before, after = (self.matrices[Key(m, truth, pixels)] for m in (method, "optimised+pasted"))
+            return Paired(before, after, block)
+
         return Gain(
             truth,
-            accuracy_gained(everywhere),
-            error_removed(everywhere),
-            accuracy_gained(paired(zero, refined)),
-            error_removed(paired(inferred, optimised)),
+            accuracy_gained(beside("pasted")),
+            error_removed(beside("pasted")),
+            accuracy_gained(beside("pasted", "unrevealed")),
+            error_removed(beside("inferred+pasted")),
         )
 
 

@@ -39,7 +39,7 @@ def table_1(evaluation: Evaluation) -> list[tuple[str, ...]]:
     where optimising rules it out.
 
     "Error removed after pasting" is 1 - (100 - optimised) / (100 - replaced). "Unrevealed accuracy" counts the pixels
-    that the truth did not reveal. Pasting changes none of these, so the row "replaced" has the zero code's there.
+    that the truth did not reveal. Pasting changes none of these, unless masks are said to be complete.
     """
     rows: list[tuple[str, ...]] = []
     for method, name in (("zero", "0-code"), ("encoded", "encoder's code")):

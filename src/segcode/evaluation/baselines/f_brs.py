@@ -9,6 +9,7 @@ from torch import Tensor
 from segcode.evaluation.baselines.lbfgs import minimise
 from segcode.evaluation.baselines.revealed import Revealed
 from segcode.refinement.refiner import Refiner
+from segcode.tensors import Image
 from segcode.truth.truth import Truth
 
 
@@ -26,7 +27,7 @@ class FBRS:
     def __init__(self, regulariser: float = 0.3) -> None:
         self.regulariser = regulariser
 
-    def begin(self, refiner: Refiner) -> None:
+    def begin(self, refiner: Refiner, image: Image) -> None:
         self._refiner = refiner
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:

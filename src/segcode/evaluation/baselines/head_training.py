@@ -18,6 +18,7 @@ from segcode.errors import DataError
 from segcode.evaluation.baselines.heads import Heads, HeadsConfig
 from segcode.evaluation.baselines.probabilistic_u_net import punet_loss
 from segcode.evaluation.baselines.ssn import at, ssn_loss
+from segcode.evaluation.inputs import check_classes
 from segcode.model.checkpoint import Trained
 from segcode.model.segcode import SegCode
 from segcode.tensors import ImageBatch, Labels
@@ -91,7 +92,9 @@ def train_heads(
         DataError: if the source has other classes than the model, no image, or one without labels.
     """
     config = config or HeadTraining()
-    _check(trained, source)
+    check_classes(trained, source)
+    if len(source) == 0:
+        raise DataError("there is no image to train the rivals on: choose another split, or leave out fewer samples")
     model = trained.model.eval()
     device = next(model.parameters()).device
     loader = _loader(LabelledImages(source, *model.config.size, preload=True), config)
@@ -135,13 +138,3 @@ def _losses(model: SegCode, heads: Heads, image: ImageBatch, labels: Labels, con
 def _loader(images: LabelledImages, config: HeadTraining) -> DataLoader[Item]:
     order = torch.Generator().manual_seed(config.seed)
     return DataLoader(images, min(config.batch, len(images)), shuffle=True, drop_last=True, generator=order)
-
-
-def _check(trained: Trained, source: Source) -> None:
-    if source.classes.names != trained.classes.names:
-        raise DataError(
-            f"the data has the classes {', '.join(source.classes.names)}, the model "
-            f"{', '.join(trained.classes.names)}: train the rivals on the classes that the model was trained on"
-        )
-    if len(source) == 0:
-        raise DataError("there is no image to train the rivals on: choose another split, or leave out fewer samples")

@@ -20,7 +20,7 @@ from segcode.model.config import ModelConfig
 from segcode.model.features import Pyramid
 from segcode.model.label_encoder import CodeDistribution, one_hot
 from segcode.refinement.refiner import Refiner
-from segcode.tensors import Code, Labels, Logits
+from segcode.tensors import Code, Image, Labels, Logits
 from segcode.truth.truth import Truth
 
 
@@ -115,7 +115,7 @@ class LikeliestSample:
         self.seed = seed
 
     @torch.no_grad()
-    def begin(self, refiner: Refiner) -> None:
+    def begin(self, refiner: Refiner, image: Image) -> None:
         self._refiner = refiner
         mean, log_variance = self.net.to(refiner.device).prior(refiner.features[16])
         noise = torch.randn(self.count, mean.shape[1], generator=torch.Generator().manual_seed(self.seed))
@@ -154,9 +154,9 @@ class OptimisedLatent:
         self.evidence = evidence
         self._samples = LikeliestSample(net)
 
-    def begin(self, refiner: Refiner) -> None:
+    def begin(self, refiner: Refiner, image: Image) -> None:
         self._refiner = refiner
-        self._samples.begin(refiner)
+        self._samples.begin(refiner, image)
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
         revealed = Revealed.of(truth, self._refiner)

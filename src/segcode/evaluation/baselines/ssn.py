@@ -23,7 +23,7 @@ from segcode.model.features import Pyramid, resize_like
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.objective import AmongAllowed, Objective, Prior
 from segcode.refinement.refiner import Refiner, solve
-from segcode.tensors import IGNORE, Labels, Logits
+from segcode.tensors import IGNORE, Image, Labels, Logits
 from segcode.truth.truth import Truth
 
 
@@ -94,7 +94,7 @@ class SSN:
         self.evidence = evidence
 
     @torch.no_grad()
-    def begin(self, refiner: Refiner) -> None:
+    def begin(self, refiner: Refiner, image: Image) -> None:
         self._refiner = refiner
         self._factor = self.head.to(refiner.device)(refiner.features).factor[0]
 
