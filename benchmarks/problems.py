@@ -7,14 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from segcode.data.street.streets import Streets
 from segcode.evaluation.clicks import largest_error, middle
 from segcode.model.checkpoint import load_model
 from segcode.model.segcode import SegCode
 from segcode.refinement.linearise import Linearised
-from segcode.refinement.objective import Objective, Prior
+from segcode.refinement.objective import Objective
 from segcode.refinement.problem import Entries, Held, entries_of, held_at, pose, prior_of
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import Image
@@ -77,21 +76,17 @@ class Problem:
     def held(self) -> Held:
         return held_at(self.linearised, self.refiner.config.held).curved()
 
-    def told(self) -> tuple[Truth, Prior, Tensor]:
-        """The truth on the network's grid, the prior, and the beliefs."""
-        small, linearised = self.truth.resized(self.linearised.size), self.linearised
-        known = small.planes()[None].to(self.refiner.device)
-        encoding = self.model.label_encoder(known, linearised.base[None], linearised.features)
-        kind = self.model.config.prior
-        return small, prior_of(self.model, encoding, small, kind), encoding.whole[0].sigmoid()
+    def small(self) -> Truth:
+        """The truth on the network's grid."""
+        return self.truth.resized(self.linearised.size)
 
     def entries(self) -> Entries:
-        small, _, belief = self.told()
-        return entries_of(self.linearised, small, belief, self.model.evidence, self.refiner.config)
+        return entries_of(self.linearised, self.small(), self.model.evidence, self.refiner.config)
 
     def objective(self, held: Held) -> Objective:
-        small, prior, belief = self.told()
-        return pose(self.linearised, held, small, prior, belief, self.model.evidence, self.refiner.config)
+        small = self.small()
+        prior = prior_of(self.model, small, self.model.config.prior)
+        return pose(self.linearised, held, small, prior, self.model.evidence, self.refiner.config)
 
 
 @lru_cache(maxsize=1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,6 @@ from segcode.data.files import read_image
 from segcode.data.resize import resize_image
 from segcode.export.picture import overlay
 from segcode.model.features import Pyramid
-from segcode.model.label_encoder import part_around
 from segcode.refinement.gauss_newton import LENGTHS
 from segcode.refinement.linearise import linearise_at
 from segcode.refinement.objective import NEGLIGIBLE
@@ -61,12 +58,8 @@ def test_linearise(grouped, measure):
 
 
 def test_what_refinements_share(grouped, measure):
-    """J where the first prediction is held, and the image's part in the label encoder."""
-    base, features = grouped.linearised.base, grouped.refiner.features
-    measure(
-        lambda: (grouped.held(), grouped.model.label_encoder.see(base[None], features, in_parts=True)),
-        grouped.held().jacobian.nbytes + bytes_of(features),
-    )
+    """J where the first prediction is held."""
+    measure(grouped.held, grouped.held().jacobian.nbytes + bytes_of(grouped.refiner.features))
 
 
 def test_plain_forward(grouped, measure):
@@ -86,19 +79,6 @@ def test_plain_forward(grouped, measure):
 def test_set_image(grouped, measure):
     image, grid = pixels(grouped.case)
     measure(lambda: grouped.refiner.set_image(grouped.image), 4 * image + 3 * grid + bytes_of(grouped.refiner.features))
-
-
-def test_label_encoder(grouped, measure):
-    base, features = grouped.linearised.base, grouped.refiner.features
-    scene = grouped.model.label_encoder.see(base[None], features, in_parts=True)
-    small = grouped.truth.resized(grouped.linearised.size)
-    part = part_around(small.pixels, small.size)
-
-    def encode() -> object:
-        return grouped.model.label_encoder.encode(small.planes(*part)[None].to(base.device), scene, part)
-
-    share = math.prod(side.stop - side.start for side in part) / math.prod(small.size)
-    measure(encode, share * sum(level.nbytes for level in scene.levels))
 
 
 def test_jacobian(grouped, measure):

@@ -11,7 +11,6 @@ from problems import CITYSCAPES, FULL, LARGE, SHIPPED, Problem, problem_of
 from torch.nn import functional
 
 from segcode.model import linear_decoder
-from segcode.model.label_encoder import part_around
 from segcode.refinement import gauss_newton
 from segcode.refinement.config import Stopping
 from segcode.refinement.labelling import labels_of
@@ -93,18 +92,6 @@ def test_matrix(compare, problem, way):
         objective = problem.objective(problem.held())
     negligible = NEGLIGIBLE if way == "rows that count" else 0.0
     compare("matrix of a step", lambda: objective.at(objective.prior.mean).matrix(negligible))
-
-
-@pytest.mark.parametrize("way", ["the part that is told", "all of it"])
-def test_label_encoder(compare, problem, way):
-    """Asked for the code and the beliefs."""
-    linearised, encoder = problem.linearised, problem.model.label_encoder
-    small = problem.truth.resized(linearised.size)
-    with torch.no_grad():
-        scene = encoder.see(linearised.base[None], linearised.features, in_parts=True)
-    everything = slice(0, linearised.size[0]), slice(0, linearised.size[1])
-    part = part_around(small.pixels, small.size) if way == "the part that is told" else everything
-    compare("label encoder", lambda: encoder.encode(small.planes(*part)[None], scene, part))
 
 
 SOLVES = (

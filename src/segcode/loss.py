@@ -114,7 +114,7 @@ def segcode_loss(output: Reconstruction, labels: Labels, config: LossConfig, pro
     pixels = pixel_weights(labels, config.balance)
     segmentation = attenuated_cross_entropy(output.logits, output.uncertainty, labels, config.samples, pixels)
     zero = cross_entropy(output.zero, labels, pixels)
-    kl = kl_divergence(output.encoding.code)
+    kl = kl_divergence(output.code)
     weight = config.kl_weight / PAPER_PIXELS * min(1.0, progress / max(config.kl_warmup, 1e-9))
     total = config.reconstruction * segmentation + config.zero_code * zero + weight * kl
     return LossParts(total, segmentation, zero, kl)

@@ -14,11 +14,12 @@ from segcode.classes import ClassSet
 from segcode.errors import ConfigError, DataError
 from segcode.evaluation import report
 from segcode.evaluation.figures import predictions, refinements
-from segcode.evaluation.protocol import evaluate
+from segcode.evaluation.protocol import evaluate, one_side
 from segcode.evaluation.report import write_report
 from segcode.evaluation.tables import error_removed, table_1
 from segcode.metrics import confusion_matrix, pixel_accuracy
 from segcode.model.checkpoint import Trained
+from segcode.refinement import refiner
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE
@@ -85,18 +86,33 @@ def test_a_complete_mask_tells_pasting_where_the_class_is_not(trained, evaluatio
     assert complete.row("zero").pixel_accuracy == evaluation.row("zero").pixel_accuracy
 
 
-def test_inferring_is_pasting_a_complete_mask_where_the_class_seems_to_be_told_as_a_whole(trained):
+def test_inferring_is_pasting_a_complete_mask_where_the_class_seems_to_be_told_as_a_whole(trained, monkeypatch):
     """And pasting alone where it does not."""
-    rows = {}
-    for name, offset in (("believer", 100.0), ("doubter", -100.0)):
-        with torch.no_grad():
-            trained.model.label_encoder.coverage[1] = offset
-        rows[name] = evaluate(trained, Noise(), ["road"], STRONG)
     complete = evaluate(trained, Noise(), ["road"], STRONG, complete=True).row("pasted", "road")
-    assert rows["believer"].row("inferred+pasted", "road").pixel_accuracy == complete.pixel_accuracy
-    doubted = rows["doubter"]
-    pasted, inferred = (doubted.row(m, "road").pixel_accuracy for m in ("pasted", "inferred+pasted"))
-    assert pasted == inferred
+    for seems in (True, False):
+        monkeypatch.setattr(refiner, "told_as_whole", lambda truth, small, zero, seems=seems: small.told[0] & seems)
+        measured = evaluate(trained, Noise(), ["road"], STRONG)
+        expected = complete if seems else measured.row("pasted", "road")
+        assert measured.row("inferred+pasted", "road").pixel_accuracy == expected.pixel_accuracy
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_part_of_a_class_lies_on_one_side_of_a_line(share):
+    mask = np.hypot(*np.indices((40, 60)) - 25) < 12
+    side = one_side(mask, share, seed=3)
+    assert side.sum() == round(share * mask.sum())
+    assert not (side & ~mask).any()
+    if 0 < share < 1:
+        between = np.argwhere(mask & ~side).mean(0) - np.argwhere(side).mean(0)
+        told, rest = (np.argwhere(pixels) @ between for pixels in (side, mask & ~side))
+        assert np.percentile(told, 95) < np.percentile(rest, 25)
+
+
+def test_a_part_of_a_class_may_be_revealed(trained):
+    half, all_of_it = (evaluate(trained, Noise(), ["road"], STRONG, part=part) for part in (0.5, 1.0))
+    assert half.row("pasted", "road").pixel_accuracy < all_of_it.row("pasted", "road").pixel_accuracy
+    with pytest.raises(ConfigError, match=r"0.5 of a class is not complete"):
+        evaluate(trained, Noise(), ["road"], STRONG, complete=True, part=0.5)
 
 
 def test_images_without_the_class_are_the_zero_code_prediction(trained):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from segcode.classes import ClassSet
 from segcode.errors import CheckpointError
@@ -90,6 +91,22 @@ def test_a_missing_file_is_named(folder, name):
 def test_a_damaged_file_is_named(folder, name):
     (folder / name).write_bytes((folder / name).read_bytes()[:40])
     with pytest.raises(CheckpointError, match=name):
+        load_model(folder)
+
+
+def add_tensors(folder, *names):
+    weights = load_file(folder / "model.safetensors")
+    save_file(weights | {name: torch.zeros(3) for name in names}, folder / "model.safetensors")
+
+
+def test_retired_tensors_of_older_files_are_passed_over(folder, tiny_model):
+    add_tensors(folder, "label_encoder.whole.weight", "label_encoder.whole.bias", "label_encoder.coverage")
+    assert load_model(folder).model.state_dict().keys() == tiny_model.state_dict().keys()
+
+
+def test_other_tensors_that_the_model_lacks_are_refused(folder):
+    add_tensors(folder, "label_encoder.coverage", "label_encoder.hole.weight")
+    with pytest.raises(CheckpointError, match=r"Unexpected key.*label_encoder\.hole\.weight"):
         load_model(folder)
 
 

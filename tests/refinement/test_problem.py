@@ -26,10 +26,10 @@ def scene(tiny_model):
     return tiny_model, linearise(tiny_model, torch.rand(1, 3, *TINY.size))
 
 
-def entered(scene, truth: Truth, belief: float = 0.0, **settings) -> Entries:
+def entered(scene, truth: Truth, **settings) -> Entries:
     model, linearised = scene
     config = replace(RefinementConfig(), **settings)
-    return entries_of(linearised, truth, torch.full((4,), belief), model.evidence, config)
+    return entries_of(linearised, truth, model.evidence, config)
 
 
 def held(scene, truth: Truth, **settings) -> list[Divergence]:
@@ -40,8 +40,7 @@ def held(scene, truth: Truth, **settings) -> list[Divergence]:
 def posed(scene, truth: Truth, **settings) -> Objective:
     model, linearised = scene
     config = replace(RefinementConfig(), **settings)
-    belief = torch.zeros(4)
-    return pose(linearised, held_at(linearised, config.held), truth, PRIOR, belief, model.evidence, config)
+    return pose(linearised, held_at(linearised, config.held), truth, PRIOR, model.evidence, config)
 
 
 def square(rows: slice, columns: slice) -> np.ndarray:
@@ -60,15 +59,6 @@ def test_the_worth_of_a_region_is_what_was_learnt_however_many_of_its_pixels_ent
         entries = entered(scene, mask_truth(BLOCK, 1, 4), pixels=pixels, evidence=1.0)
         assert len(entries.weight) == min(pixels, BLOCK.sum())
         assert float(entries.weight.sum().detach()) == pytest.approx(worth, rel=1e-4)
-
-
-@pytest.mark.parametrize(("complete", "share"), [(False, 0.25), (True, 1.0)])
-def test_pixels_that_may_be_all_of_their_class_count_by_the_doubt(scene, complete, share):
-    def known(belief: float) -> float:
-        entries = entered(scene, mask_truth(BLOCK, 1, 4, complete), belief)
-        return float(entries.weight[entries.allowed.sum(1) == 1].sum().detach())
-
-    assert known(0.75) / known(0.0) == pytest.approx(share)
 
 
 def test_the_first_prediction_is_held_where_nothing_is_told(scene):

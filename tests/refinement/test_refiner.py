@@ -224,37 +224,23 @@ def test_the_prior_is_the_models_own_unless_another_is_asked_for(tiny_model, ima
     assert np.array_equal(refined("model"), refined("encoder"))
 
 
-@pytest.fixture
-def believer(tiny_model):
-    """A model that takes whatever is told of a class for all of it."""
-    with torch.no_grad():
-        tiny_model.label_encoder.coverage[1] = 100.0
-    return tiny_model
-
-
-def test_a_belief_that_is_not_sure_enough_is_not_acted_upon(believer, image, stroke):
+def test_whether_a_class_is_told_as_a_whole_may_be_left_to_the_truth(tiny_model, image, stroke):
     truth = mask_truth(stroke, 2, 4)
-    kinds = {}
-    for name, config in (
-        ("sure", RefinementConfig()),
-        ("never", RefinementConfig(infer_whole=False)),
-        ("hardly ever", RefinementConfig(belief=1.1)),
-    ):
-        refiner = Refiner(believer, config)
+    maps = {}
+    for infer in (True, False):
+        refiner = Refiner(tiny_model, RefinementConfig(infer_whole=infer))
         refiner.set_image(image)
-        refined = refiner.refine(truth)
-        assert refined.ruled_out.any() == (name == "sure")
-        kinds[name] = refined.logits
-    assert torch.equal(kinds["never"], kinds["hardly ever"])
-    assert not torch.equal(kinds["sure"], kinds["never"])
+        maps[infer] = refiner.refine(truth)
+        assert maps[infer].ruled_out.any() == infer
+    assert not torch.equal(maps[True].logits, maps[False].logits)
 
 
-def test_a_class_that_seems_to_be_told_as_a_whole_is_nowhere_else(believer, image):
-    refiner = Refiner(believer)
+def test_a_class_that_seems_to_be_told_as_a_whole_is_nowhere_else(tiny_model, image):
+    refiner = Refiner(tiny_model)
     first = refiner.set_image(image)
     common = int(np.bincount(first.labels.ravel()).argmax())
     mask = np.zeros(SIZE, bool)
-    mask[:2, :2] = True
+    mask[:12, :12] = True
     truth = mask_truth(mask, common, 4)
     refined = refiner.refine(truth)
     for labels in (refined.labels, *(sample.labels for sample in refiner.sample(2)), refined.pasted(truth)):
@@ -419,13 +405,15 @@ def test_a_stroke_that_grows_is_followed_with_the_matrix_of_before(tiny_model, i
     assert refiner.follow(mask_truth(stroke & (columns <= SIZE[1] // 2), 2, 4)).solution.status is Status.CONVERGED
 
 
-def test_the_label_encoder_is_not_asked_while_a_stroke_is_followed(tiny_model, image, stroke, monkeypatch):
-    refiner = Refiner(tiny_model)
+@pytest.mark.parametrize("prior", ["standard", "learnt", "encoder"])
+def test_the_label_encoder_is_asked_for_its_own_prior_alone(tiny_model, image, stroke, prior):
+    asked = []
+    tiny_model.label_encoder.register_forward_hook(lambda *call: asked.append(call))
+    refiner = Refiner(tiny_model, RefinementConfig(prior=prior))
     refiner.set_image(image)
-    truth = mask_truth(stroke, 2, 4)
-    refiner.refine(truth)
-    monkeypatch.setattr(tiny_model.label_encoder, "encode", lambda *_: pytest.fail("asked"))
-    refiner.follow(truth)
+    refiner.refine(mask_truth(stroke, 2, 4))
+    refiner.follow(mask_truth(stroke, 3, 4))
+    assert len(asked) == (2 if prior == "encoder" else 0)
 
 
 def test_memory_is_that_of_the_image(tiny_model, image, stroke):

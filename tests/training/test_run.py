@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -147,7 +148,6 @@ LAST_STAGE = (
     "epochs=3",
     'model.prior="learnt"',
     "episodes.weight=1.0",
-    "batch=1",  # every second batch of the validation has clicks, which leave pixels to judge
     "episodes.judged=200",
     'optimiser.parts=["decoder.grid*", "decoder.of_code*", "label_encoder*", "evidence*"]',
 )
@@ -175,8 +175,17 @@ def test_a_last_stage_goes_on_exactly_as_if_it_had_not_been_stopped(experiment_f
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
     started = load_file(finished / "model" / "model.safetensors")
     changed = {name for name, value in started.items() if not torch.equal(whole[f"model.{name}"].half(), value)}
-    assert {"decoder.grid.weight", "evidence.worth", "label_encoder.coverage"} <= changed
+    assert {"decoder.grid.weight", "evidence.worth", "label_encoder.mean.weight"} <= changed
     assert not any(name.startswith(("features", "decoder.of_zero")) for name in changed)
+
+
+def test_a_validation_of_void_alone_does_not_stop_a_last_stage(experiment_file, finished, tmp_path):
+    copytree(experiment_file.parent, tmp_path / "data")
+    for path in (tmp_path / "data/labels/val").iterdir():
+        Pillow.fromarray(np.full((32, 48), 255, np.uint8)).save(path)
+    settings = (f"start={str(finished / 'model')!r}", f"data.root={str(tmp_path / 'data')!r}", "epochs=1")
+    train(read_experiment(experiment_file, (*LAST_STAGE, *settings)), tmp_path / "out", progress=False)
+    assert "| refined_accuracy | 1.0000 |" in (tmp_path / "out/model/README.md").read_text()
 
 
 def test_the_seed_decides_a_training(experiment_file, tmp_path):

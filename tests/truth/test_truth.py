@@ -176,8 +176,6 @@ def test_planes_are_what_is_known_of_each_pixel(seed):
     unknown = labels == IGNORE
     assert np.array_equal(planes[4].astype(bool), empty & unknown)
     assert not planes[[3, 5]].any()
-    rows, columns = slice(2, 5), slice(1, 8)
-    assert np.array_equal(truth.planes(rows, columns), planes[:, rows, columns])
     known, not_of = truth.at(torch.cartesian_prod(torch.arange(6), torch.arange(8)))
     assert np.array_equal(torch.cat([known, not_of], dim=1).T.unflatten(1, (6, 8)), planes.astype(bool))
 
@@ -225,3 +223,14 @@ def test_what_is_told_in_part_is_not_complete():
 def test_a_complete_mask_stays_complete_on_a_coarser_grid(size):
     assert mask_truth(square(3, 4, 5), 1, 3, complete=True).resized(size).complete().tolist() == [False, True, False]
     assert not mask_truth(square(3, 4, 5), 1, 3).resized(size).complete().any()
+
+
+def test_a_share_is_that_of_a_cells_pixels():
+    mask = np.zeros((4, 6), bool)
+    mask[:2, :2] = mask[0, 2] = True
+    truth = mask_truth(mask, 1, 3) + mask_truth(np.roll(mask, 3, 1), 0, 3)
+    assert truth.share(1, (2, 3)).tolist() == [[1, 0.25, 0], [0, 0, 0]]
+    assert torch.equal(truth.share(1, (4, 6)).bool(), torch.from_numpy(mask))
+    assert not truth.share(2, (2, 3)).any()
+    unsure = Truth(truth.size, truth.pixels, truth.allowed, 0.5 * truth.weight)
+    assert not unsure.share(1, (2, 3)).any()

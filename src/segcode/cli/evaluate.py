@@ -63,6 +63,10 @@ def evaluate(
         bool,
         typer.Option("--complete", help="The masks are complete: other pixels are not of the class, for pasting too."),
     ] = False,
+    part: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Reveal only so much of a class, on one side of a line: 0.5 is half a road."),
+    ] = 1.0,
     examples: Annotated[int, typer.Option(min=0, help="How many images to show in the panels.")] = 4,
     block: Annotated[
         int,
@@ -97,11 +101,20 @@ def evaluate(
         config,
         choose_device(device),
         complete,
+        part,
         examples,
         block,
         lambda indices: progress(indices, len(source), "Evaluating"),
     )
-    settings = {"data": data, "root": root, "split": split, "model": model, "complete": complete, "block": block}
+    settings = {
+        "data": data,
+        "root": root,
+        "split": split,
+        "model": model,
+        "complete": complete,
+        "part": part,
+        "block": block,
+    }
     write_report(evaluation, out, shlex.join(["segcode", *sys.argv[1:]]), settings | {"refinement": asdict(config)})
     typer.echo(markdown(table_1(evaluation)))
     if truths:

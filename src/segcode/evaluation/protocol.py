@@ -7,13 +7,17 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from zlib import crc32
 
 import numpy as np
 import torch
+from jaxtyping import Bool
+from numpy import ndarray
 
 from segcode.classes import ClassSet
 from segcode.data.prefetch import ahead
 from segcode.data.sample import Sample, Source
+from segcode.errors import ConfigError
 from segcode.evaluation.bootstrap import Interval, Paired, accuracy_gained, error_removed
 from segcode.evaluation.inputs import check_classes, labels_of
 from segcode.metrics import ConfusionMatrix, confusion_matrix, iou, mean_iou, pixel_accuracy
@@ -126,6 +130,7 @@ def evaluate(
     config: RefinementConfig,
     device: str = "cpu",
     complete: bool = False,
+    part: float = 1.0,
     examples: int = 4,
     block: int = 1,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
@@ -134,13 +139,15 @@ def evaluate(
 
     Each image is refined once for each class in `truths`, given all pixels of that class and nothing else, from zero
     code. Where an image has no pixel of the class, all methods are the zero-code prediction there. If the masks are
-    `complete`, all other pixels are known not to be of the class, to pasting as to optimising. The intervals draw
-    images in runs of `block`.
+    `complete`, all other pixels are known not to be of the class, to pasting as to optimising. Of each class only a
+    `part` is revealed, on one side of a line, 0..1. The intervals draw images in runs of `block`.
 
     Raises:
-        ConfigError: if a truth is no class of the model.
+        ConfigError: if a truth is no class of the model, or a part of a class is said to be complete.
         DataError: if the source has other classes than the model, or a sample without labels.
     """
+    if complete and part < 1:
+        raise ConfigError(f"{part:g} of a class is not complete: leave out `complete`, or reveal all of it")
     classes = trained.classes
     check_classes(trained, source)
     indices = {name: classes.index(name) for name in truths}
@@ -159,7 +166,8 @@ def evaluate(
         counts.add(Key("encoded", None, "all"), encoded, labels)
         optimised = {}
         for name, index in indices.items():
-            truth = mask_truth(labels == index, index, len(classes), complete)
+            mask = one_side(labels == index, part, crc32(sample.name.encode()))
+            truth = mask_truth(mask, index, len(classes), complete)
             refiner.reset()
             start = time.perf_counter()
             refined = refiner.refine(truth)
@@ -189,6 +197,17 @@ def evaluate(
         dict(statuses),
         float(np.median(seconds)) if seconds else None,
     )
+
+
+def one_side(mask: Bool[ndarray, "H W"], share: float, seed: int) -> Bool[ndarray, "H W"]:
+    """So much of a mask, 0..1, as lies on one side of a straight line of any direction."""
+    angle = np.random.default_rng(seed).uniform(0, 2 * np.pi)
+    rows, columns = np.indices(mask.shape)
+    along = np.cos(angle) * rows + np.sin(angle) * columns
+    side = np.zeros_like(mask)
+    pixels = np.flatnonzero(mask)
+    side.flat[pixels[np.argsort(along.flat[pixels])[: round(share * len(pixels))]]] = True
+    return side
 
 
 class _Counts:

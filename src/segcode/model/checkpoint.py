@@ -25,6 +25,10 @@ from segcode.model.shipped import find_model
 
 _WEIGHTS, _CONFIG, _CARD = "model.safetensors", "config.json", "README.md"
 
+_RETIRED = ("label_encoder.whole.weight", "label_encoder.whole.bias", "label_encoder.coverage")
+"""Tensors that older files hold, those of the shipped models among them: a learnt belief that a class is told as a
+whole, which a rule without learning beat."""
+
 
 class Trained(NamedTuple):
     """A model in evaluation mode, and the classes that its indices mean."""
@@ -85,7 +89,7 @@ def load_model(name_or_folder: str | Path) -> Trained:
         raise CheckpointError(f"{folder / _CONFIG} is damaged ({error}): copy or export the model again") from None
     model = SegCode(config)
     try:
-        weights = load_file(folder / _WEIGHTS)
+        weights = {k: v for k, v in load_file(folder / _WEIGHTS).items() if k not in _RETIRED}
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     except (SafetensorError, RuntimeError) as error:
         # PyTorch's first line only says that something is wrong.

@@ -9,7 +9,7 @@ from torch import nn
 from segcode.model.config import ModelConfig
 from segcode.model.evidence import Evidence
 from segcode.model.features import Features, Pyramid
-from segcode.model.label_encoder import Encoding, LabelEncoder
+from segcode.model.label_encoder import CodeDistribution, LabelEncoder
 from segcode.model.linear_decoder import LinearDecoder
 from segcode.model.uncertainty import UncertaintyHead
 from segcode.tensors import ImageBatch, Known, Logits, Uncertainty
@@ -22,14 +22,14 @@ class Reconstruction(NamedTuple):
         zero: logits of zero code, S0(I).
         logits: logits of a code drawn from the encoder's distribution, S'.
         uncertainty: b.
-        encoding: the encoder's distribution of the code, and what it takes to be known as a whole.
+        code: the encoder's distribution of it.
         features: of the images.
     """
 
     zero: Logits
     logits: Logits
     uncertainty: Uncertainty
-    encoding: Encoding
+    code: CodeDistribution
     features: Pyramid
 
 
@@ -49,9 +49,9 @@ class SegCode(nn.Module):
         """Encode what is known of the labels, draw a code, decode it; images in 0..1."""
         features = self.features(image)
         zero = self.decoder.base(features)
-        encoding = self.label_encoder(known, zero, features)
+        code = self.label_encoder(known, zero, features)
         # A drawn code in training; its mean where the network is only looked at.
-        drawn = encoding.code.sample() if self.training else encoding.code.mean
+        drawn = code.sample() if self.training else code.mean
         return Reconstruction(
-            zero, zero + self.decoder.linear(features, drawn), self.uncertainty(features), encoding, features
+            zero, zero + self.decoder.linear(features, drawn), self.uncertainty(features), code, features
         )

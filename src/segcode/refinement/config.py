@@ -34,18 +34,15 @@ class RefinementConfig:
     Args:
         energy: "cross_entropy", convex in the code, or "euclidean", the paper's.
         solver: "gauss_newton" is the fastest; the first-order solvers are baselines.
-        evidence: factor on what the model has learnt that so many known pixels are worth.
+        evidence: factor on what so many known pixels are worth in the model.
         hold: factor on how firmly the model holds its first prediction where nothing is told; 0 leaves the prior alone,
             as in the paper.
-        infer_whole: where the label encoder believes that a class is told as a whole, take it that there is none of it
-            elsewhere.
+        infer_whole: where a class seems to be told as a whole, take it that there is none of it elsewhere.
         prior: of the code: "standard" is N(0, I); "learnt" has the variances that the model has learnt for truth about
             the told classes; "encoder" the same around what the label encoder proposes from the image and the truth;
             "model" is the one of these that the model names as its own.
         pixels: the most that enter a solve; of more, an even draw is taken.
         held: at so many pixels, evenly spread, the first prediction is held.
-        belief: from which it is acted upon, 0..1: to take half a road for all of it does more harm than the
-            inference does good.
         stopping: when the solver stops.
     """
 
@@ -57,5 +54,4 @@ class RefinementConfig:
     prior: PriorKind = "model"
     pixels: int = 1024
     held: int = 400
-    belief: float = 0.9
     stopping: Stopping = field(default_factory=Stopping)

@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from segcode.model.evidence import Evidence
-from segcode.model.label_encoder import Encoding
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import Linearised
@@ -55,14 +54,19 @@ class Entries(NamedTuple):
     weight: Float[Tensor, "n"]
 
 
-def prior_of(model: SegCode, encoding: Encoding, truth: Truth, kind: Literal["standard", "learnt", "encoder"]) -> Prior:
+def prior_of(
+    model: SegCode,
+    truth: Truth,
+    kind: Literal["standard", "learnt", "encoder"],
+    proposal: Float[Tensor, "N"] | None = None,
+) -> Prior:
     """N(0, I); or with the variances that truth about these classes has learnt, around 0 or the encoder's proposal."""
-    mean = encoding.code.mean[0]
+    device = model.evidence.worth.device
     if kind == "standard":
-        return Prior.standard(len(mean), mean.device)
+        return Prior.standard(model.config.code_size, device)
     known, not_of = truth.told
-    precision = model.evidence.precision((known | not_of).to(mean.device))
-    return Prior(mean if kind == "encoder" else torch.zeros_like(mean), precision)
+    precision = model.evidence.precision((known | not_of).to(device))
+    return Prior(torch.zeros_like(precision) if proposal is None else proposal, precision)
 
 
 def pose(
@@ -70,7 +74,6 @@ def pose(
     held: Held,
     truth: Truth,
     prior: Prior,
-    belief: Float[Tensor, "M"],
     evidence: Evidence,
     config: RefinementConfig,
 ) -> Objective:
@@ -81,11 +84,10 @@ def pose(
         held: where its first prediction is held.
         truth: what is known, on the grid of `linearised`.
         prior: of the code.
-        belief: the probability that a class is told as a whole.
         evidence: what so many pixels are worth together, and the first prediction.
         config: how many pixels enter, and how far to trust them.
     """
-    pixels, allowed, weight = entries_of(linearised, truth, belief, evidence, config)
+    pixels, allowed, weight = entries_of(linearised, truth, evidence, config)
     base, jacobian = linearised.base_at(pixels), linearised.jacobian(pixels)
     allowed, weight = allowed.to(base.device), weight.to(base.device)
     if config.energy == "euclidean":
@@ -99,25 +101,20 @@ def pose(
     return Objective(tuple(term for term in terms if len(term.weight)), prior, len(pixels))
 
 
-def entries_of(
-    linearised: Linearised, truth: Truth, belief: Float[Tensor, "M"], evidence: Evidence, config: RefinementConfig
-) -> Entries:
+def entries_of(linearised: Linearised, truth: Truth, evidence: Evidence, config: RefinementConfig) -> Entries:
     """What of a truth enters, on the CPU: pixels of which the class is known come first.
 
     For each set of classes so many of its pixels enter that all sets have `config.pixels` together. "Not road" matters
-    where zero code sees road, so there such entries are taken more often, and count less each. Pixels that may be
-    all of their class, though they are not said to be, count by the doubt that they are: else they would raise it where
-    it ends.
+    where zero code sees road, so there such entries are taken more often, and count less each.
     """
     sets = sorted(truth.sets(), key=lambda entries: int(truth.allowed[entries[0]].sum()) > 1)
-    doubt = torch.where(truth.complete(), 1.0, 1 - belief.cpu())
     parts = [Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0])]
     for entries in sets:
         pixels, allowed, weight = truth.pixels[entries], truth.allowed[entries], truth.weight[entries]
         if weight.sum() == 0:
             continue
         if allowed[0].sum() == 1:
-            chance, worth = weight, doubt[allowed[0]] * evidence(weight.sum(), "known", allowed[0]).cpu()
+            chance, worth = weight, evidence(weight.sum(), "known", allowed[0]).cpu()
         else:
             chance = weight * (excluded_mass(linearised, pixels, allowed[0]) + RARE)
             worth = evidence(weight.sum(), "excluded", ~allowed[0]).cpu()

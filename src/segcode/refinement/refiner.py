@@ -17,7 +17,6 @@ from torch.nn import functional
 from segcode.data.resize import resize_image
 from segcode.errors import DataError, TruthError
 from segcode.model.features import Pyramid
-from segcode.model.label_encoder import Encoding, Scene, part_around
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.first_order import adam, lbfgs
@@ -28,6 +27,7 @@ from segcode.refinement.linearise import Linearised, Remembering, linearise_at
 from segcode.refinement.objective import Objective, Prior
 from segcode.refinement.problem import OUT, Held, held_at, pose, prior_of
 from segcode.refinement.solution import Solution, Status
+from segcode.refinement.wholeness import told_as_whole
 from segcode.tensors import Image, ImageBatch, LabelImage
 from segcode.truth.mask import label_truth
 from segcode.truth.truth import Truth, paste
@@ -81,7 +81,6 @@ class _Seen:
         origin: the code whose map counts as the first prediction; codes are solved for, and drawn, relative to it.
         linearised: at the image, around the origin.
         held: where its first prediction is held.
-        scene: what the label encoder makes of it.
         uncertainty: b at the image's size.
     """
 
@@ -90,13 +89,12 @@ class _Seen:
     origin: Float[Tensor, "N"]
     linearised: Remembering
     held: Held
-    scene: Scene
     uncertainty: Float[ndarray, "H W"]
 
     @property
     def memory(self) -> int:
         """Bytes of its tensors."""
-        tensors = (self.image, *self.linearised.tensors, *self.held, *self.scene.tensors)
+        tensors = (self.image, *self.linearised.tensors, *self.held)
         return sum(tensor.nbytes for tensor in tensors if tensor is not None) + self.uncertainty.nbytes
 
 
@@ -176,7 +174,6 @@ class Refiner:
         self._now: _Seen | None = None
         self._code = torch.zeros(model.config.code_size, device=self.device)
         self._objective: Objective | None = None
-        self._encoding: Encoding | None = None
         self._factor: Tensor | None = None
         self._elsewhere = self._nowhere((0, 0))
 
@@ -200,7 +197,6 @@ class Refiner:
             torch.zeros_like(self._code),
             linearised.remembering(),
             held_at(linearised, self.config.held).curved(),
-            self.model.label_encoder.see(linearised.base[None], linearised.features, in_parts=True),
             _resized(linearised.uncertainty[None, None], size)[0, 0].cpu().numpy(),
         )
         self.reset()
@@ -223,7 +219,6 @@ class Refiner:
             origin=code,
             linearised=linearised,
             held=seen.held._replace(base=linearised.base_at(seen.held.pixels)).curved(),
-            scene=self.model.label_encoder.see(linearised.base[None], linearised.features, in_parts=True),
         )
         self._forget()
         return self._map(linearised.base, code, self._elsewhere)
@@ -235,7 +230,7 @@ class Refiner:
 
     def _forget(self) -> None:
         self._code = self._seen.origin
-        self._objective = self._encoding = self._factor = None
+        self._objective = self._factor = None
         self._elsewhere = self._nowhere(self._seen.size)
 
     def decode(self, code: Float[Tensor, "N"]) -> SegmentationMap:
@@ -256,8 +251,7 @@ class Refiner:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
         self._check(truth)
-        proposal = self._encode(truth.resized(self.linearised.size)).code.mean[0]
-        return self.decode(self._seen.origin + proposal)
+        return self.decode(self._seen.origin + self._proposal(truth.resized(self.linearised.size)))
 
     @torch.no_grad()
     def infer(self, truth: Truth) -> SegmentationMap:
@@ -267,40 +261,36 @@ class Refiner:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
         self._check(truth)
-        small = truth.resized(self.linearised.size)
-        elsewhere = Elsewhere(self._whole(small, self._encode(small)), truth.revealed().to(self.device))
+        whole = self._whole(truth, truth.resized(self.linearised.size))
+        elsewhere = Elsewhere(whole.to(self.device), truth.revealed().to(self.device))
         return self._map(self.linearised.base, self._seen.origin, elsewhere)
 
     @torch.no_grad()
     def refine(self, truth: Truth) -> SegmentationMap:
         """The map of the code that explains the truth best.
 
-        A class that is told as a whole, or that the label encoder believes to be, is ruled out elsewhere.
+        A class that is told as a whole, or seems to be, is ruled out elsewhere.
         The search starts from the code of the last call, at first from the mean of the prior.
 
         Raises:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
         self._check(truth)
-        small = truth.resized(self.linearised.size)
-        self._encoding = self._encode(small)
-        return self._towards(truth, small, self._encoding, self.config)
+        return self._towards(truth, self.config)
 
     @torch.no_grad()
     def follow(self, truth: Truth) -> SegmentationMap:
         """The map on the way to that of `refine`, sooner: for truth that is still being drawn, many times a second.
 
-        The solver takes two steps from the code of the last call, with the matrix of then as long as that serves, and
-        what the label encoder said then still holds. A call of `refine` is due once the truth stays.
+        The solver takes two steps from the code of the last call, with the matrix of then as long as that serves.
+        A call of `refine` is due once the truth stays.
 
         Raises:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
         self._check(truth)
-        small = truth.resized(self.linearised.size)
-        self._encoding = self._encoding or self._encode(small)
         two_steps = replace(self.config, stopping=replace(self.config.stopping, steps=2))
-        return self._towards(truth, small, self._encoding, two_steps, self._factor)
+        return self._towards(truth, two_steps, self._factor)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0) -> list[SegmentationMap]:
@@ -340,8 +330,8 @@ class Refiner:
 
     def _untold(self) -> Objective:
         nothing = Truth.empty(self.linearised.size, self.model.config.classes)
-        prior, belief = Prior.standard(len(self._code), self.device), torch.zeros(self.model.config.classes)
-        return pose(self.linearised, self._seen.held, nothing, prior, belief, self.model.evidence, self.config)
+        prior = Prior.standard(len(self._code), self.device)
+        return pose(self.linearised, self._seen.held, nothing, prior, self.model.evidence, self.config)
 
     def encode(self, labels: LabelImage) -> SegmentationMap:
         """The map of the label encoder's code for a whole label image (H, W), IGNORE where unknown.
@@ -377,31 +367,30 @@ class Refiner:
             raise TruthError("no image is set: call set_image(image) first")
         return self._now
 
-    def _towards(
-        self, truth: Truth, small: Truth, encoding: Encoding, config: RefinementConfig, factor: Tensor | None = None
-    ) -> SegmentationMap:
-        """The map that truth leads to, given the same on the network's grid and what the label encoder makes of it."""
-        kind = self.model.config.prior if self.config.prior == "model" else self.config.prior
-        prior = prior_of(self.model, encoding, small, kind)
-        believed, complete = self._whole(small, encoding), truth.complete()
-        belief = encoding.whole[0].sigmoid()
-        told = small.completed(believed & ~complete)
-        objective = pose(self.linearised, self._seen.held, told, prior, belief, self.model.evidence, self.config)
-        origin = self._seen.origin
+    def _towards(self, truth: Truth, config: RefinementConfig, factor: Tensor | None = None) -> SegmentationMap:
+        """The map that truth leads to, the solver's matrix of before being given or not."""
+        small, origin = truth.resized(self.linearised.size), self._seen.origin
+        kind = self.model.config.prior if config.prior == "model" else config.prior
+        prior = prior_of(self.model, small, kind, self._proposal(small) if kind == "encoder" else None)
+        inferred, complete = self._whole(truth, small), truth.complete()
+        told = small.completed(inferred & ~complete)
+        objective = pose(self.linearised, self._seen.held, told, prior, self.model.evidence, config)
         start = prior.mean if self._objective is None else self._code - origin
         solution = solve(objective, start, config, factor)
         self._code, self._objective, self._factor = origin + solution.code, objective, solution.factor
-        self._elsewhere = Elsewhere(believed | complete, truth.revealed().to(self.device))
+        self._elsewhere = Elsewhere((inferred | complete).to(self.device), truth.revealed().to(self.device))
         return self._map(self._logits(self._code), self._code, self._elsewhere, solution)
 
-    def _encode(self, truth: Truth) -> Encoding:
-        part = part_around(truth.pixels, truth.size)
-        return self.model.label_encoder.encode(truth.planes(*part)[None].to(self.device), self._seen.scene, part)
+    def _proposal(self, small: Truth) -> Float[Tensor, "N"]:
+        """The label encoder's mean code for truth on the network's grid."""
+        known = small.planes()[None].to(self.device)
+        return self.model.label_encoder(known, self.linearised.base[None], self.features).mean[0]
 
-    def _whole(self, truth: Truth, encoding: Encoding) -> Bool[Tensor, "M"]:
-        """The told classes that are believed to be told as a whole."""
-        believed = (encoding.whole[0].sigmoid() >= self.config.belief).cpu() & self.config.infer_whole
-        return believed & truth.told[0]
+    def _whole(self, truth: Truth, small: Truth) -> Bool[Tensor, "M"]:
+        """The classes that are taken to be told as a whole."""
+        if not self.config.infer_whole:
+            return torch.zeros_like(small.told[0])
+        return told_as_whole(truth, small, self.linearised.base)
 
     @torch.no_grad()
     def _logits(self, code: Float[Tensor, "N"]) -> Float[Tensor, "M h w"]:

@@ -3,7 +3,7 @@
 Eq. 5 asks for a code that the whole label image gives, never for one that a few pixels give. An episode asks for that.
 What it tells goes through the same objective as a user's truth, damped by the model's prior: Gauss-Newton steps find
 the code, and the loss of the map is differentiated through their solves. The label encoder sees the same
-truth, so it learns to propose a code for it, and whether a class is told as a whole.
+truth, so it learns to propose a code for it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from torch.nn import functional
 
 from segcode.config import Count, NotNegative, Share
 from segcode.model.features import Pyramid
-from segcode.model.label_encoder import Encoding
+from segcode.model.label_encoder import CodeDistribution
 from segcode.model.segcode import SegCode
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import Linearised, linearise_at
@@ -37,7 +37,6 @@ class EpisodeConfig:
     Args:
         weight: of the refined maps' loss; the paper has none, and 0 leaves all of this out.
         proposal_weight: of the loss of the maps that the label encoder proposes, before the solve.
-        belief_weight: of the loss of the belief that a class is told as a whole.
         revealed: what a revealed pixel counts in these losses, an unrevealed one counting 1: the truth stands in the
             output anyway.
         robustness: q of the losses (1 - p^q) / q, p the probability of the true class (Zhang and Sabuncu 2018): near 0
@@ -61,7 +60,6 @@ class EpisodeConfig:
 
     weight: NotNegative = 0.0
     proposal_weight: NotNegative = 0.3
-    belief_weight: NotNegative = 0.1
     revealed: Share = 0.1
     robustness: Share = 0.7
     images: Count = 8
@@ -86,13 +84,11 @@ class Episode(NamedTuple):
 
     Attributes:
         truth: the entries, on the training's grid.
-        told: the class whose belief is judged; None for none.
-        whole: whether that class is told as a whole, without being said to be.
+        whole: the class that is told as a whole without being said to be; None for none.
     """
 
     truth: Truth
-    told: int | None = None
-    whole: bool = False
+    whole: int | None = None
 
 
 def play(labels: Labels, zero: Logits, config: EpisodeConfig) -> list[Episode]:
@@ -110,7 +106,7 @@ def play(labels: Labels, zero: Logits, config: EpisodeConfig) -> list[Episode]:
 def episode_loss(
     model: SegCode, features: Pyramid, zero: Logits, labels: Labels, episodes: Sequence[Episode], config: EpisodeConfig
 ) -> Tensor:
-    """The weighed sum of three means over the episodes: the refined map's loss, the proposal's, and the belief's.
+    """The weighed sum of two means over the episodes: the refined map's loss, and the proposal's.
 
     Args:
         model: what is trained.
@@ -123,7 +119,7 @@ def episode_loss(
     if not episodes:
         return zero.new_zeros(())
     owner = torch.arange(len(episodes), device=zero.device) // config.each
-    encoding = encode(model, features, zero, [episode.truth for episode in episodes], owner)
+    proposals = encode(model, features, zero, [episode.truth for episode in episodes], owner).mean.float()
     losses = []
     for i in range(0, len(episodes), config.each):
         image = i // config.each
@@ -131,23 +127,14 @@ def episode_loss(
             linearised = linearise_at(model, {stride: f[image : image + 1].float() for stride, f in features.items()})
             held = held_at(linearised, config.held)
             for j in range(i, i + config.each):
-                losses.append(_loss(model, linearised, held, labels[image], _of(encoding, j), episodes[j], config))
+                losses.append(_loss(model, linearised, held, labels[image], proposals[j], episodes[j], config))
     return torch.stack(losses).mean()
 
 
-def encode(model: SegCode, features: Pyramid, zero: Logits, truths: Sequence[Truth], owner: Tensor) -> Encoding:
+def encode(model: SegCode, features: Pyramid, zero: Logits, truths: Sequence[Truth], owner: Tensor) -> CodeDistribution:
     """What the label encoder makes of each truth, that of image `owner` of a batch."""
     known = torch.stack([truth.planes() for truth in truths]).to(zero.device)
     return model.label_encoder(known, zero[owner], {stride: feature[owner] for stride, feature in features.items()})
-
-
-def _of(encoding: Encoding, index: int) -> Encoding:
-    """One of a batch, in 32 bits."""
-    own = slice(index, index + 1)
-    code = encoding.code._replace(
-        mean=encoding.code.mean[own].float(), log_variance=encoding.code.log_variance[own].float()
-    )
-    return Encoding(code, encoding.whole[own].float())
 
 
 def _loss(
@@ -155,34 +142,35 @@ def _loss(
     linearised: Linearised,
     held: Held,
     labels: Integer[Tensor, "H W"],
-    encoding: Encoding,
+    proposal: Float[Tensor, "N"],
     episode: Episode,
     config: EpisodeConfig,
 ) -> Tensor:
-    belief, truth = encoding.whole[0], episode.truth
-    if episode.whole and torch.rand(()) < config.believed:
-        truth = truth.completed(torch.isin(torch.arange(len(belief)), torch.tensor(episode.told)))
-    code = refined(model, linearised, held, encoding, truth, config)
+    truth = episode.truth
+    if episode.whole is not None and torch.rand(()) < config.believed:
+        truth = truth.completed(torch.arange(len(linearised.base)) == episode.whole)
+    code = refined(model, linearised, held, proposal, truth, config)
     known = (labels != IGNORE).nonzero()
     if len(known) == 0:
         return code.sum() * 0
     pixels = known[torch.randint(len(known), (config.judged,), device=known.device)]
-    proposal = encoding.code.mean[0]
     loss = config.weight * judge(linearised, code, truth, labels, pixels, config)
-    loss = loss + config.proposal_weight * judge(linearised, proposal, truth, labels, pixels, config)
-    if episode.told is None:
-        return loss
-    target = torch.tensor(float(episode.whole), device=belief.device)
-    return loss + config.belief_weight * functional.binary_cross_entropy_with_logits(belief[episode.told], target)
+    return loss + config.proposal_weight * judge(linearised, proposal, truth, labels, pixels, config)
 
 
 def refined(
-    model: SegCode, linearised: Linearised, held: Held, encoding: Encoding, truth: Truth, config: EpisodeConfig
-) -> Tensor:
-    """The code of a truth after a few Gauss-Newton steps, (N,); gradients pass through."""
-    prior = prior_of(model, encoding, truth, model.config.prior)
+    model: SegCode,
+    linearised: Linearised,
+    held: Held,
+    proposal: Float[Tensor, "N"],
+    truth: Truth,
+    config: EpisodeConfig,
+) -> Float[Tensor, "N"]:
+    """The code of a truth after a few Gauss-Newton steps; gradients pass through."""
+    kind = model.config.prior
+    prior = prior_of(model, truth, kind, proposal if kind == "encoder" else None)
     solving = replace(RefinementConfig(), pixels=config.pixels)
-    objective = pose(linearised, held, truth, prior, encoding.whole[0].sigmoid().detach(), model.evidence, solving)
+    objective = pose(linearised, held, truth, prior, model.evidence, solving)
     code = prior.mean
     if objective.told:
         for _ in range(config.steps):
@@ -233,12 +221,12 @@ def reveal(
     )  # fmt: skip
     kind = int((torch.rand(()) > torch.tensor(chances).cumsum(0)).sum())
     if kind == 0:
-        return Episode(mask_truth(_boxed(region).numpy(), told, classes), told)
+        return Episode(mask_truth(_boxed(region).numpy(), told, classes))
     if kind == 1:
-        return Episode(mask_truth(_cut(region).numpy(), told, classes), told)
+        return Episode(mask_truth(_cut(region).numpy(), told, classes))
     if kind == 2:
         if torch.rand(()) < 0.5:
-            return Episode(mask_truth(_scattered(region).numpy(), told, classes), told)
+            return Episode(mask_truth(_scattered(region).numpy(), told, classes))
         points = labels.masked_fill(~_scattered(labels != IGNORE), IGNORE)
         return Episode(label_truth(points.to(torch.uint8).numpy(), classes))
     if kind == 3:
@@ -251,19 +239,22 @@ def reveal(
     if kind == 6:
         return Episode(_click_truth(labels, called, classes))
     if kind == 7:
-        return Episode(mask_truth(_scribbled(region).numpy(), told, classes), told)
-    return Episode(mask_truth(region.numpy(), told, classes), told, whole=True)
+        return Episode(mask_truth(_scribbled(region).numpy(), told, classes))
+    return Episode(mask_truth(region.numpy(), told, classes), whole=told)
 
 
 def in_turns(labels: Integer[Tensor, "H W"], called: Integer[Tensor, "H W"], turn: int, classes: int) -> Episode:
-    """By turns a class as a whole, each class in its turn, and clicks where zero code is wrong; repeatable."""
+    """By turns a class as a whole, each class in its turn, and clicks where zero code is wrong; repeatable.
+
+    In an image of one class there are clicks alone, for all of it would leave nothing to judge.
+    """
     present = labels[labels != IGNORE].unique()
-    if turn % 2 == 1 or len(present) == 0:
+    if turn % 2 == 1 or len(present) < 2:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(turn)
             return Episode(_click_truth(labels, called, classes))
     told = int(present[turn // 2 % len(present)])
-    return Episode(mask_truth((labels == told).numpy(), told, classes), told, whole=True)
+    return Episode(mask_truth((labels == told).numpy(), told, classes), whole=told)
 
 
 def _not_of(mask: Bool[Tensor, "H W"], told: int, classes: int) -> Truth:

@@ -17,12 +17,13 @@ from segcode.loss import segcode_loss
 from segcode.metrics import confusion_matrix, mean_iou, pixel_accuracy
 from segcode.model.label_encoder import known_labels
 from segcode.model.segcode import Reconstruction, SegCode
-from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import linearise_at
 from segcode.refinement.problem import held_at
+from segcode.refinement.wholeness import told_as_whole
 from segcode.tensors import IGNORE, ImageBatch, Labels
 from segcode.training.episode import encode, episode_loss, in_turns, play, refined
 from segcode.training.experiment import Experiment
+from segcode.truth.truth import paste
 
 WARM_UP = 0.05
 """Share of the steps over which the cosine schedule rises from zero."""
@@ -71,7 +72,8 @@ class TrainingModule(lightning.LightningModule):
     def on_validation_epoch_start(self) -> None:
         classes = self.experiment.model.classes
         empty = torch.zeros(classes, classes, dtype=torch.long, device=self.device)
-        self.confusion = {name: empty.clone() for name in ("zero", "encoded", "unrevealed", "refined")}
+        names = ("zero", "encoded", *(("unrevealed", "refined") if self.experiment.episodes.weight > 0 else ()))
+        self.confusion = {name: empty.clone() for name in names}
 
     def validation_step(self, batch: Item, batch_idx: int) -> None:
         image: ImageBatch = batch.image.float() / 255
@@ -89,34 +91,34 @@ class TrainingModule(lightning.LightningModule):
         classes = self.experiment.model.classes
         called = output.zero.argmax(1).cpu()
         played = [in_turns(own, called[i], turn, classes) for i, own in enumerate(labels.cpu())]
-        for i, (truth, *_) in enumerate(played):
+        for i, episode in enumerate(played):
             own = {stride: feature[i : i + 1].float() for stride, feature in output.features.items()}
             linearised = linearise_at(self.model, own)
-            encoding = encode(self.model, own, linearised.base[None], [truth], torch.zeros(1, dtype=torch.long))
-            truth = truth.completed((encoding.whole[0].sigmoid() >= RefinementConfig.belief).cpu())
+            told, before = episode.truth, linearised.base
+            proposal = encode(self.model, own, before[None], [told], torch.zeros(1, dtype=torch.long)).mean[0]
+            truth = told.completed(told_as_whole(told, told, before))
             held = held_at(linearised, self.experiment.episodes.held)
-            code = refined(self.model, linearised, held, encoding, truth, self.experiment.episodes)
-            ruled_out = truth.planes()[classes:].bool().to(labels.device)
-            after = linearised.logits(code[None])[0].masked_fill(ruled_out, -torch.inf)
-            hidden = labels[i].masked_fill(truth.revealed().to(labels.device), IGNORE)
-            for name, map_ in (("unrevealed", linearised.base), ("refined", after)):
-                self.confusion[name] += confusion_matrix(map_.argmax(0), hidden, classes)
+            code = refined(self.model, linearised, held, proposal, truth, self.experiment.episodes)
+            after = paste(linearised.logits(code[None])[0], truth)
+            # What was told, not what was inferred: of two classes that names every pixel.
+            hidden = labels[i].masked_fill(told.revealed().to(labels.device), IGNORE)
+            for name, map_ in (("unrevealed", before.argmax(0)), ("refined", after)):
+                self.confusion[name] += confusion_matrix(map_, hidden, classes)
 
     def on_validation_epoch_end(self) -> None:
         scores = {}
         for name, matrix in self.confusion.items():
-            if not matrix.any():
-                continue
             total = self.trainer.strategy.reduce(matrix, reduce_op="sum")
             assert isinstance(total, Tensor)
+            if not total.any():  # where nothing is judged nothing is wrong; the best epoch is chosen by a score
+                total.fill_diagonal_(1)
             scores[f"val/{name}_accuracy"] = pixel_accuracy(total.cpu())
             scores[f"val/{name}_mean_iou"] = mean_iou(total.cpu())
         self.log_dict(scores, prog_bar=True, sync_dist=True)  # the same on every process
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.experiment.optimiser
-        numbers = [*self.model.evidence.parameters(), self.model.label_encoder.coverage]
-        scales = [p for p in numbers if p.requires_grad]
+        scales = [p for p in self.model.evidence.parameters() if p.requires_grad]
         others = [p for p in self.parameters() if p.requires_grad and all(p is not scale for scale in scales)]
         groups: list[dict[str, Any]] = [
             {"params": others},

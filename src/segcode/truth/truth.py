@@ -152,17 +152,12 @@ class Truth:
         surest = torch.zeros(len(merged)).scatter_reduce_(0, entry, self.weight, "amax")
         return Truth(size, cells[first], self.allowed[first], torch.maximum(area, surest))
 
-    def planes(self, rows: slice = slice(None), columns: slice = slice(None)) -> Float[Tensor, "planes h w"]:
-        """What the label encoder sees of a part of the image: 1 where a pixel is of a class for sure, or is not."""
+    def planes(self) -> Float[Tensor, "planes H W"]:
+        """What the label encoder sees: 1 where a pixel is of a class for sure, or is not."""
         places, says = self._says
-        top, bottom, _ = rows.indices(self.size[0])
-        left, right, _ = columns.indices(self.size[1])
-        row, column = places // self.size[1] - top, places % self.size[1] - left
-        height, width = bottom - top, right - left
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        planes = torch.zeros(says.shape[1], height, width)
-        planes[:, row[inside], column[inside]] = says[inside].T.float()
-        return planes
+        planes = torch.zeros(says.shape[1], math.prod(self.size))
+        planes[:, places] = says.T.float()
+        return planes.view(-1, *self.size)
 
     def at(self, pixels: Pixels) -> tuple[Bool[Tensor, "n M"], Bool[Tensor, "n M"]]:
         """The class that each of these pixels is of for sure, and those that it is not of."""
@@ -189,6 +184,14 @@ class Truth:
         left = sure._allowed_at(places)
         count = left.sum(1, keepdim=True)
         return places, torch.cat([left & (count == 1), ~left & (count > 1)], dim=1)
+
+    def share(self, index: int, size: tuple[int, int]) -> Float[Tensor, "h w"]:
+        """The share of each cell of another grid that it says for sure to be of a class."""
+        sure = self.sure()
+        pixels = sure.pixels[sure.allowed[:, index] & (sure.allowed.sum(1) == 1)]
+        scale = torch.tensor(size) / torch.tensor(self.size)
+        rows, columns = ((pixels + 0.5) * scale).long().unbind(1)
+        return torch.bincount(rows * size[1] + columns, minlength=math.prod(size)).view(size) * scale.prod()
 
     def sets(self) -> list[Integer[Tensor, "m"]]:
         """The entries of each set of classes."""
