@@ -253,11 +253,10 @@ def test_the_crf_smooths(refiner):
     assert (labels[:, 52:] == 1).all()
 
 
-def test_a_missing_library_is_told_with_its_cure(monkeypatch, tiny_model):
+def test_a_missing_library_is_told_with_its_cure(monkeypatch):
     monkeypatch.setattr("segcode.evaluation.baselines.dense_crf.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'segcode\[rivals\]'"):
         DenseCRF(Pasted())
-    assert [rival.name for rival in load_rivals(None, tiny_model)] == ["f-BRS"]
 
 
 class Toy:

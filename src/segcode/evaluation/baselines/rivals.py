@@ -13,22 +13,16 @@ from segcode.evaluation.methods import Method, Optimised, Pasted
 from segcode.model.segcode import SegCode
 
 
-def load_rivals(folder: Path | None, model: SegCode) -> list[Method]:
-    """Every rival that can be built, with its default settings.
+def load_rivals(folder: Path, model: SegCode) -> list[Method]:
+    """Every rival with its default settings; DenseCRF where `pip install 'segcode[rivals]'` was done.
 
     Args:
-        folder: what `segcode train-rivals` wrote for this model; without it there are only rivals that learn nothing.
+        folder: what `segcode train-rivals` wrote for this model.
         model: whose features they use.
-
-    DenseCRF is among them where `pip install 'segcode[rivals]'` was done.
 
     Raises:
         CheckpointError: if the folder is damaged, or for another model.
     """
-    rivals: list[Method] = [FBRS()]
-    if folder is not None:
-        heads = load_heads(folder, model)
-        rivals += [SSN(heads.low_rank), LikeliestSample(heads.latent), OptimisedLatent(heads.latent)]
-    if is_installed():
-        rivals += [DenseCRF(Pasted()), DenseCRF(Optimised())]
-    return rivals
+    heads = load_heads(folder, model)
+    rivals: list[Method] = [FBRS(), SSN(heads.low_rank), LikeliestSample(heads.latent), OptimisedLatent(heads.latent)]
+    return [*rivals, DenseCRF(Pasted()), DenseCRF(Optimised())] if is_installed() else rivals
