@@ -49,7 +49,8 @@ def test_samples_are_chosen_by_name_and_beginning(root, model, tmp_path):
 def test_settings_of_the_refinement_reach_it(root, model, tmp_path):
     rows = {}
     for evidence in (0, 500):
-        evaluate(root, model, tmp_path / str(evidence), "--truth", "road", "--evidence", evidence)
+        given = ("--truth", "road", "--no-infer-whole", "--evidence", evidence)
+        evaluate(root, model, tmp_path / str(evidence), *given)
         rows[evidence] = json.loads((tmp_path / str(evidence) / "results.json").read_text())["rows"]
     scores = {e: {(r["method"], r["pixels"]): r["pixel_accuracy"] for r in rows[e]} for e in rows}
     assert scores[0]["optimised", "all"] == scores[0]["zero", "all"]
@@ -69,3 +70,16 @@ def test_mistakes_are_named_with_their_cure(root, model, tmp_path, options, mess
     assert ran.code == 2
     assert message in " ".join(ran.err.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_part_of_a_class_and_runs_of_images_may_be_asked_for(root, model, tmp_path):
+    measured = {}
+    for name, given in (("all", ()), ("half", ("--part", 0.5)), ("runs", ("--block", 2))):
+        ran = evaluate(root, model, tmp_path / name, "--truth", "road", *given)
+        assert ran.code == 0, ran.err
+        measured[name] = json.loads((tmp_path / name / "results.json").read_text())
+    assert (measured["half"]["settings"]["part"], measured["runs"]["settings"]["block"]) == (0.5, 2)
+    assert measured["half"]["rows"] != measured["all"]["rows"] == measured["runs"]["rows"]
+    refused = evaluate(root, model, tmp_path / "both", "--truth", "road", "--part", 0.5, "--complete")
+    assert refused.code != 0
+    assert "0.5 of a class is not complete" in refused.err

@@ -130,10 +130,23 @@ def test_a_mask_of_any_value_but_black_is_certain(tmp_path):
 
 def test_the_number_of_steps_reaches_the_solver(model, image, tmp_path):
     for steps in (1, 50):
-        options = ["--stroke", "car=5,5:50,30", "--solver", "adam", "--steps", steps]
+        options = ["--stroke", "car=5,5:50,30", "--solver", "levenberg_marquardt", "--steps", steps]
         ran = segcode("refine", image, *options, "--model", model, "-o", tmp_path / "out")
         assert ran.code == 0, ran.err
         assert ("(1 step, cost" in ran.out) == (steps == 1), ran.out
+
+
+def test_a_mask_may_seem_to_tell_all_of_a_class_and_a_stroke_never_does(model, image, tmp_path):
+    painted = np.zeros((HEIGHT, WIDTH), np.uint8)
+    painted[10:30, 10:30] = 255
+    save(tmp_path / "car.png", painted)
+    for given, seems in (
+        (("--truth", f"car={tmp_path / 'car.png'}"), True),
+        (("--stroke", "car=20,20", "--radius", 10), False),
+    ):
+        ran = segcode("refine", image, *given, "--model", model, "-o", tmp_path / "out")
+        assert ran.code == 0, ran.err
+        assert ("Seems to be told as a whole" in ran.out) == seems
 
 
 @pytest.mark.parametrize("soft", [False, True])

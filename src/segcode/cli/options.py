@@ -137,7 +137,7 @@ Hold: TypeAlias = Annotated[
 InferWhole: TypeAlias = Annotated[
     bool,
     typer.Option(
-        help="Where a class seems to be known as a whole, take it that there is none elsewhere.",
+        help="Where a mask or labels seem to show all of a class, take it that there is none elsewhere.",
         rich_help_panel=_SOLVING,
     ),
 ]

@@ -68,9 +68,9 @@ def refine(
     maps = [place.with_name(place.name + ending) for ending in MAP_FILES]
     refuse_to_overwrite([image, *given.files], [*maps, sheet])
     picture = read_image(image)
-    refiner, classes = load_refiner(
-        model, device, refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
-    )
+    infer_whole &= bool(given.files)  # strokes and points tell parts
+    config = refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
+    refiner, classes = load_refiner(model, device, config)
     known = given.read((picture.shape[0], picture.shape[1]), classes)
     before = refiner.set_image(picture)
     refined = refiner.refine(known)

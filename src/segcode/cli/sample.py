@@ -73,9 +73,9 @@ def sample(
     files = [out / f"{image.stem}_sample_{i:02d}_labels.png" for i in range(1, number + 1)]
     refuse_to_overwrite([image, *given.files], [*files, sheet])
     picture = read_image(image)
-    refiner, classes = load_refiner(
-        model, device, refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
-    )
+    infer_whole &= bool(given.files)  # strokes and points tell parts
+    config = refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
+    refiner, classes = load_refiner(model, device, config)
     size = picture.shape[0], picture.shape[1]
     known = given.read(size, classes) if given else Truth.empty(size, len(classes))
     refiner.set_image(picture)

@@ -18,6 +18,7 @@ from segcode.data.resize import resize_image, resize_labels
 from segcode.errors import DataError
 from segcode.export.runs import encode_runs
 from segcode.model.segcode import SegCode
+from segcode.refinement.config import RefinementConfig
 from segcode.refinement.places import Place, places_to_look
 from segcode.refinement.refiner import Refiner
 from segcode.server.marks import Mark, Painting, Region, Start
@@ -67,7 +68,8 @@ class Session:
         self.size = image.shape[0], image.shape[1]
         self.scale = min(1.0, math.sqrt(WORKING_PIXELS / math.prod(self.size)))
         self.working = max(1, round(self.size[0] * self.scale)), max(1, round(self.size[1] * self.scale))
-        self._refiner = Refiner(model, device=device)
+        # Whoever paints tells parts, and says so where a class is told as a whole.
+        self._refiner = Refiner(model, RefinementConfig(infer_whole=False), device)
         self._classes = model.config.classes
         start = perf_counter()
         small = image if self.scale == 1 else resize_image(image, *self.working)
