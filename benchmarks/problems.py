@@ -81,7 +81,7 @@ class Problem:
         return self.truth.resized(self.linearised.size)
 
     def entries(self) -> Entries:
-        return entries_of(self.linearised, self.small(), self.model.evidence, self.refiner.config)
+        return entries_of(self.linearised, self.held(), self.small(), self.model.evidence, self.refiner.config)
 
     def objective(self, held: Held) -> Objective:
         small = self.small()

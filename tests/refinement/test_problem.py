@@ -12,7 +12,7 @@ from segcode.model.evidence import HOLD, START
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import linearise
 from segcode.refinement.objective import Divergence, Objective, Prior
-from segcode.refinement.problem import Entries, draw, entries_of, held_at, hold, lattice, pose
+from segcode.refinement.problem import DOUBT, TRUSTED_MORE, Entries, draw, entries_of, held_at, hold, lattice, pose
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
 from tiny import TINY
@@ -29,7 +29,7 @@ def scene(tiny_model):
 def entered(scene, truth: Truth, **settings) -> Entries:
     model, linearised = scene
     config = replace(RefinementConfig(), **settings)
-    return entries_of(linearised, truth, model.evidence, config)
+    return entries_of(linearised, held_at(linearised, config.held), truth, model.evidence, config)
 
 
 def held(scene, truth: Truth, **settings) -> list[Divergence]:
@@ -43,6 +43,11 @@ def posed(scene, truth: Truth, **settings) -> Objective:
     return pose(linearised, held_at(linearised, config.held), truth, PRIOR, model.evidence, config)
 
 
+def trust(scene) -> float:
+    """How many times truth counts, since the first prediction doubts itself."""
+    return min(TRUSTED_MORE, max(1.0, float(held_at(scene[1], 400).doubt().detach() / DOUBT) ** 2))
+
+
 def square(rows: slice, columns: slice) -> np.ndarray:
     mask = np.zeros(TINY.size, bool)
     mask[rows, columns] = True
@@ -54,11 +59,26 @@ BLOCK = square(slice(4, 20), slice(8, 30))
 
 def test_the_worth_of_a_region_is_what_was_learnt_however_many_of_its_pixels_enter(scene):
     one = torch.arange(4) == 1
-    worth = float(scene[0].evidence(torch.tensor(float(BLOCK.sum())), "known", one).detach())
+    worth = float(scene[0].evidence(torch.tensor(float(BLOCK.sum())), "known", one).detach()) * trust(scene)
     for pixels in (7, 100, 10_000):
         entries = entered(scene, mask_truth(BLOCK, 1, 4), pixels=pixels, evidence=1.0)
         assert len(entries.weight) == min(pixels, BLOCK.sum())
         assert float(entries.weight.sum().detach()) == pytest.approx(worth, rel=1e-4)
+
+
+@pytest.mark.parametrize(("sharper", "expected"), [(0.001, TRUSTED_MORE), (None, 4.0), (100.0, 1.0)])
+def test_truth_counts_more_where_the_first_prediction_doubts_itself(scene, sharper, expected):
+    """By the square of the doubt: 4 times at twice the usual one; at the least once, at the most 30 times."""
+    model, linearised = scene
+    held = held_at(linearised, 400)
+    if sharper is None:
+        unsure = torch.tensor([1 - 2 * DOUBT, 2 * DOUBT / 3, 2 * DOUBT / 3, 2 * DOUBT / 3]).log()
+        held = held._replace(base=unsure.expand_as(held.base))
+    else:
+        held = held._replace(base=sharper * held.base)
+    entries = entries_of(linearised, held, mask_truth(BLOCK, 1, 4), model.evidence, RefinementConfig())
+    once = model.evidence(torch.tensor(float(BLOCK.sum())), "known", torch.arange(4) == 1)
+    assert float(entries.weight.sum().detach()) == pytest.approx(expected * float(once.detach()), rel=1e-3)
 
 
 def test_the_first_prediction_is_held_where_nothing_is_told(scene):
