@@ -66,19 +66,15 @@ def test_the_worth_of_a_region_is_what_was_learnt_however_many_of_its_pixels_ent
         assert float(entries.weight.sum().detach()) == pytest.approx(worth, rel=1e-4)
 
 
-@pytest.mark.parametrize(("sharper", "expected"), [(0.001, TRUSTED_MORE), (None, 4.0), (100.0, 1.0)])
-def test_truth_counts_more_where_the_first_prediction_doubts_itself(scene, sharper, expected):
+@pytest.mark.parametrize(("doubt", "times"), [(0.75, TRUSTED_MORE), (2 * DOUBT, 4.0), (0.01, 1.0)])
+def test_truth_counts_more_where_the_first_prediction_doubts_itself(scene, doubt, times):
     """By the square of the doubt: 4 times at twice the usual one; at the least once, at the most 30 times."""
     model, linearised = scene
     held = held_at(linearised, 400)
-    if sharper is None:
-        unsure = torch.tensor([1 - 2 * DOUBT, 2 * DOUBT / 3, 2 * DOUBT / 3, 2 * DOUBT / 3]).log()
-        held = held._replace(base=unsure.expand_as(held.base))
-    else:
-        held = held._replace(base=sharper * held.base)
+    held = held._replace(base=torch.tensor([1 - doubt, *3 * [doubt / 3]]).log().expand_as(held.base))
     entries = entries_of(linearised, held, mask_truth(BLOCK, 1, 4), model.evidence, RefinementConfig())
     once = model.evidence(torch.tensor(float(BLOCK.sum())), "known", torch.arange(4) == 1)
-    assert float(entries.weight.sum().detach()) == pytest.approx(expected * float(once.detach()), rel=1e-3)
+    assert float(entries.weight.sum().detach()) == pytest.approx(times * float(once.detach()), rel=1e-3)
 
 
 def test_the_first_prediction_is_held_where_nothing_is_told(scene):

@@ -119,8 +119,8 @@ def entries_of(
     For each set of classes so many of its pixels enter that all sets have `config.pixels` together. "Not road" matters
     where zero code sees road, so there such entries are taken more often, and count less each.
 
-    On images unlike those of the training the first prediction errs more, and doubts itself more. Truth about them counts
-    more, by the square of that doubt.
+    On images unlike those of the training the first prediction errs more, and doubts itself more. Truth about them
+    counts more, by the square of that doubt.
     """
     sets = sorted(truth.sets(), key=lambda entries: int(truth.allowed[entries[0]].sum()) > 1)
     trust = config.evidence * (held.doubt().detach().cpu() / DOUBT).square().clamp(1.0, TRUSTED_MORE)
