@@ -72,9 +72,12 @@ def test_truth_counts_more_where_the_first_prediction_doubts_itself(scene, doubt
     model, linearised = scene
     held = held_at(linearised, 400)
     held = held._replace(base=torch.tensor([1 - doubt, *3 * [doubt / 3]]).log().expand_as(held.base))
-    entries = entries_of(linearised, held, mask_truth(BLOCK, 1, 4), model.evidence, RefinementConfig())
-    once = model.evidence(torch.tensor(float(BLOCK.sum())), "known", torch.arange(4) == 1)
-    assert float(entries.weight.sum().detach()) == pytest.approx(times * float(once.detach()), rel=1e-3)
+    once = float(model.evidence(torch.tensor(float(BLOCK.sum())), "known", torch.arange(4) == 1).detach())
+    for complete in (False, True):  # all of a class is much in any case
+        truth = mask_truth(BLOCK, 1, 4, complete)
+        entries = entries_of(linearised, held, truth, model.evidence, RefinementConfig())
+        known = float(entries.weight[entries.allowed.sum(1) == 1].sum().detach())
+        assert known == pytest.approx(once if complete else times * once, rel=1e-3)
 
 
 def test_the_first_prediction_is_held_where_nothing_is_told(scene):

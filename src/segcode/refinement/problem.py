@@ -24,7 +24,7 @@ DOUBT = 0.06
 """How far a first prediction is from sure, a pixel, where the worth of truth was chosen: `camvid` on CamVid val."""
 
 TRUSTED_MORE = 30.0
-"""Truth about an image of which the first prediction is less sure counts more, so many times at the most."""
+"""Truth counts more about an image of which the first prediction is less sure, so many times at the most."""
 
 OUT = -1e4
 """The logit of a class that is ruled out: its probability is 0, and all sums stay finite."""
@@ -119,23 +119,27 @@ def entries_of(
     For each set of classes so many of its pixels enter that all sets have `config.pixels` together. "Not road" matters
     where zero code sees road, so there such entries are taken more often, and count less each.
 
-    On images unlike those of the training the first prediction errs more, and doubts itself more. Truth about them
-    counts more, by the square of that doubt.
+    On images unlike those of the training the first prediction errs more, and doubts itself more. What is told of a part
+    of them counts more, by the square of that doubt; all of a class is much in any case.
     """
     sets = sorted(truth.sets(), key=lambda entries: int(truth.allowed[entries[0]].sum()) > 1)
-    trust = config.evidence * (held.doubt().detach().cpu() / DOUBT).square().clamp(1.0, TRUSTED_MORE)
+    complete = truth.complete()
+    doubted = (held.doubt().detach().cpu() / DOUBT).square().clamp(1.0, TRUSTED_MORE)
     parts = [Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0])]
     for entries in sets:
         pixels, allowed, weight = truth.pixels[entries], truth.allowed[entries], truth.weight[entries]
         if weight.sum() == 0:
             continue
         if allowed[0].sum() == 1:
-            chance, worth = weight, evidence(weight.sum(), "known", allowed[0]).cpu()
+            told, chance = allowed[0], weight
+            worth = evidence(weight.sum(), "known", told).cpu()
         else:
-            chance = weight * (excluded_mass(linearised, pixels, allowed[0]) + RARE)
-            worth = evidence(weight.sum(), "excluded", ~allowed[0]).cpu()
+            told, chance = ~allowed[0], weight * (excluded_mass(linearised, pixels, allowed[0]) + RARE)
+            worth = evidence(weight.sum(), "excluded", told).cpu()
+        if not complete[told].all():
+            worth = doubted * worth
         drawn, share = draw(chance, config.pixels // len(sets))
-        worth = trust * worth * share * weight[drawn] / weight.sum()
+        worth = config.evidence * worth * share * weight[drawn] / weight.sum()
         parts.append(Entries(pixels[drawn], allowed[drawn], worth))
     return Entries(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
