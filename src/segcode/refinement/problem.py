@@ -119,8 +119,8 @@ def entries_of(
     For each set of classes so many of its pixels enter that all sets have `config.pixels` together. "Not road" matters
     where zero code sees road, so there such entries are taken more often, and count less each.
 
-    On images unlike those of the training the first prediction errs more, and doubts itself more. What is told of a part
-    of them counts more, by the square of that doubt; all of a class is much in any case.
+    On images unlike those of the training the first prediction errs more, and doubts itself more. What is told of a
+    part of them counts more, by the square of that doubt; all of a class is much in any case.
     """
     sets = sorted(truth.sets(), key=lambda entries: int(truth.allowed[entries[0]].sum()) > 1)
     complete = truth.complete()
