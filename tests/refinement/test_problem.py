@@ -12,7 +12,7 @@ from segcode.model.evidence import HOLD, START
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.linearise import linearise
 from segcode.refinement.objective import Divergence, Objective, Prior
-from segcode.refinement.problem import DOUBT, TRUSTED_MORE, Entries, draw, entries_of, held_at, hold, lattice, pose
+from segcode.refinement.problem import DOUBT, FEW, TRUSTED_MORE, Entries, draw, entries_of, held_at, hold, lattice, pose
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
 from tiny import TINY
@@ -43,9 +43,9 @@ def posed(scene, truth: Truth, **settings) -> Objective:
     return pose(linearised, held_at(linearised, config.held), truth, PRIOR, model.evidence, config)
 
 
-def trust(scene) -> float:
-    """How many times truth counts, since the first prediction doubts itself."""
-    return min(TRUSTED_MORE, max(1.0, float(held_at(scene[1], 400).doubt().detach() / DOUBT) ** 2))
+def trusted(times: float, pixels: float) -> float:
+    """How many times so many pixels count that would count so many times if they were few."""
+    return 1 + (times - 1) / (1 + pixels / FEW)
 
 
 def square(rows: slice, columns: slice) -> np.ndarray:
@@ -59,7 +59,8 @@ BLOCK = square(slice(4, 20), slice(8, 30))
 
 def test_the_worth_of_a_region_is_what_was_learnt_however_many_of_its_pixels_enter(scene):
     one = torch.arange(4) == 1
-    worth = float(scene[0].evidence(torch.tensor(float(BLOCK.sum())), "known", one).detach()) * trust(scene)
+    worth = float(scene[0].evidence(torch.tensor(float(BLOCK.sum())), "known", one).detach())
+    worth *= trusted(TRUSTED_MORE, BLOCK.sum())  # the untrained model is as unsure as that
     for pixels in (7, 100, 10_000):
         entries = entered(scene, mask_truth(BLOCK, 1, 4), pixels=pixels, evidence=1.0)
         assert len(entries.weight) == min(pixels, BLOCK.sum())
@@ -68,16 +69,15 @@ def test_the_worth_of_a_region_is_what_was_learnt_however_many_of_its_pixels_ent
 
 @pytest.mark.parametrize(("doubt", "times"), [(0.75, TRUSTED_MORE), (2 * DOUBT, 4.0), (0.01, 1.0)])
 def test_truth_counts_more_where_the_first_prediction_doubts_itself(scene, doubt, times):
-    """By the square of the doubt: 4 times at twice the usual one; at the least once, at the most 30 times."""
+    """By the square of the doubt: 4 times at twice the usual one; at the least once, at the most 30 times. If few."""
     model, linearised = scene
     held = held_at(linearised, 400)
     held = held._replace(base=torch.tensor([1 - doubt, *3 * [doubt / 3]]).log().expand_as(held.base))
-    once = float(model.evidence(torch.tensor(float(BLOCK.sum())), "known", torch.arange(4) == 1).detach())
-    for complete in (False, True):  # all of a class is much in any case
-        truth = mask_truth(BLOCK, 1, 4, complete)
-        entries = entries_of(linearised, held, truth, model.evidence, RefinementConfig())
-        known = float(entries.weight[entries.allowed.sum(1) == 1].sum().detach())
-        assert known == pytest.approx(once if complete else times * once, rel=1e-3)
+    for mask in (square(slice(4, 5), slice(8, 9)), BLOCK):
+        pixels = torch.tensor(float(mask.sum()))
+        once = float(model.evidence(pixels, "known", torch.arange(4) == 1).detach())
+        entries = entries_of(linearised, held, mask_truth(mask, 1, 4), model.evidence, RefinementConfig())
+        assert float(entries.weight.sum().detach()) == pytest.approx(trusted(times, mask.sum()) * once, rel=1e-3)
 
 
 def test_the_first_prediction_is_held_where_nothing_is_told(scene):

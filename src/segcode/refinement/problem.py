@@ -26,6 +26,9 @@ DOUBT = 0.06
 TRUSTED_MORE = 30.0
 """Truth counts more about an image of which the first prediction is less sure, so many times at the most."""
 
+FEW = 100.0
+"""Pixels of which half of that is left: a thousand mostly confirm the first prediction, however unsure it is."""
+
 OUT = -1e4
 """The logit of a class that is ruled out: its probability is 0, and all sums stay finite."""
 
@@ -119,11 +122,10 @@ def entries_of(
     For each set of classes so many of its pixels enter that all sets have `config.pixels` together. "Not road" matters
     where zero code sees road, so there such entries are taken more often, and count less each.
 
-    On images unlike those of the training the first prediction errs more, and doubts itself more. What is told of a
-    part of them counts more, by the square of that doubt; all of a class is much in any case.
+    On images unlike those of the training the first prediction errs more, and doubts itself more. A few pixels of them
+    count more, by the square of that doubt.
     """
     sets = sorted(truth.sets(), key=lambda entries: int(truth.allowed[entries[0]].sum()) > 1)
-    complete = truth.complete()
     doubted = (held.doubt().detach().cpu() / DOUBT).square().clamp(1.0, TRUSTED_MORE)
     parts = [Entries(truth.pixels[:0], truth.allowed[:0], truth.weight[:0])]
     for entries in sets:
@@ -131,16 +133,13 @@ def entries_of(
         if weight.sum() == 0:
             continue
         if allowed[0].sum() == 1:
-            told, chance = allowed[0], weight
-            worth = evidence(weight.sum(), "known", told).cpu()
+            chance, worth = weight, evidence(weight.sum(), "known", allowed[0]).cpu()
         else:
-            told, chance = ~allowed[0], weight * (excluded_mass(linearised, pixels, allowed[0]) + RARE)
-            worth = evidence(weight.sum(), "excluded", told).cpu()
-        if not complete[told].all():
-            worth = doubted * worth
+            chance = weight * (excluded_mass(linearised, pixels, allowed[0]) + RARE)
+            worth = evidence(weight.sum(), "excluded", ~allowed[0]).cpu()
+        worth = config.evidence * worth * (1 + (doubted - 1) / (1 + weight.sum() / FEW))
         drawn, share = draw(chance, config.pixels // len(sets))
-        worth = config.evidence * worth * share * weight[drawn] / weight.sum()
-        parts.append(Entries(pixels[drawn], allowed[drawn], worth))
+        parts.append(Entries(pixels[drawn], allowed[drawn], worth * share * weight[drawn] / weight.sum()))
     return Entries(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
