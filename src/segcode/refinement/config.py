@@ -20,7 +20,7 @@ class Stopping:
     """
 
     steps: int = 50
-    tolerance: float = 1e-5
+    tolerance: float = 3e-7
 
     def met(self, cost: float, gap: float) -> bool:
         """Whether a cost is near enough to its minimum, given a bound of the distance to it."""
