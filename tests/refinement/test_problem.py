@@ -88,10 +88,15 @@ def test_the_first_prediction_is_held_where_nothing_is_told(scene):
     assert float(beside.weight.sum().detach()) == pytest.approx((1 - told) * HOLD, rel=0.05)
 
 
-def test_a_class_that_is_ruled_out_is_not_held(scene):
-    (beside,) = held(scene, mask_truth(BLOCK, 1, 4, complete=True))
-    assert not beside.target[beside.weight > 0, 1].any()
-    assert float(beside.misfit(beside.base).abs().max()) < 1e-5
+@pytest.mark.parametrize("evidence", [1.0, 0.25])
+def test_a_class_that_is_told_as_a_whole_is_held_within_and_ruled_out_beyond(scene, evidence):
+    (term,) = held(scene, mask_truth(BLOCK, 1, 4, complete=True), evidence=evidence)
+    within = torch.from_numpy(BLOCK)[tuple(lattice(TINY.size, RefinementConfig().held).T)]
+    each = torch.where(within, evidence, 1.0) * HOLD / len(within)
+    torch.testing.assert_close(term.weight.detach(), each)
+    torch.testing.assert_close(term.target[:, 1], within.float())
+    assert float(term.misfit(term.base)[~within].abs().max()) < 1e-5
+    assert float(term.misfit(term.base)[within].min()) > 0
 
 
 def test_nothing_may_be_held(scene):

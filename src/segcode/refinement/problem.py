@@ -150,14 +150,23 @@ def held_at(linearised: Linearised, count: int) -> Held:
 
 
 def hold(held: Held, truth: Truth, evidence: Evidence, config: RefinementConfig) -> list[Divergence]:
-    """The first prediction, where the class is not told; classes that are ruled out are out. None where `hold` is 0."""
+    """The first prediction, where the class is not told; classes that are ruled out are out. None where `hold` is 0.
+
+    Of a class that is told as a whole the known pixels are held, too, as known: else what pushes it down beyond its
+    edge would win within.
+    """
     if config.hold == 0:
         return []
-    known, not_of = (told.to(held.base.device) for told in truth.at(held.pixels))
+    known, not_of = truth.at(held.pixels)
+    of_whole = known & truth.complete()
+    known, not_of, of_whole = (told.to(held.base.device) for told in (known, not_of, of_whole))
     base = held.base.masked_fill(not_of, OUT)
+    as_known = of_whole.any(1)
+    target = torch.where(as_known[:, None], of_whole.to(base.dtype), base.softmax(1))
     each = config.hold * evidence.hold() / len(held.pixels)
+    weight = each * (~known.any(1) + config.evidence * as_known)
     known_before = None if held.curvature is None else each * held.curvature
-    return [Divergence(base, held.jacobian, each * ~known.any(1), base.softmax(1), known_before)]
+    return [Divergence(base, held.jacobian, weight, target, known_before)]
 
 
 def lattice(size: tuple[int, int], count: int) -> Pixels:
