@@ -80,20 +80,22 @@ def test_truth_counts_more_where_the_first_prediction_doubts_itself(scene, doubt
         assert float(entries.weight.sum().detach()) == pytest.approx(trusted(times, mask.sum()) * once, rel=1e-3)
 
 
-def test_the_first_prediction_is_held_where_nothing_is_told(scene):
-    (beside,) = held(scene, mask_truth(BLOCK, 1, 4))
-    (everywhere,) = held(scene, Truth.empty(TINY.size, 4))
-    told = BLOCK.sum() / BLOCK.size
-    assert float(everywhere.weight.sum().detach()) == pytest.approx(HOLD, rel=1e-4)
-    assert float(beside.weight.sum().detach()) == pytest.approx((1 - told) * HOLD, rel=0.05)
+@pytest.fixture
+def within() -> torch.Tensor:
+    """Of the pixels at which the first prediction is held, those of the block."""
+    return torch.from_numpy(BLOCK)[tuple(lattice(TINY.size, RefinementConfig().held).T)]
 
 
-@pytest.mark.parametrize("evidence", [1.0, 0.25])
-def test_a_class_that_is_told_as_a_whole_is_held_within_and_ruled_out_beyond(scene, evidence):
-    (term,) = held(scene, mask_truth(BLOCK, 1, 4, complete=True), evidence=evidence)
-    within = torch.from_numpy(BLOCK)[tuple(lattice(TINY.size, RefinementConfig().held).T)]
-    each = torch.where(within, evidence, 1.0) * HOLD / len(within)
-    torch.testing.assert_close(term.weight.detach(), each)
+def test_the_first_prediction_is_held_as_far_as_it_agrees_with_what_is_told(scene, within):
+    (term,) = held(scene, mask_truth(BLOCK, 1, 4))
+    first = term.base.softmax(1)
+    expected = torch.where(within, first[:, 1], 1.0) * HOLD / len(within)
+    torch.testing.assert_close(term.weight.detach(), expected.detach())
+    torch.testing.assert_close(term.target, first)
+
+
+def test_a_class_that_is_told_as_a_whole_is_held_within_and_ruled_out_beyond(scene, within):
+    (term,) = held(scene, mask_truth(BLOCK, 1, 4, complete=True))
     torch.testing.assert_close(term.target[:, 1], within.float())
     assert float(term.misfit(term.base)[~within].abs().max()) < 1e-5
     assert float(term.misfit(term.base)[within].min()) > 0

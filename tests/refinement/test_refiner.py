@@ -298,7 +298,7 @@ def test_a_code_has_the_same_map_wherever_the_start_is(tiny_model, image):
 
 
 def test_after_a_start_maps_are_held_to_it_and_samples_lie_around_it(tiny_model, image, stroke):
-    refiner = Refiner(tiny_model, RefinementConfig(evidence=0.03))
+    refiner = Refiner(tiny_model, RefinementConfig(evidence=0.03, infer_whole=False))
     refiner.set_image(image)
     code = refiner.sample(1, seed=4)[0].code * 3
     truth = mask_truth(stroke, 2, 4)

@@ -130,7 +130,7 @@ Hold: TypeAlias = Annotated[
     float,
     typer.Option(
         min=0,
-        help="Times how firmly the first prediction is held where nothing is told; the paper has 0.",
+        help="Times how firmly the first prediction is held as far as truth leaves it; the paper has 0.",
         rich_help_panel=_SOLVING,
     ),
 ]

@@ -51,7 +51,7 @@ class Evidence(nn.Module):
         return torch.exp(log_scale + growth * pixels.log())
 
     def hold(self) -> Tensor:
-        """What the first prediction counts where nothing is told, a scalar: of the whole image, in pixels."""
+        """What the first prediction counts as far as truth leaves it, a scalar: of the whole image, in pixels."""
         return self.log_hold.exp()
 
     def precision(self, told: Bool[Tensor, "M"]) -> Float[Tensor, "N"]:

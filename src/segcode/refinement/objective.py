@@ -8,7 +8,7 @@ q is p restricted to A and normalised, the one-hot T_i of Eq. 7 where A has one 
     cross-entropy   e = -log sum_{k in A} p_k     gradient  p - q
     Euclidean       e = |p - q|^2                 residual  p - q   (Sect. 3, Eq. 7 and 8)
 
-so both energies are made of one vector, p - q. The second sum holds the map where nothing is told: the first
+so both energies are made of one vector, p - q. The second sum holds the map as far as truth leaves it: the first
 prediction is what the image says, and a code that overthrows it in many places is the less likely for that, however
 short it is. Near zero code this adds the map's Fisher information to D, so it is a prior of the code that depends on
 the image (learning without forgetting, Li and Hoiem 2016, has the same term for a network's weights). The prior has

@@ -150,10 +150,11 @@ def held_at(linearised: Linearised, count: int) -> Held:
 
 
 def hold(held: Held, truth: Truth, evidence: Evidence, config: RefinementConfig) -> list[Divergence]:
-    """The first prediction, where the class is not told; classes that are ruled out are out. None where `hold` is 0.
+    """The first prediction, as far as the truth leaves it: none where `hold` is 0.
 
-    Of a class that is told as a whole the known pixels are held, too, as known: else what pushes it down beyond its
-    edge would win within.
+    Classes that are ruled out are out, and where the class is known it is held by the probability that it gives to it.
+    Of a class that is told as a whole it is sharpened there: else what pushes that class down beyond its edge would
+    win within.
     """
     if config.hold == 0:
         return []
@@ -161,12 +162,12 @@ def hold(held: Held, truth: Truth, evidence: Evidence, config: RefinementConfig)
     of_whole = known & truth.complete()
     known, not_of, of_whole = (told.to(held.base.device) for told in (known, not_of, of_whole))
     base = held.base.masked_fill(not_of, OUT)
-    as_known = of_whole.any(1)
-    target = torch.where(as_known[:, None], of_whole.to(base.dtype), base.softmax(1))
+    first = base.softmax(1)
+    agrees = torch.where(known.any(1), (first * known).sum(1), 1.0)
+    target = torch.where(of_whole.any(1, keepdim=True), of_whole.to(first.dtype), first)
     each = config.hold * evidence.hold() / len(held.pixels)
-    weight = each * (~known.any(1) + config.evidence * as_known)
     known_before = None if held.curvature is None else each * held.curvature
-    return [Divergence(base, held.jacobian, weight, target, known_before)]
+    return [Divergence(base, held.jacobian, each * agrees, target, known_before)]
 
 
 def lattice(size: tuple[int, int], count: int) -> Pixels:
