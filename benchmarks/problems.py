@@ -85,8 +85,8 @@ class Problem:
 
     def objective(self, held: Held) -> Objective:
         small = self.small()
-        prior = prior_of(self.model, small, self.model.config.prior)
-        return pose(self.linearised, held, small, prior, self.model.evidence, self.refiner.config)
+        prior = prior_of(self.model, small, self.model.config.prior, lambda: self.refiner.propose(self.truth).code)
+        return pose(self.linearised, held, small, small.complete(), prior, self.model.evidence, self.refiner.config)
 
 
 @lru_cache(maxsize=1)

@@ -34,13 +34,14 @@ def entered(scene, truth: Truth, **settings) -> Entries:
 
 def held(scene, truth: Truth, **settings) -> list[Divergence]:
     config = replace(RefinementConfig(), **settings)
-    return hold(held_at(scene[1], config.held), truth, scene[0].evidence, config)
+    return hold(held_at(scene[1], config.held), truth, truth.complete(), scene[0].evidence, config)
 
 
 def posed(scene, truth: Truth, **settings) -> Objective:
     model, linearised = scene
     config = replace(RefinementConfig(), **settings)
-    return pose(linearised, held_at(linearised, config.held), truth, PRIOR, model.evidence, config)
+    held = held_at(linearised, config.held)
+    return pose(linearised, held, truth, truth.complete(), PRIOR, model.evidence, config)
 
 
 def trusted(times: float, pixels: float) -> float:

@@ -9,9 +9,10 @@ import torch
 from segcode.data.resize import resize_labels
 from segcode.errors import DataError, TruthError
 from segcode.refinement.config import PriorKind, RefinementConfig
-from segcode.refinement.objective import Point
+from segcode.refinement.objective import Divergence, Point
 from segcode.refinement.refiner import SOLVERS, Refiner, check_image
 from segcode.refinement.solution import Status
+from segcode.tensors import IGNORE
 from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.truth import Truth
 from tiny import TINY
@@ -346,6 +347,32 @@ def test_a_class_that_is_told_of_all_is_nowhere_else(tiny_model, image):
     assert not (refined.labels == common)[~mask].any()
     assert torch.equal(refined.elsewhere.whole, torch.arange(4) == common)
     assert not refiner.refine(mask_truth(mask, common, 4)).ruled_out.any()
+
+
+def test_where_every_class_is_ruled_out_none_is(tiny_model, image):
+    """Complete masks of all classes that leave a hole contradict each other there."""
+    refiner = Refiner(tiny_model)
+    refiner.set_image(image)
+    truth = Truth.empty(SIZE, 4)
+    for index in range(4):
+        mask = np.zeros(SIZE, bool)
+        mask[10 * index : 10 * index + 8] = True
+        truth = truth.beside(mask_truth(mask, index, 4, complete=True))
+    refined = refiner.refine(truth)
+    assert not refined.ruled_out.any()
+    assert np.isfinite(refined.entropy()).all()
+    assert np.isfinite(refiner.predictive(2).probabilities).all()
+
+
+def test_sparse_labels_tell_no_class_as_a_whole(tiny_model):
+    """Though they speak of every cell of the network's grid."""
+    refiner = Refiner(tiny_model)
+    first = refiner.set_image(np.zeros((160, 240, 3), np.uint8))
+    labels = np.full((160, 240), IGNORE, np.uint8)
+    labels[::2, ::2] = first.labels[::2, ::2]
+    assert not refiner.refine(label_truth(labels, 4)).ruled_out.any()
+    held = next(term for term in refiner._objective.terms if isinstance(term, Divergence) and term.known is not None)
+    torch.testing.assert_close(held.target, held.base.softmax(1))
 
 
 def test_labels_at_the_images_size_are_the_maps(tiny_model, image):

@@ -35,8 +35,9 @@ def plain_refinement(refiner: Refiner, truth: Truth) -> np.ndarray:
     fast = refiner.linearised
     linearised = Plain(fast.base, fast.features, fast.decoder, fast.uncertainty)
     small = truth.resized(linearised.size)
-    prior, held = prior_of(model, small, model.config.prior), held_at(linearised, config.held)
-    objective = pose(linearised, held, small, prior, model.evidence, config)
+    prior = prior_of(model, small, model.config.prior, lambda: refiner.propose(truth).code)
+    held, whole = held_at(linearised, config.held), small.complete()
+    objective = pose(linearised, held, small, whole, prior, model.evidence, config)
     code = levenberg_marquardt(objective, prior.mean, Stopping(200, 1e-9)).code
     logits = linearised.base[None] + model.decoder.linear(linearised.features, code[None])
     return functional.interpolate(logits, truth.size, mode="bilinear").argmax(1)[0].numpy()

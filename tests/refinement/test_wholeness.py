@@ -59,10 +59,9 @@ def test_the_prediction_may_be_wrong_along_a_little_of_the_edge(columns, expecte
 
 
 def test_what_is_told_to_be_otherwise_is_no_objection():
-    """Half of what is called road is told to be road, the rest to be of class 2, or not to be road."""
+    """Half of what is called road is told to be road, the rest not to be road."""
     half = block(20, 50, 10, 35)
     rest = mask_truth(ROAD & ~half, 2, 3)
-    assert whole(mask_truth(half, 1, 3) + rest, sure_of(ROAD))[1]
     not_road = Truth(IMAGE, rest.pixels, torch.tensor([[True, False, True]]).expand(len(rest.pixels), -1), rest.weight)
     assert whole(mask_truth(half, 1, 3) + not_road, sure_of(ROAD))[1]
 
@@ -78,6 +77,17 @@ def test_points_and_strokes_are_no_regions(size):
 
 def test_of_an_empty_truth_nothing_is_whole():
     assert not any(whole(Truth.empty(IMAGE, 3), sure_of(ROAD)))
+
+
+def test_of_several_classes_none_is():
+    """Between them may be a border that nobody labelled."""
+    sky = block(0, 19, 0, 80)
+    assert not any(whole(mask_truth(ROAD, 1, 3) + mask_truth(sky, 0, 3), sure_of(ROAD)))
+
+
+def test_an_image_may_be_coarser_than_the_grid():
+    small = ROAD[::4, ::4]
+    assert whole(mask_truth(small, 1, 3), sure_of(ROAD)) == [False, True, False]
 
 
 def test_a_class_may_be_everywhere():

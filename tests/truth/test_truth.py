@@ -88,15 +88,36 @@ def test_pasting_obeys_exclusion():
     assert set(labels[~torch.from_numpy(mask)].tolist()) == {2}
 
 
+def test_where_every_class_is_excluded_the_prediction_stays():
+    truth = mask_truth(square(3, 4, 5), 0, 2, complete=True).beside(mask_truth(square(9, 4, 5), 1, 2, complete=True))
+    logits = torch.randn(2, 20, 30)
+    hole = ~torch.from_numpy(square(3, 4, 5) | square(9, 4, 5))
+    assert torch.equal(paste(logits, truth)[hole], logits.argmax(0)[hole])
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 60))
 def test_on_a_coarser_grid_a_cell_weighs_its_area_and_at_least_one_known_pixel(rows, columns):
     truth = mask_truth(square(3, 4, 9), 1, classes=3)
-    resized = truth.resized((rows, columns))
+    resized = truth.resized((min(rows, 20), min(columns, 30)))
+    rows, columns = resized.size
     area = 81 * rows * columns / 600
     assert area - 1e-3 <= float(resized.weight.sum()) <= area + len(resized)
     assert (resized.weight >= 1 - 1e-6).all()
     assert len(resized.pixels.unique(dim=0)) == len(resized)
+
+
+@pytest.mark.parametrize("size", [(20, 31), (45, 60), (60, 15)])
+def test_on_a_finer_grid_entries_cover_what_they_did_and_are_no_surer(size):
+    mask = square(3, 4, 9)
+    resized = mask_truth(mask * np.float32(0.3), 1, classes=3, complete=True).resized(size)
+    nearest = [((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, mask.shape, strict=True)]
+    known = resized.allowed.sum(1) == 1
+    told = np.zeros(size, bool)
+    told[tuple(resized.pixels[known].T)] = True
+    assert told[mask[np.ix_(*nearest)]].all()
+    assert 0.3 - 1e-6 <= float(resized.weight[known].max()) < 0.5
+    assert mask_truth(mask, 1, 3, complete=True).resized(size).complete()[1]
 
 
 @pytest.mark.parametrize("size", [(20, 30), (200, 300), (1000, 1500)])

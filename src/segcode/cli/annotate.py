@@ -65,7 +65,7 @@ def annotate(
 
     Every stroke bends the whole map at once. Each is written to WORK/journals as soon as it is drawn, so a closed tab
     or a killed server loses nothing: start again, and go on. An image that is called done has its map in WORK/labels,
-    and what was painted in WORK/truth, which `segcode refine-folder --labels WORK/truth` reads.
+    and what was painted in WORK/truth, which `segcode refine-folder --labels WORK/truth --no-infer-whole` reads.
 
     Without images the page is empty, and waits for some to be dropped on it.
     """

@@ -137,7 +137,7 @@ Hold: TypeAlias = Annotated[
 InferWhole: TypeAlias = Annotated[
     bool,
     typer.Option(
-        help="Where a mask or labels seem to show all of a class, take it that there is none elsewhere.",
+        help="Where masks or labels of one class seem to show all of it, take it that there is none elsewhere.",
         rich_help_panel=_SOLVING,
     ),
 ]

@@ -37,7 +37,7 @@ class RefinementConfig:
         evidence: factor on what so many known pixels are worth in the model.
         hold: factor on how firmly the model holds its first prediction, as far as truth leaves it; 0 leaves the prior
             alone, as in the paper.
-        infer_whole: where a class seems to be told as a whole, take it that there is none of it elsewhere.
+        infer_whole: where a class, the only one, seems to be told as a whole, take it that there is none elsewhere.
         prior: of the code: "standard" is N(0, I); "learnt" has the variances that the model has learnt for truth about
             the told classes; "encoder" the same around what the label encoder proposes from the image and the truth;
             "model" is the one of these that the model names as its own.

@@ -95,7 +95,7 @@ class Remembering(Linearised):
         if new.all():
             jacobian = super().jacobian(pixels)
         else:
-            jacobian = last.jacobian.index_select(0, last.order[at])  # twice as fast as by brackets
+            jacobian = last.jacobian.index_select(0, last.order[at].to(last.jacobian.device))  # faster than by brackets
             jacobian[new] = super().jacobian(pixels[new])
         last.places, last.order = places.sort()
         last.jacobian = jacobian

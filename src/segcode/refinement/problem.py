@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -71,7 +72,7 @@ def prior_of(
     model: SegCode,
     truth: Truth,
     kind: Literal["standard", "learnt", "encoder"],
-    proposal: Float[Tensor, "N"] | None = None,
+    propose: Callable[[], Float[Tensor, "N"]],
 ) -> Prior:
     """N(0, I); or with the variances that truth about these classes has learnt, around 0 or the encoder's proposal."""
     device = model.evidence.worth.device
@@ -79,13 +80,14 @@ def prior_of(
         return Prior.standard(model.config.code_size, device)
     known, not_of = truth.told
     precision = model.evidence.precision((known | not_of).to(device))
-    return Prior(torch.zeros_like(precision) if proposal is None else proposal, precision)
+    return Prior(propose() if kind == "encoder" else torch.zeros_like(precision), precision)
 
 
 def pose(
     linearised: Linearised,
     held: Held,
     truth: Truth,
+    whole: Bool[Tensor, "M"],
     prior: Prior,
     evidence: Evidence,
     config: RefinementConfig,
@@ -96,6 +98,7 @@ def pose(
         linearised: the image.
         held: where its first prediction is held.
         truth: what is known, on the grid of `linearised`.
+        whole: the classes of which it tells all; on the CPU, as it is.
         prior: of the code.
         evidence: what so many pixels are worth together, and the first prediction.
         config: how many pixels enter, and how far to trust them.
@@ -103,14 +106,15 @@ def pose(
     pixels, allowed, weight = entries_of(linearised, held, truth, evidence, config)
     base, jacobian = linearised.base_at(pixels), linearised.jacobian(pixels)
     allowed, weight = allowed.to(base.device), weight.to(base.device)
+    first = hold(held, truth, whole, evidence, config)
     if config.energy == "euclidean":
-        terms: list[Term] = [EuclideanDistance(base, jacobian, weight, allowed), *hold(held, truth, evidence, config)]
+        terms: list[Term] = [EuclideanDistance(base, jacobian, weight, allowed), *first]
     else:
         known = slice(int((allowed.sum(1) == 1).sum()))
         others = slice(known.stop, None)
         at_known = Divergence(base[known], jacobian[known], weight[known], allowed[known].to(base.dtype))
         among = AmongAllowed(base[others], jacobian[others], weight[others], allowed[others])
-        terms = [at_known, *hold(held, truth, evidence, config), among]
+        terms = [at_known, *first, among]
     return Objective(tuple(term for term in terms if len(term.weight)), prior, len(pixels))
 
 
@@ -149,7 +153,9 @@ def held_at(linearised: Linearised, count: int) -> Held:
     return Held(pixels, linearised.base_at(pixels), linearised.jacobian(pixels))
 
 
-def hold(held: Held, truth: Truth, evidence: Evidence, config: RefinementConfig) -> list[Divergence]:
+def hold(
+    held: Held, truth: Truth, whole: Bool[Tensor, "M"], evidence: Evidence, config: RefinementConfig
+) -> list[Divergence]:
     """The first prediction, as far as the truth leaves it: none where `hold` is 0.
 
     Classes that are ruled out are out, and where the class is known it is held by the probability that it gives to it.
@@ -159,7 +165,7 @@ def hold(held: Held, truth: Truth, evidence: Evidence, config: RefinementConfig)
     if config.hold == 0:
         return []
     known, not_of = truth.at(held.pixels)
-    of_whole = known & truth.complete()
+    of_whole = known & whole
     known, not_of, of_whole = (told.to(held.base.device) for told in (known, not_of, of_whole))
     base = held.base.masked_fill(not_of, OUT)
     first = base.softmax(1)

@@ -262,8 +262,7 @@ class Refiner:
         """
         self._check(truth)
         whole = self._whole(truth, truth.resized(self.linearised.size))
-        elsewhere = Elsewhere(whole.to(self.device), truth.revealed().to(self.device))
-        return self._map(self.linearised.base, self._seen.origin, elsewhere)
+        return self._map(self.linearised.base, self._seen.origin, self._out(whole, truth))
 
     @torch.no_grad()
     def refine(self, truth: Truth) -> SegmentationMap:
@@ -331,7 +330,9 @@ class Refiner:
     def _untold(self) -> Objective:
         nothing = Truth.empty(self.linearised.size, self.model.config.classes)
         prior = Prior.standard(len(self._code), self.device)
-        return pose(self.linearised, self._seen.held, nothing, prior, self.model.evidence, self.config)
+        return pose(
+            self.linearised, self._seen.held, nothing, nothing.complete(), prior, self.model.evidence, self.config
+        )
 
     def encode(self, labels: LabelImage) -> SegmentationMap:
         """The map of the label encoder's code for a whole label image (H, W), IGNORE where unknown.
@@ -371,14 +372,14 @@ class Refiner:
         """The map that truth leads to, the solver's matrix of before being given or not."""
         small, origin = truth.resized(self.linearised.size), self._seen.origin
         kind = self.model.config.prior if config.prior == "model" else config.prior
-        prior = prior_of(self.model, small, kind, self._proposal(small) if kind == "encoder" else None)
+        prior = prior_of(self.model, small, kind, lambda: self._proposal(small))
         inferred, complete = self._whole(truth, small), truth.complete()
-        told = small.completed(inferred & ~complete)
-        objective = pose(self.linearised, self._seen.held, told, prior, self.model.evidence, config)
+        told, whole = small.completed(inferred & ~complete), inferred | complete
+        objective = pose(self.linearised, self._seen.held, told, whole, prior, self.model.evidence, config)
         start = prior.mean if self._objective is None else self._code - origin
         solution = solve(objective, start, config, factor)
         self._code, self._objective, self._factor = origin + solution.code, objective, solution.factor
-        self._elsewhere = Elsewhere((inferred | complete).to(self.device), truth.revealed().to(self.device))
+        self._elsewhere = self._out(whole, truth)
         return self._map(self._logits(self._code), self._code, self._elsewhere, solution)
 
     def _proposal(self, small: Truth) -> Float[Tensor, "N"]:
@@ -405,6 +406,10 @@ class Refiner:
     ) -> SegmentationMap:
         labels = elsewhere.labels(logits).cpu().numpy()
         return SegmentationMap(labels, code, logits, self._seen.uncertainty, elsewhere, solution)
+
+    def _out(self, whole: Bool[Tensor, "M"], truth: Truth) -> Elsewhere:
+        """These classes are out but where they are told; all cannot be, for then a pixel would be of none."""
+        return Elsewhere((whole & ~whole.all()).to(self.device), truth.revealed().to(self.device))
 
     def _nowhere(self, size: tuple[int, int]) -> Elsewhere:
         """No class is ruled out."""

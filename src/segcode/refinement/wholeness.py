@@ -1,4 +1,4 @@
-"""Which classes a truth seems to tell all of, though it does not say so.
+"""Which class a truth seems to tell all of, though it does not say so.
 
 Whoever tells all of a road stops where the road ends. Half a road ends in the middle of a road: there the first
 prediction is sure of road on both sides. So a class is told as a whole if what is told of it is a region, not points or
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
@@ -34,15 +35,19 @@ EDGE: Final = (1, 3)
 
 
 def told_as_whole(truth: Truth, small: Truth, zero: Float[Tensor, "M h w"]) -> Bool[Tensor, "M"]:
-    """The classes that seem to be told as a whole, on the CPU.
+    """The class that seems to be told as a whole, or none, on the CPU.
+
+    None where several classes are told: between their regions lie borders that nobody labelled, which are mostly of one
+    of these classes.
 
     Args:
         truth: at the image's size.
         small: the same on the network's grid.
         zero: logits of the first prediction there.
     """
-    whole = small.told[0].clone()
-    for index in whole.nonzero()[:, 0].tolist():
+    whole, told = torch.zeros_like(small.told[0]), small.told[0].nonzero()
+    if len(told) == 1:
+        index = int(told)
         share = truth.share(index, small.size).to(zero.device)
         inside = ~_grown(share < 0.5, 1)
         whole[index] = inside.sum() >= INNER * inside.numel() and _ends(share > 0, small, zero.softmax(0)[index], index)
@@ -53,8 +58,8 @@ def _ends(told: Bool[Tensor, "h w"], small: Truth, probability: Float[Tensor, "h
     """Whether a region of a class ends where what is told of it ends."""
     near, far = (_grown(told, cells) for cells in EDGE)
     beyond = ((probability >= SURE) & ~near).nonzero()
-    other, not_of = small.at(beyond.cpu())
-    rows, columns = beyond[~(other.any(1) | not_of[:, index]).to(beyond.device)].unbind(1)
+    not_of = small.at(beyond.cpu())[1][:, index].to(beyond.device)
+    rows, columns = beyond[~not_of].unbind(1)
     along = far[rows, columns].sum() <= ALONG * (far & ~near).sum()
     return bool(along and len(rows) <= ELSEWHERE * told.sum())
 

@@ -167,10 +167,9 @@ def refined(
     config: EpisodeConfig,
 ) -> Float[Tensor, "N"]:
     """The code of a truth after a few Gauss-Newton steps; gradients pass through."""
-    kind = model.config.prior
-    prior = prior_of(model, truth, kind, proposal if kind == "encoder" else None)
+    prior = prior_of(model, truth, model.config.prior, lambda: proposal)
     solving = replace(RefinementConfig(), pixels=config.pixels)
-    objective = pose(linearised, held, truth, prior, model.evidence, solving)
+    objective = pose(linearised, held, truth, truth.complete(), prior, model.evidence, solving)
     code = prior.mean
     if objective.told:
         for _ in range(config.steps):
@@ -188,11 +187,10 @@ def judge(
     config: EpisodeConfig,
 ) -> Tensor:
     """Mean loss of a code's map at pixels; known ones count `config.revealed`, classes that are ruled out are out."""
-    classes = len(linearised.base)
-    known, not_of = truth.planes().to(labels.device).split(classes)
+    known, not_of = (told.to(labels.device) for told in truth.at(pixels.cpu()))
     rows, columns = pixels.unbind(1)
-    logits = linearised.logits_at(code, pixels).masked_fill(not_of[:, rows, columns].T.bool(), -torch.inf)
-    weight = torch.where(known[:, rows, columns].any(0), config.revealed, 1.0)
+    logits = linearised.logits_at(code, pixels).masked_fill(not_of, -torch.inf)
+    weight = torch.where(known.any(1), config.revealed, 1.0)
     misfit = functional.cross_entropy(logits, labels[rows, columns].long(), reduction="none")
     if config.robustness > 0:
         misfit = -torch.expm1(-config.robustness * misfit) / config.robustness

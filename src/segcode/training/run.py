@@ -177,9 +177,10 @@ def model_card(experiment: Experiment, metrics: Mapping[str, Tensor], images: in
         f"| {name.removeprefix('val/')} | {float(value):.4f} |" for name, value in sorted(metrics.items())
     )
     data, (rows, columns) = experiment.data, experiment.model.size
+    licence = "apache-2.0" if data.kind == "streets" else "other"  # what the licence of the images allows
     return f"""---
 library_name: segcode
-license: apache-2.0
+license: {licence}
 pipeline_tag: image-segmentation
 ---
 # SegCode trained on {data.kind}

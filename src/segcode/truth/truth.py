@@ -143,6 +143,8 @@ class Truth:
         """
         if size == self.size:
             return self
+        if any(new > old for new, old in zip(size, self.size, strict=True)):
+            return self._repeated(size).resized(size)
         scale = torch.tensor(size) / torch.tensor(self.size)
         cells = ((self.pixels + 0.5) * scale).long()
         key = (self._sets() * size[0] + cells[:, 0]) * size[1] + cells[:, 1]
@@ -151,6 +153,17 @@ class Truth:
         area = torch.zeros(len(merged)).index_add_(0, entry, self.weight * float(scale.prod()))
         surest = torch.zeros(len(merged)).scatter_reduce_(0, entry, self.weight, "amax")
         return Truth(size, cells[first], self.allowed[first], torch.maximum(area, surest))
+
+    def _repeated(self, size: tuple[int, int]) -> Truth:
+        """Each pixel as so many that the grid is at least of a size."""
+        rows, columns = (-(-new // old) for new, old in zip(size, self.size, strict=True))
+        within = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
+        return Truth(
+            (rows * self.size[0], columns * self.size[1]),
+            (self.pixels[:, None] * torch.tensor([rows, columns]) + within).flatten(0, 1),
+            self.allowed.repeat_interleave(len(within), 0),
+            self.weight.repeat_interleave(len(within)),
+        )
 
     def planes(self) -> Float[Tensor, "planes H W"]:
         """What the label encoder sees: 1 where a pixel is of a class for sure, or is not."""
@@ -187,6 +200,8 @@ class Truth:
 
     def share(self, index: int, size: tuple[int, int]) -> Float[Tensor, "h w"]:
         """The share of each cell of another grid that it says for sure to be of a class."""
+        if any(new > old for new, old in zip(size, self.size, strict=True)):
+            return self._repeated(size).share(index, size)
         sure = self.sure()
         pixels = sure.pixels[sure.allowed[:, index] & (sure.allowed.sum(1) == 1)]
         scale = torch.tensor(size) / torch.tensor(self.size)
@@ -215,7 +230,7 @@ class Truth:
 def paste(logits: Float[Tensor, "M H W"], truth: Truth) -> Integer[Tensor, "H W"]:
     """The most likely classes, with the truth standing as given; of zero code, this is the paper's "replaced".
 
-    A pixel gets the best of the classes that the sure entries of the truth allow it.
+    A pixel gets the best of the classes that the sure entries of the truth allow it; of all, if they allow none.
 
     Raises:
         TruthError: if the truth is for a map of another size.
@@ -227,5 +242,5 @@ def paste(logits: Float[Tensor, "M H W"], truth: Truth) -> Integer[Tensor, "H W"
     rows, columns = sure.pixels.to(logits.device).unbind(1)
     allowed = sure._allowed_at(sure._flat())
     scores = logits[:, rows, columns].T.masked_fill(~allowed.to(logits.device), -torch.inf)
-    labels[rows, columns] = scores.argmax(1)
+    labels[rows, columns] = scores.argmax(1).where(allowed.any(1).to(logits.device), labels[rows, columns])
     return labels
