@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
@@ -30,6 +32,11 @@ def iou(matrix: ConfusionMatrix) -> Float[Tensor, "M"]:
     """Intersection over union of each class, 0..1; NaN for a class that is neither true nor predicted anywhere."""
     hits = matrix.diag().double()
     return hits / (matrix.sum(0) + matrix.sum(1) - matrix.diag())
+
+
+def defined(score: float) -> float | None:
+    """None for NaN, which JSON has not."""
+    return None if isnan(score) else score
 
 
 def mean_iou(matrix: ConfusionMatrix, without: int | None = None) -> float:

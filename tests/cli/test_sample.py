@@ -41,6 +41,12 @@ def test_another_seed_draws_other_maps(model, image, tmp_path):
     assert (a != b).any()
 
 
+def test_a_complete_class_needs_its_mask(model, image, tmp_path):
+    ran = segcode("sample", image, "--complete", "sky", "--model", model, "-o", tmp_path / "out")
+    assert ran.code != 0
+    assert "--complete sky: there is no mask of it" in ran.err
+
+
 def test_no_samples_are_refused(image, tmp_path):
     ran = segcode("sample", image, "-n", 0, "-o", tmp_path / "out")
     assert ran.code == 2

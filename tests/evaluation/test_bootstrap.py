@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from segcode.evaluation.bootstrap import Interval, Paired, accuracy_gained, error_removed, mean_iou_gained
+from segcode.errors import ConfigError
+from segcode.evaluation.bootstrap import (
+    Interval,
+    Paired,
+    _times_drawn,
+    accuracy_gained,
+    check_block,
+    error_removed,
+    mean_iou_gained,
+)
 from segcode.metrics import mean_iou
 
 PIXELS = 100_000
@@ -61,11 +70,32 @@ def test_blocks_do_no_harm_where_images_are_independent():
     assert width(five) == pytest.approx(width(one), rel=0.2)
 
 
-@pytest.mark.parametrize("block", [1, 2, 3, 7])
+@pytest.mark.parametrize("block", [1, 2, 3])
 def test_every_draw_has_as_many_images(block):
-    """Also where blocks do not fit evenly, or are longer than the list."""
-    alike = Paired(right([80_000] * 5), right([90_000] * 5), block)
-    assert tuple(accuracy_gained(alike)) == pytest.approx((0.1, 0.1, 0.1))
+    """Also where blocks do not fit evenly."""
+    assert (_times_drawn(7, block).sum(1) == 7).all()
+
+
+@pytest.mark.parametrize(("block", "images"), [(0, 8), (5, 8), (2, 3)])
+def test_a_block_is_half_of_the_images_at_most(block, images):
+    with pytest.raises(ConfigError, match=f"a block is {block}, and there are {images} images: give 1 to"):
+        check_block(block, images)
+    check_block(1, 1)
+    check_block(4, 8)
+
+
+def test_too_few_images_for_two_blocks_have_no_interval():
+    found = accuracy_gained(Paired(right([80_000] * 3), right([90_000] * 3), block=2))
+    assert found.value == pytest.approx(0.1)
+    assert math.isnan(found.low)
+    assert str(found) == "+10.00"
+
+
+def test_where_nothing_is_wrong_no_error_is_removed():
+    """Nor in those draws in which nothing is wrong."""
+    assert str(error_removed(Paired(right([PIXELS] * 3), right([PIXELS] * 3)))) == "-"
+    found = error_removed(Paired(right([PIXELS, PIXELS, 80_000]), right([PIXELS, PIXELS, 90_000])))
+    assert tuple(found) == pytest.approx((0.5, 0.5, 0.5))
 
 
 def test_error_removed_is_the_papers():

@@ -113,6 +113,13 @@ def test_a_part_of_a_class_may_be_revealed(trained):
     assert half.row("pasted", "road").pixel_accuracy < all_of_it.row("pasted", "road").pixel_accuracy
     with pytest.raises(ConfigError, match=r"0.5 of a class is not complete"):
         evaluate(trained, Noise(), ["road"], STRONG, complete=True, part=0.5)
+    with pytest.raises(ConfigError, match="part of a class to reveal is 0"):
+        evaluate(trained, Noise(), ["road"], STRONG, part=0.0)
+
+
+def test_intervals_need_two_runs_of_images(trained):
+    with pytest.raises(ConfigError, match="a block is 50"):
+        evaluate(trained, Noise(), ["road"], STRONG, block=50)
 
 
 def test_images_without_the_class_are_the_zero_code_prediction(trained):

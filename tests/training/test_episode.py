@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from segcode.errors import ConfigError
 from segcode.refinement.linearise import linearise
 from segcode.tensors import IGNORE
 from segcode.training.episode import Episode, EpisodeConfig, encode, episode_loss, in_turns, judge, play, reveal
@@ -217,3 +218,8 @@ def test_an_image_of_one_class_leaves_pixels_to_judge():
     clicks = in_turns(road, torch.ones_like(road), 0, 4)
     assert clicks.whole is None
     assert 0 < len(clicks.truth) < road.numel()
+
+
+def test_probabilities_of_kinds_are_at_most_one_together():
+    with pytest.raises(ConfigError, match=r"part, cut, .* add up to 1\.\d+: 1 is the most"):
+        EpisodeConfig(everything=0.99)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from segcode.classes import CAMVID
 from segcode.data.sample import Sample
-from segcode.errors import CheckpointError, ConfigError
+from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.model.checkpoint import Trained, load_model
 from segcode.training import run
 from segcode.training.callbacks import EpochReport
@@ -179,13 +179,13 @@ def test_a_last_stage_goes_on_exactly_as_if_it_had_not_been_stopped(experiment_f
     assert not any(name.startswith(("features", "decoder.of_zero")) for name in changed)
 
 
-def test_a_validation_of_void_alone_does_not_stop_a_last_stage(experiment_file, finished, tmp_path):
+def test_a_validation_of_void_alone_is_refused(experiment_file, finished, tmp_path):
     copytree(experiment_file.parent, tmp_path / "data")
     for path in (tmp_path / "data/labels/val").iterdir():
         Pillow.fromarray(np.full((32, 48), 255, np.uint8)).save(path)
     settings = (f"start={str(finished / 'model')!r}", f"data.root={str(tmp_path / 'data')!r}", "epochs=1")
-    train(read_experiment(experiment_file, (*LAST_STAGE, *settings)), tmp_path / "out", progress=False)
-    assert "| refined_accuracy | 1.0000 |" in (tmp_path / "out/model/README.md").read_text()
+    with pytest.raises(DataError, match="no pixel of the split 'val' is labelled"):
+        train(read_experiment(experiment_file, (*LAST_STAGE, *settings)), tmp_path / "out", progress=False)
 
 
 def test_the_seed_decides_a_training(experiment_file, tmp_path):
@@ -274,12 +274,19 @@ class Named:
 
 
 def test_a_whole_name_that_is_left_out_is_no_beginning_of_others(experiment_file, monkeypatch):
-    splits = {"train": Named("street_1", "street_10"), "val": Named("street_11", "street_2")}
+    """Whichever split it is of."""
+    splits = {"train": Named("street_1", "street_10", "street_20"), "val": Named("street_11", "street_2")}
     monkeypatch.setattr(run, "open_source", lambda kind, root, split: splits[split])
     plan = read_experiment(experiment_file)
     training, validation = _sources(replace(plan, data=replace(plan.data, leave_out=("street_1",))))
-    assert training.names == ("street_10",)
+    assert training.names == ("street_10", "street_20")
     assert validation.names == ("street_11", "street_2")
+    with pytest.raises(ConfigError, match="leaves nothing of the split 'val'"):
+        _sources(replace(plan, data=replace(plan.data, leave_out=("street_2", "street_11"))))
+    splits["val"] = Named("street_2", "street_5")
+    training, validation = _sources(replace(plan, data=replace(plan.data, leave_out=("street_2",))))
+    assert training.names == ("street_1", "street_10", "street_20")
+    assert validation.names == ("street_5",)
 
 
 def test_parts_that_are_not_trained_stay_as_they_are(experiment_file, finished, tmp_path):

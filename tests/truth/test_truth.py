@@ -165,6 +165,7 @@ def test_points_mark_single_pixels():
     ("make", "message"),
     [
         (lambda: mask_truth(np.full((2, 2), 7.0), 0, 3), "holds 7"),
+        (lambda: mask_truth(np.array([[0.0, -1.0]]), 0, 3), "holds -1"),
         (lambda: mask_truth(np.zeros((2, 2), bool), 3, 3), "class 3 is not one of the model's 3"),
         (lambda: label_truth(np.array([[9]], np.uint8), 3), "class 9"),
         (lambda: point_truth([(5, 50)], 0, 3, (20, 30)), "outside the image of 20 x 30"),

@@ -11,6 +11,7 @@ import typer
 
 from segcode.cli.loading import choose_device
 from segcode.cli.options import (
+    Block,
     Data,
     Device,
     Energy,
@@ -73,6 +74,7 @@ def effort(
     radius: Annotated[float, typer.Option(min=0, help="Of the disk that a click reveals, in pixels.")] = 3.0,
     jitter: Annotated[float, typer.Option(min=0, help="How far clicks miss their aim (deviation), in pixels.")] = 2.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the revealed pixels and of the jitter.")] = 0,
+    block: Block = 1,
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,
     evidence: Evidence = RefinementConfig.evidence,
@@ -105,14 +107,16 @@ def effort(
     from segcode.evaluation.methods import Inferred, Method, Optimised, Pasted, Proposed
     from segcode.model.checkpoint import load_model
 
-    config = EffortConfig(tuple(truths), tuple(amounts), clicks, radius, jitter, seed)
+    config = EffortConfig(tuple(truths), tuple(amounts), clicks, radius, jitter, seed, block)
     refinement = refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
     source = select(open_source(data, root, split), only, leave_out)
     trained = load_model(model)
     methods: list[Method] = [Pasted(), Inferred(), Optimised(), Proposed()]
     if rivals is not None:
-        from segcode.evaluation.baselines import load_rivals
+        from segcode.evaluation.baselines import dense_crf, load_rivals
 
+        if not dense_crf.is_installed():
+            typer.echo("Without DenseCRF, which is not installed: pip install 'segcode[rivals]'", err=True)
         methods += load_rivals(rivals, trained.model)
     measured = measure_effort(
         trained,

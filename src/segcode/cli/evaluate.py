@@ -10,6 +10,7 @@ import typer
 
 from segcode.cli.loading import choose_device
 from segcode.cli.options import (
+    Block,
     Data,
     Device,
     Energy,
@@ -68,13 +69,7 @@ def evaluate(
         typer.Option(min=0, max=1, help="Reveal only so much of a class, on one side of a line: 0.5 is half a road."),
     ] = 1.0,
     examples: Annotated[int, typer.Option(min=0, help="How many images to show in the panels.")] = 4,
-    block: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Draw the images for the intervals in runs of so many: neighbouring frames of a video err alike.",
-        ),
-    ] = 1,
+    block: Block = 1,
     device: Device = "auto",
 ) -> None:
     """Measure first predictions, pasted truth and refinement on a whole split.
@@ -100,11 +95,11 @@ def evaluate(
         truths,
         config,
         choose_device(device),
-        complete,
-        part,
-        examples,
-        block,
-        lambda indices: progress(indices, len(source), "Evaluating"),
+        complete=complete,
+        part=part,
+        examples=examples,
+        block=block,
+        progress=lambda indices: progress(indices, len(source), "Evaluating"),
     )
     settings = {
         "data": data,

@@ -38,7 +38,7 @@ class GivenTruth:
     radius: float
 
     def __bool__(self) -> bool:
-        return bool(self.masks or self.labels or self.points or self.strokes)
+        return bool(self.masks or self.complete or self.labels or self.points or self.strokes)
 
     @property
     def files(self) -> list[Path]:

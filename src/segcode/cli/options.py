@@ -141,6 +141,12 @@ InferWhole: TypeAlias = Annotated[
         rich_help_panel=_SOLVING,
     ),
 ]
+Block: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Draw the images for the intervals in runs of so many: neighbouring frames of a video err alike."
+    ),
+]
 Prior: TypeAlias = Annotated[
     config.PriorKind,
     typer.Option(

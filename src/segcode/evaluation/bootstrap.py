@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isnan
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from segcode.errors import ConfigError
 from segcode.metrics import ConfusionMatrix
 
 RESAMPLES = 2000
@@ -18,7 +20,7 @@ Matrices = Float[Tensor, "R M M"]
 
 
 class Interval(NamedTuple):
-    """A figure and its 95 % interval; not a number where images leave it undefined."""
+    """A figure and its 95 % interval; not a number where images leave it undefined, or are too few."""
 
     value: float
     low: float
@@ -26,7 +28,10 @@ class Interval(NamedTuple):
 
     def __str__(self) -> str:
         """In per cent."""
-        return f"{100 * self.value:+.2f} [{100 * self.low:+.2f}, {100 * self.high:+.2f}]"
+        if isnan(self.value):
+            return "-"
+        bounds = "" if isnan(self.low) else f" [{100 * self.low:+.2f}, {100 * self.high:+.2f}]"
+        return f"{100 * self.value:+.2f}{bounds}"
 
 
 class Paired(NamedTuple):
@@ -45,6 +50,15 @@ class Paired(NamedTuple):
     block: int = 1
 
 
+def check_block(block: int, images: int) -> None:
+    """Raises ConfigError if images have no two blocks: a draw of one would be all of them."""
+    if block < 1 or (block > 1 and 2 * block > images):
+        most = max(1, images // 2)
+        raise ConfigError(
+            f"a block is {block}, and there are {images} images: give 1 to {most}, for two blocks at least"
+        )
+
+
 def accuracy_gained(paired: Paired) -> Interval:
     """By how much the pixel accuracy over all images rises, -1..1."""
     return _interval(paired, lambda before, after: _accuracy(after) - _accuracy(before))
@@ -52,7 +66,12 @@ def accuracy_gained(paired: Paired) -> Interval:
 
 def error_removed(paired: Paired) -> Interval:
     """The share of the first method's error that the second removes: 1 - (1 - after) / (1 - before)."""
-    return _interval(paired, lambda before, after: 1 - (1 - _accuracy(after)) / (1 - _accuracy(before)))
+
+    def removed(before: Matrices, after: Matrices) -> Float[Tensor, "R"]:
+        left = 1 - _accuracy(before)
+        return 1 - (1 - _accuracy(after)) / left.where(left > 0, torch.nan)
+
+    return _interval(paired, removed)
 
 
 def mean_iou_gained(paired: Paired) -> Interval:
@@ -77,11 +96,11 @@ def _interval(paired: Paired, figure: Callable[[Matrices, Matrices], Float[Tenso
     """The figure of all images, and the percentile interval over images drawn with replacement."""
     before, after = (torch.stack(list(matrices)).double() for matrices in paired[:2])
     value = float(figure(before.sum(0, keepdim=True), after.sum(0, keepdim=True)))
-    if len(before) < 2:
+    if len(before) < 2 * paired.block:
         return Interval(value, float("nan"), float("nan"))
     times = _times_drawn(len(before), paired.block)
     drawn = figure(*(torch.einsum("ri,ijk->rjk", times, matrices) for matrices in (before, after)))
-    return Interval(value, *drawn.quantile(torch.tensor([0.025, 0.975]).to(drawn)).tolist())
+    return Interval(value, *drawn.nanquantile(torch.tensor([0.025, 0.975]).to(drawn)).tolist())
 
 
 def _times_drawn(images: int, block: int) -> Float[Tensor, "R images"]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
@@ -21,7 +20,7 @@ from segcode.evaluation.protocol import PixelSet
 from segcode.evaluation.reliability import Reliability, Scores, reliability
 from segcode.model.checkpoint import Trained
 from segcode.refinement.config import RefinementConfig
-from segcode.refinement.refiner import Refiner, SegmentationMap, entropy
+from segcode.refinement.refiner import Refiner, SegmentationMap
 from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.mask import mask_truth
 
@@ -192,7 +191,7 @@ def _outlook(refiner: Refiner, found: SegmentationMap, samples: int, codes: int,
     doubts = (
         found.uncertainty,
         found.entropy(),
-        entropy(torch.from_numpy(predictive.probabilities)).numpy(),
+        predictive.entropy(),
         predictive.spread,
     )
     return _Outlook(

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from segcode.evaluation.calibration import Calibration, Row
 from segcode.evaluation.report import provenance, write_figure, write_text
-from segcode.evaluation.tables import comma_separated, markdown
+from segcode.evaluation.tables import comma_separated, markdown, percent
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """A header and rows."""
@@ -63,7 +63,7 @@ def tables(calibration: Calibration) -> dict[str, Table]:
         "calibration": (
             ("state", "pixels", "probabilities", "accuracy", "ECE", "NLL", "Brier"),
             [
-                (*_name(row), kind, _percent(s.accuracy), _percent(s.ece), _number(s.nll), _number(s.brier))
+                (*_name(row), kind, percent(s.accuracy), percent(s.ece), _number(s.nll), _number(s.brier))
                 for row in rows
                 for kind, s in (("map", row.map), ("predictive", row.predictive))
             ],
@@ -71,7 +71,7 @@ def tables(calibration: Calibration) -> dict[str, Table]:
         "error_detection": (
             ("state", "pixels", "score", "error", "AUROC", "AUPR", "PAvPU"),
             [
-                (*_name(row), score, _percent(_error(row)), _percent(d.auroc), _percent(d.aupr), _percent(d.pavpu))
+                (*_name(row), score, percent(_error(row)), percent(d.auroc), percent(d.aupr), percent(d.pavpu))
                 for row in rows
                 for score, d in row.detection.items()
             ],
@@ -86,7 +86,7 @@ def tables(calibration: Calibration) -> dict[str, Table]:
         ),
         "swaps": (
             ("state", "pixels", "classes", "share"),
-            [(*_name(row), " / ".join(s.classes), _percent(s.share)) for row in rows for s in row.samples.swaps],
+            [(*_name(row), " / ".join(s.classes), percent(s.share)) for row in rows for s in row.samples.swaps],
         ),
     }  # fmt: skip
 
@@ -104,7 +104,7 @@ def reliability_diagram(calibration: Calibration) -> Figure:
                 confidence, accuracy = (np.array(v, dtype=float) for v in (s.bin_confidence, s.bin_accuracy))
                 filled = ~np.isnan(confidence)
                 share = np.array(s.bin_share, dtype=float)[filled]
-                label = f"{row.state}, {kind}: ECE {_percent(s.ece)} %"
+                label = f"{row.state}, {kind}: ECE {percent(s.ece)} %"
                 axes.plot(confidence[filled], accuracy[filled], line, color=COLOURS[row.state], label=label)
                 axes.scatter(confidence[filled], accuracy[filled], 4 + 200 * share, COLOURS[row.state], alpha=0.4)
         axes.set(title=title, xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1), aspect="equal")
@@ -120,7 +120,7 @@ def error_detection(calibration: Calibration) -> Figure:
         for row in rows:
             for i, (score, d) in enumerate(row.detection.items()):
                 line = "-" if row.state == "after" or len(rows) == 1 else ":"
-                label = f"{row.state}, {score}: AUROC {_percent(d.auroc)} %"
+                label = f"{row.state}, {score}: AUROC {percent(d.auroc)} %"
                 axes.plot(np.linspace(0, 1, len(d.roc)), d.roc, line, color=f"C{i}", label=label)
         axes.set(title=title, xlabel="right pixels flagged", ylabel="wrong pixels flagged", aspect="equal")
         axes.set(xlim=(0, 1), ylim=(0, 1))
@@ -146,7 +146,7 @@ def _sampled(row: Row) -> tuple[str, ...]:
         s.disagreement, s.accuracy, row.predictive.accuracy, s.mean_accuracy, s.best_accuracy, s.coverage,
         s.wrong_varied, s.right_varied,
     )  # fmt: skip
-    return (*_name(row), *map(_percent, shares))
+    return (*_name(row), *map(percent, shares))
 
 
 def _name(row: Row) -> tuple[str, str]:
@@ -159,10 +159,6 @@ def _pixels(row: Row) -> str:
 
 def _error(row: Row) -> float | None:
     return None if row.map.accuracy is None else 1 - row.map.accuracy
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2f}"
 
 
 def _number(value: float | None) -> str:

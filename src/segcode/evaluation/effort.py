@@ -21,12 +21,13 @@ from segcode.classes import ClassSet
 from segcode.data.prefetch import ahead
 from segcode.data.sample import Source
 from segcode.errors import ConfigError
+from segcode.evaluation.bootstrap import check_block
 from segcode.evaluation.clicks import disk_truth, next_click
 from segcode.evaluation.inputs import check_classes, labels_of
 from segcode.evaluation.methods import Method
 from segcode.evaluation.protocol import PixelSet
 from segcode.evaluation.tables import error_removed
-from segcode.metrics import ConfusionMatrix, confusion_matrix, mean_iou, pixel_accuracy
+from segcode.metrics import ConfusionMatrix, confusion_matrix, defined, mean_iou, pixel_accuracy
 from segcode.model.checkpoint import Trained
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner
@@ -53,6 +54,7 @@ class EffortConfig:
         radius: of the disk that a click reveals, in pixels of the labels.
         jitter: standard deviation of the clicks around where they are aimed, likewise.
         seed: of the revealed pixels and of the jitter.
+        block: so many neighbouring images are drawn together for the intervals.
 
     Raises:
         ConfigError: if nothing would be measured, or a number is out of its range.
@@ -64,6 +66,7 @@ class EffortConfig:
     radius: float = 3.0
     jitter: float = 2.0
     seed: int = 0
+    block: int = 1
 
     def __post_init__(self) -> None:
         if not self.truths and not self.clicks:
@@ -74,6 +77,7 @@ class EffortConfig:
             ("radius", 0, self.radius),
             ("jitter", 0, self.jitter),
             ("seed", 0, self.seed),
+            ("block", 1, self.block),
         ):
             if value < lowest:
                 raise ConfigError(f"{name}: {value} is too few, give {lowest} or more")
@@ -130,11 +134,13 @@ class Effort:
         rows: every protocol, method, truth, amount and set of pixels.
         matrices: those that the rows sum up, one an image; the same images in the same order for every method.
         images: how many were looked at.
+        block: so many neighbours are drawn together for intervals.
     """
 
     rows: tuple[Row, ...]
     matrices: dict[Key, list[ConfusionMatrix]]
     images: int
+    block: int = 1
 
     def curve(
         self, protocol: ProtocolName, method: str, truth: str | None = None, pixels: PixelSet = "all"
@@ -170,10 +176,12 @@ def measure_effort(
     good enough (NoC). Every refinement starts anew from all truth so far.
 
     Raises:
-        ConfigError: if a truth is no class of the model, or two methods have one name.
+        ConfigError: if a truth is no class of the model, two methods have one name, or a block is longer than half the
+            source.
         DataError: if the source has other classes than the model, or a sample without labels.
     """
     _check_names([method.name for method in methods])
+    check_block(config.block, len(source))
     check_classes(trained, source)
     for name in config.truths:
         trained.classes.index(name)  # now, not after the first image
@@ -186,7 +194,7 @@ def measure_effort(
             method.begin(refiner, sample.image)
             for step in chain(_revealing(method, scene, config), _clicking(method, scene, config)):
                 counts.add(step, scene)
-    return Effort(counts.rows(config.truths), dict(counts.matrices), len(source))
+    return Effort(counts.rows(config.truths), dict(counts.matrices), len(source), config.block)
 
 
 def total(matrices: Iterable[ConfusionMatrix]) -> ConfusionMatrix:
@@ -306,9 +314,9 @@ class _Counts:
             key.truth,
             key.amount,
             key.pixels,
-            _defined(accuracy),
-            _defined(mean_iou(matrix)),
-            error_removed(self._pasted(key), _defined(accuracy)),
+            defined(accuracy),
+            defined(mean_iou(matrix)),
+            error_removed(self._pasted(key), defined(accuracy)),
             len(matrices),
             float(np.median(seconds)) if seconds else None,
         )
@@ -318,15 +326,10 @@ class _Counts:
         pasted = replace(key, method=PASTED)
         if key.protocol == "clicks" or key.pixels == "unrevealed" or pasted not in self.matrices:
             return None
-        return _defined(pixel_accuracy(total(self.matrices[pasted])))
+        return defined(pixel_accuracy(total(self.matrices[pasted])))
 
 
 def _check_names(names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"two methods are called '{name}': give each a name of its own")
-
-
-def _defined(score: float) -> float | None:
-    """JSON has no NaN."""
-    return None if np.isnan(score) else score

@@ -19,7 +19,7 @@ from segcode.evaluation.effort import PASTED, WHOLE, Amount, Effort, Key, Row
 from segcode.evaluation.methods import Optimised
 from segcode.evaluation.protocol import PixelSet
 from segcode.evaluation.report import provenance, write_figure, write_text
-from segcode.evaluation.tables import comma_separated, markdown
+from segcode.evaluation.tables import comma_separated, markdown, percent
 
 _COLUMNS = 3  # of panels in a figure
 
@@ -88,7 +88,7 @@ def _table(
     rows = []
     for truth, method in product(truths, methods):
         curve = effort.curve("pixels" if truth else "clicks", method, truth, pixels)
-        cells = [_percent(getattr(row, name)) for row in curve if row.amount in amounts]
+        cells = [percent(getattr(row, name)) for row in curve if row.amount in amounts]
         rows.append([_called(truth, method), *cells, str(curve[-1].images), _seconds(curve)])
     return f"{title} in %\n\n" + markdown(rows, [_given(truths), *map(str, amounts), "images", "seconds"])
 
@@ -101,7 +101,9 @@ def _leads(effort: Effort, truths: Sequence[str | None], amounts: Sequence[Amoun
 
     def leads(truth: str | None, method: str, figure: Callable[[Paired], Interval]) -> list[str]:
         keys = [Key("pixels" if truth else "clicks", Optimised.name, truth, amount, "all") for amount in amounts]
-        pairs = [Paired(effort.matrices[replace(key, method=method)], effort.matrices[key]) for key in keys]
+        pairs = [
+            Paired(effort.matrices[replace(key, method=method)], effort.matrices[key], effort.block) for key in keys
+        ]
         return [_called(truth, method), *(str(figure(pair)) for pair in pairs)]
 
     return [
@@ -200,10 +202,6 @@ def _clicks(effort: Effort) -> list[int]:
 def _seconds(curve: Sequence[Row]) -> str:
     known = [row.seconds for row in curve if row.seconds is not None]
     return f"{max(known):.3f}" if known else ""
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.2f}"
 
 
 def _hundredfold(share: float | None) -> float:

@@ -18,9 +18,9 @@ from segcode.classes import ClassSet
 from segcode.data.prefetch import ahead
 from segcode.data.sample import Sample, Source
 from segcode.errors import ConfigError
-from segcode.evaluation.bootstrap import Interval, Paired, accuracy_gained, error_removed
+from segcode.evaluation.bootstrap import Interval, Paired, accuracy_gained, check_block, error_removed
 from segcode.evaluation.inputs import check_classes, labels_of
-from segcode.metrics import ConfusionMatrix, confusion_matrix, iou, mean_iou, pixel_accuracy
+from segcode.metrics import ConfusionMatrix, confusion_matrix, defined, iou, mean_iou, pixel_accuracy
 from segcode.model.checkpoint import Trained
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner, SegmentationMap
@@ -50,8 +50,8 @@ class Key:
 class Row:
     """Scores of one method over the data set, from one confusion matrix; all in 0..1, None where undefined.
 
-    Of the pixels that the truth did not reveal none is of the revealed class, so its IoU there is 0 as soon as it is
-    predicted once, and `mean_iou` falls with it: on `unrevealed` read `mean_iou_without_truth`.
+    Where all of a class is revealed, none of the pixels that are not is of it: its IoU there is 0 as soon as it is
+    predicted once, and `mean_iou` falls with it. On `unrevealed` read `mean_iou_without_truth`.
     """
 
     method: str
@@ -129,6 +129,7 @@ def evaluate(
     truths: Sequence[str],
     config: RefinementConfig,
     device: str = "cpu",
+    *,
     complete: bool = False,
     part: float = 1.0,
     examples: int = 4,
@@ -137,15 +138,19 @@ def evaluate(
 ) -> Evaluation:
     """Measure every method on every image, at the size of its labels.
 
-    Each image is refined once for each class in `truths`, given all pixels of that class and nothing else, from zero
-    code. Where an image has no pixel of the class, all methods are the zero-code prediction there. If the masks are
-    `complete`, all other pixels are known not to be of the class, to pasting as to optimising. Of each class only a
-    `part` is revealed, on one side of a line, 0..1. The intervals draw images in runs of `block`.
+    Each image is refined once for each class in `truths`, given the pixels of that class and nothing else, from zero
+    code: all of them, or such a `part` of them as lies on one side of a line. Where an image has no pixel of the class,
+    all methods are the zero-code prediction there. If the masks are `complete`, all other pixels are known not to be of
+    the class, to pasting as to optimising. The intervals draw images in runs of `block`.
 
     Raises:
-        ConfigError: if a truth is no class of the model, or a part of a class is said to be complete.
+        ConfigError: if a truth is no class of the model, a part is not above 0 and at most 1, or is said to be
+            complete, or a block is longer than half the source.
         DataError: if the source has other classes than the model, or a sample without labels.
     """
+    if not 0 < part <= 1:
+        raise ConfigError(f"the part of a class to reveal is {part:g}: give more than 0 and at most 1")
+    check_block(block, len(source))
     if complete and part < 1:
         raise ConfigError(f"{part:g} of a class is not complete: leave out `complete`, or reveal all of it")
     classes = trained.classes
@@ -245,13 +250,8 @@ def _row(key: Key, matrix: ConfusionMatrix, classes: ClassSet) -> Row:
         key.method,
         key.truth,
         key.pixels,
-        _defined(pixel_accuracy(matrix)),
-        _defined(mean_iou(matrix)),
-        _defined(mean_iou(matrix, without)),
-        {name: _defined(score) for name, score in scores},
+        defined(pixel_accuracy(matrix)),
+        defined(mean_iou(matrix)),
+        defined(mean_iou(matrix, without)),
+        {name: defined(score) for name, score in scores},
     )
-
-
-def _defined(score: float) -> float | None:
-    """JSON has no NaN."""
-    return None if np.isnan(score) else score

@@ -44,7 +44,7 @@ def table_1(evaluation: Evaluation) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for method, name in (("zero", "0-code"), ("encoded", "encoder's code")):
         row = evaluation.row(method)
-        rows.append((name, _percent(row.pixel_accuracy), "", "", _percent(row.mean_iou), ""))
+        rows.append((name, percent(row.pixel_accuracy), "", "", percent(row.mean_iou), ""))
     for truth in evaluation.truths:
         pasted = evaluation.row("pasted", truth).pixel_accuracy
         for method, name in NAMES.items():
@@ -53,11 +53,11 @@ def table_1(evaluation: Evaluation) -> list[tuple[str, ...]]:
             rows.append(
                 (
                     f"{truth} {name}",
-                    _percent(everywhere.pixel_accuracy),
-                    "" if method == "pasted" else _percent(error_removed(pasted, everywhere.pixel_accuracy)),
-                    _percent(unrevealed.pixel_accuracy),
-                    _percent(everywhere.mean_iou),
-                    _percent(everywhere.mean_iou_without_truth),
+                    percent(everywhere.pixel_accuracy),
+                    "" if method == "pasted" else percent(error_removed(pasted, everywhere.pixel_accuracy)),
+                    percent(unrevealed.pixel_accuracy),
+                    percent(everywhere.mean_iou),
+                    percent(everywhere.mean_iou_without_truth),
                 )
             )
     return rows
@@ -110,5 +110,6 @@ def _escaped(cell: str) -> str:
     return re.sub(r"([&%$#_{}])", r"\\\1", cell)
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """With two decimals; a dash where there is none."""
     return "-" if share is None else f"{100 * share:.2f}"

@@ -8,9 +8,9 @@ truth, so it learns to propose a code for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from segcode.config import Count, NotNegative, Share
+from segcode.errors import ConfigError
 from segcode.model.features import Pyramid
 from segcode.model.label_encoder import CodeDistribution
 from segcode.model.segcode import SegCode
@@ -28,6 +29,9 @@ from segcode.tensors import IGNORE, Labels, Logits, Pixels
 from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.scribble import brush_mask
 from segcode.truth.truth import Truth
+
+KINDS: Final = ("part", "cut", "points", "negative", "complete", "everything", "clicks", "scribble")
+"""Of truth that an episode may reveal, besides a class as a whole."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ class EpisodeConfig:
         complete: probability that the mask of a whole region is said to be complete.
         negative: probability that a box is revealed not to be of the class.
         everything: probability that the whole label image is revealed.
+
+    What is left of these probabilities is that of a class as a whole.
+
+    Raises:
+        ConfigError: if they add up to more than 1.
     """
 
     weight: NotNegative = 0.0
@@ -77,6 +86,18 @@ class EpisodeConfig:
     complete: Share = 0.08
     negative: Share = 0.04
     everything: Share = 0.05
+
+    def __post_init__(self) -> None:
+        if sum(self.chances) > 1 + 1e-9:
+            raise ConfigError(
+                f"the probabilities of the kinds of episodes ({', '.join(KINDS)}) add up to {sum(self.chances):g}: "
+                "1 is the most; lower some"
+            )
+
+    @property
+    def chances(self) -> tuple[float, ...]:
+        """The probability of each of `KINDS`."""
+        return tuple(getattr(self, kind) for kind in KINDS)
 
 
 class Episode(NamedTuple):
@@ -149,7 +170,7 @@ def _loss(
     truth = episode.truth
     if episode.whole is not None and torch.rand(()) < config.believed:
         truth = truth.completed(torch.arange(len(linearised.base)) == episode.whole)
-    code = refined(model, linearised, held, proposal, truth, config)
+    code = refined(model, linearised, held, lambda: proposal, truth, config)
     known = (labels != IGNORE).nonzero()
     if len(known) == 0:
         return code.sum() * 0
@@ -162,12 +183,12 @@ def refined(
     model: SegCode,
     linearised: Linearised,
     held: Held,
-    proposal: Float[Tensor, "N"],
+    propose: Callable[[], Float[Tensor, "N"]],
     truth: Truth,
     config: EpisodeConfig,
 ) -> Float[Tensor, "N"]:
     """The code of a truth after a few Gauss-Newton steps; gradients pass through."""
-    prior = prior_of(model, truth, model.config.prior, lambda: proposal)
+    prior = prior_of(model, truth, model.config.prior, propose)
     solving = replace(RefinementConfig(), pixels=config.pixels)
     objective = pose(linearised, held, truth, truth.complete(), prior, model.evidence, solving)
     code = prior.mean
@@ -213,31 +234,27 @@ def reveal(
         return Episode(Truth.empty((labels.shape[0], labels.shape[1]), classes))
     told = int(present[torch.randint(len(present), ())])
     region = labels == told
-    chances = (
-        config.part, config.cut, config.points, config.negative, config.complete, config.everything, config.clicks,
-        config.scribble,
-    )  # fmt: skip
-    kind = int((torch.rand(()) > torch.tensor(chances).cumsum(0)).sum())
-    if kind == 0:
-        return Episode(mask_truth(_boxed(region).numpy(), told, classes))
-    if kind == 1:
-        return Episode(mask_truth(_cut(region).numpy(), told, classes))
-    if kind == 2:
-        if torch.rand(()) < 0.5:
-            return Episode(mask_truth(_scattered(region).numpy(), told, classes))
-        points = labels.masked_fill(~_scattered(labels != IGNORE), IGNORE)
-        return Episode(label_truth(points.to(torch.uint8).numpy(), classes))
-    if kind == 3:
-        elsewhere = (labels != told) & (labels != IGNORE)
-        return Episode(_not_of(_boxed(elsewhere) if elsewhere.any() else elsewhere, told, classes))
-    if kind == 4:
-        return Episode(mask_truth(region.numpy(), told, classes, complete=True))
-    if kind == 5:
-        return Episode(label_truth(labels.to(torch.uint8).numpy(), classes))
-    if kind == 6:
-        return Episode(_click_truth(labels, called, classes))
-    if kind == 7:
-        return Episode(mask_truth(_scribbled(region).numpy(), told, classes))
+    match (*KINDS, "whole")[int((torch.rand(()) > torch.tensor(config.chances).cumsum(0)).sum())]:
+        case "part":
+            return Episode(mask_truth(_boxed(region).numpy(), told, classes))
+        case "cut":
+            return Episode(mask_truth(_cut(region).numpy(), told, classes))
+        case "points":
+            if torch.rand(()) < 0.5:
+                return Episode(mask_truth(_scattered(region).numpy(), told, classes))
+            points = labels.masked_fill(~_scattered(labels != IGNORE), IGNORE)
+            return Episode(label_truth(points.to(torch.uint8).numpy(), classes))
+        case "negative":
+            elsewhere = (labels != told) & (labels != IGNORE)
+            return Episode(_not_of(_boxed(elsewhere) if elsewhere.any() else elsewhere, told, classes))
+        case "complete":
+            return Episode(mask_truth(region.numpy(), told, classes, complete=True))
+        case "everything":
+            return Episode(label_truth(labels.to(torch.uint8).numpy(), classes))
+        case "clicks":
+            return Episode(_click_truth(labels, called, classes))
+        case "scribble":
+            return Episode(mask_truth(_scribbled(region).numpy(), told, classes))
     return Episode(mask_truth(region.numpy(), told, classes), whole=told)
 
 

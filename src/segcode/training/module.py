@@ -8,20 +8,23 @@ from typing import Any
 
 import lightning
 import torch
+from jaxtyping import Integer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from segcode.data.augment import Augment
 from segcode.data.dataset import Item
+from segcode.errors import DataError
 from segcode.loss import segcode_loss
 from segcode.metrics import confusion_matrix, mean_iou, pixel_accuracy
+from segcode.model.features import Pyramid
 from segcode.model.label_encoder import known_labels
 from segcode.model.segcode import Reconstruction, SegCode
 from segcode.refinement.linearise import linearise_at
 from segcode.refinement.problem import held_at
 from segcode.refinement.wholeness import told_as_whole
 from segcode.tensors import IGNORE, ImageBatch, Labels
-from segcode.training.episode import encode, episode_loss, in_turns, play, refined
+from segcode.training.episode import Episode, encode, episode_loss, in_turns, play, refined
 from segcode.training.experiment import Experiment
 from segcode.truth.truth import paste
 
@@ -92,26 +95,40 @@ class TrainingModule(lightning.LightningModule):
         called = output.zero.argmax(1).cpu()
         played = [in_turns(own, called[i], turn, classes) for i, own in enumerate(labels.cpu())]
         for i, episode in enumerate(played):
-            own = {stride: feature[i : i + 1].float() for stride, feature in output.features.items()}
-            linearised = linearise_at(self.model, own)
-            told, before = episode.truth, linearised.base
-            proposal = encode(self.model, own, before[None], [told], torch.zeros(1, dtype=torch.long)).mean[0]
-            truth = told.completed(told_as_whole(told, told, before))
-            held = held_at(linearised, self.experiment.episodes.held)
-            code = refined(self.model, linearised, held, proposal, truth, self.experiment.episodes)
-            after = paste(linearised.logits(code[None])[0], truth)
+            before, after = self._refined(
+                {stride: f[i : i + 1].float() for stride, f in output.features.items()}, episode
+            )
             # What was told, not what was inferred: of two classes that names every pixel.
-            hidden = labels[i].masked_fill(told.revealed().to(labels.device), IGNORE)
-            for name, map_ in (("unrevealed", before.argmax(0)), ("refined", after)):
+            hidden = labels[i].masked_fill(episode.truth.revealed().to(labels.device), IGNORE)
+            for name, map_ in (("unrevealed", before), ("refined", after)):
                 self.confusion[name] += confusion_matrix(map_, hidden, classes)
+
+    def _refined(self, features: Pyramid, episode: Episode) -> tuple[Integer[Tensor, "H W"], Integer[Tensor, "H W"]]:
+        """The maps of zero code and of a refinement as users get it: in 32 bits, with what is inferred."""
+        config = self.experiment.episodes
+        with torch.autocast(self.device.type, enabled=False):
+            linearised = linearise_at(self.model, features)
+            zero = linearised.base
+            truth = episode.truth.completed(told_as_whole(episode.truth, episode.truth, zero))
+
+            def propose() -> Tensor:
+                return encode(self.model, features, zero[None], [episode.truth], torch.zeros(1, dtype=torch.long)).mean[
+                    0
+                ]
+
+            code = refined(self.model, linearised, held_at(linearised, config.held), propose, truth, config)
+            return zero.argmax(0), paste(linearised.logits(code[None])[0], truth)
 
     def on_validation_epoch_end(self) -> None:
         scores = {}
         for name, matrix in self.confusion.items():
             total = self.trainer.strategy.reduce(matrix, reduce_op="sum")
             assert isinstance(total, Tensor)
-            if not total.any():  # where nothing is judged nothing is wrong; the best epoch is chosen by a score
-                total.fill_diagonal_(1)
+            if not total.any():
+                raise DataError(
+                    f"no pixel of the split '{self.experiment.data.validation}' is labelled, so no epoch can be called "
+                    "the best: set data.validation to a split that has labels"
+                )
             scores[f"val/{name}_accuracy"] = pixel_accuracy(total.cpu())
             scores[f"val/{name}_mean_iou"] = mean_iou(total.cpu())
         self.log_dict(scores, prog_bar=True, sync_dist=True)  # the same on every process

@@ -22,7 +22,7 @@ from rich.console import Console
 from torch import Tensor
 
 from segcode.data.sample import Source
-from segcode.data.select import Subset, named, select
+from segcode.data.select import Subset, named
 from segcode.data.sources import open_source
 from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.model.checkpoint import load_model, save_model
@@ -134,7 +134,7 @@ def _sources(experiment: Experiment) -> tuple[Source, Source]:
             f"data.leave_out {list(data.leave_out)} leaves nothing of the split '{data.validation}': set "
             "data.validation to a split that has other samples"
         )
-    return select(training, leave_out=data.leave_out), Subset(validation, kept)
+    return Subset(training, [name for name in training.names if name not in left_out]), Subset(validation, kept)
 
 
 def _trainer(

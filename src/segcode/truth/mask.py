@@ -30,8 +30,9 @@ def mask_truth(
     """
     _check_class(class_index, classes)
     probability = torch.from_numpy(np.asarray(mask, np.float32))
-    if probability.numel() and not (probability.min() >= 0 and probability.max() <= 1):
-        raise TruthError(f"a mask holds {float(probability.max()):g}: give booleans, or probabilities in 0..1")
+    outside = probability[~((probability >= 0) & (probability <= 1))]
+    if len(outside):
+        raise TruthError(f"a mask holds {float(outside[0]):g}: give booleans, or probabilities in 0..1")
     is_class = torch.arange(classes) == class_index
     truth = _weighted(probability, is_class)
     return truth.beside(_weighted(1 - probability, ~is_class)) if complete else truth
