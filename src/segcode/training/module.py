@@ -112,9 +112,8 @@ class TrainingModule(lightning.LightningModule):
             truth = episode.truth.completed(told_as_whole(episode.truth, episode.truth, zero))
 
             def propose() -> Tensor:
-                return encode(self.model, features, zero[None], [episode.truth], torch.zeros(1, dtype=torch.long)).mean[
-                    0
-                ]
+                first = torch.zeros(1, dtype=torch.long)
+                return encode(self.model, features, zero[None], [episode.truth], first).mean[0]
 
             code = refined(self.model, linearised, held_at(linearised, config.held), propose, truth, config)
             return zero.argmax(0), paste(linearised.logits(code[None])[0], truth)

@@ -143,8 +143,8 @@ class Truth:
         """
         if size == self.size:
             return self
-        if any(new > old for new, old in zip(size, self.size, strict=True)):
-            return self._repeated(size).resized(size)
+        if (finer := self._at_least(size)) is not self:
+            return finer.resized(size)
         scale = torch.tensor(size) / torch.tensor(self.size)
         cells = ((self.pixels + 0.5) * scale).long()
         key = (self._sets() * size[0] + cells[:, 0]) * size[1] + cells[:, 1]
@@ -154,9 +154,11 @@ class Truth:
         surest = torch.zeros(len(merged)).scatter_reduce_(0, entry, self.weight, "amax")
         return Truth(size, cells[first], self.allowed[first], torch.maximum(area, surest))
 
-    def _repeated(self, size: tuple[int, int]) -> Truth:
-        """Each pixel as so many that the grid is at least of a size."""
+    def _at_least(self, size: tuple[int, int]) -> Truth:
+        """On a grid that is no coarser than another: each pixel as so many as that takes."""
         rows, columns = (-(-new // old) for new, old in zip(size, self.size, strict=True))
+        if rows == columns == 1:
+            return self
         within = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
         return Truth(
             (rows * self.size[0], columns * self.size[1]),
@@ -200,8 +202,8 @@ class Truth:
 
     def share(self, index: int, size: tuple[int, int]) -> Float[Tensor, "h w"]:
         """The share of each cell of another grid that it says for sure to be of a class."""
-        if any(new > old for new, old in zip(size, self.size, strict=True)):
-            return self._repeated(size).share(index, size)
+        if (finer := self._at_least(size)) is not self:
+            return finer.share(index, size)
         sure = self.sure()
         pixels = sure.pixels[sure.allowed[:, index] & (sure.allowed.sum(1) == 1)]
         scale = torch.tensor(size) / torch.tensor(self.size)
