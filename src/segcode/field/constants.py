@@ -1,0 +1,72 @@
+"""The constants of the Gaussian model: fitted once by `segcode fit`, the same for every image and class."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from segcode.config import parse
+from segcode.errors import CheckpointError, ConfigError
+
+SHIPPED: Final = Path(__file__).parent / "constants.json"
+"""Fitted on out-of-fold predictions of CamVid train; `docs/results.md` has the command."""
+
+
+@dataclass(frozen=True)
+class FieldConstants:
+    """What weighs the initial prediction, the field, the code and the labels against each other.
+
+    Args:
+        edge_scales: for each feature level, the factor of the squared feature difference of neighbouring cells, that
+            difference being divided by its mean over images; the larger, the sharper an edge of that level cuts.
+        floor: smallest weight of an edge, relative to that of two equal cells.
+        pull: precision of each cell towards zero, relative to the weight of two equal cells; the larger, the shorter
+            the reach of a label.
+        prior_variance: V of C = V Q^-1, the covariance of the field, in squared logits.
+        label_weight: weight of the log-likelihood of a labelled cell.
+        temperature: the initial prediction's logits are divided by this.
+        code_variance: prior variance of each number of the code; 1 is the paper's, 0 leaves the code out.
+
+    Raises:
+        ConfigError: for a value outside its range.
+    """
+
+    edge_scales: tuple[float, ...]
+    floor: float
+    pull: float
+    prior_variance: float
+    label_weight: float
+    temperature: float = 1.0
+    code_variance: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("pull", "prior_variance", "label_weight", "temperature"):
+            value = getattr(self, name)
+            if not (0 < value < math.inf):
+                raise ConfigError(f"{name} is {value:g}: give a finite number above 0")
+        for name, value in (("floor", self.floor), ("code_variance", self.code_variance)):
+            if not (0 <= value < math.inf):
+                raise ConfigError(f"{name} is {value:g}: give a finite number of at least 0")
+        if not self.edge_scales or not all(0 <= scale < math.inf for scale in self.edge_scales):
+            raise ConfigError(f"edge_scales are {self.edge_scales}: give one finite number of at least 0 for each level")
+
+    def save(self, file: Path) -> None:
+        """Write them as JSON."""
+        file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+
+def load_constants(file: Path = SHIPPED) -> FieldConstants:
+    """Read constants that `FieldConstants.save` wrote; without a file, the shipped ones.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged.
+    """
+    try:
+        return parse(FieldConstants, json.loads(file.read_text(encoding="utf-8")), str(file))
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read ({error.strerror}): give a file that `segcode fit` wrote") from None
+    except (ValueError, ConfigError) as error:
+        raise CheckpointError(f"{file} is damaged ({error}): write it again with `segcode fit`") from None

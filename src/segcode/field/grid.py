@@ -1,0 +1,59 @@
+"""The cells that the field lives on: a coarse grid over an image, each cell joined to its four neighbours."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from jaxtyping import Integer
+from numpy import ndarray
+
+STRIDE: Final = 4
+"""Pixels of an image along the side of a cell; that of the finest features of most image networks."""
+
+MAX_CELLS: Final = 2**15
+"""Larger images get larger cells: a factorisation of so many takes a tenth of a second."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells over an image, counted row by row.
+
+    Attributes:
+        rows: of cells.
+        columns: of cells.
+    """
+
+    rows: int
+    columns: int
+
+    @staticmethod
+    def over(size: tuple[int, int]) -> Grid:
+        """The grid over an image of (rows, columns) pixels: square cells of `STRIDE` pixels or more."""
+        stride = max(STRIDE, math.sqrt(math.prod(size) / MAX_CELLS))
+        return Grid(*(max(1, math.floor(side / stride + 0.5)) for side in size))
+
+    def __len__(self) -> int:
+        return self.rows * self.columns
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows, self.columns
+
+    @cached_property
+    def neighbours(self) -> tuple[Integer[ndarray, "e"], Integer[ndarray, "e"]]:
+        """The two cells of each edge: all pairs side by side, then all pairs one above the other."""
+        cells = np.arange(len(self)).reshape(self.shape)
+        first = np.concatenate([cells[:, :-1].ravel(), cells[:-1].ravel()])
+        second = np.concatenate([cells[:, 1:].ravel(), cells[1:].ravel()])
+        return first, second
+
+    def cells_of(self, pixels: Integer[ndarray, "n 2"], size: tuple[int, int]) -> Integer[ndarray, "n"]:
+        """The cell that each pixel (row, column) of an image of (rows, columns) lies in."""
+        rows = ((pixels[:, 0] + 0.5) * (self.rows / size[0])).astype(np.int64)
+        columns = ((pixels[:, 1] + 0.5) * (self.columns / size[1])).astype(np.int64)
+        return rows * self.columns + columns

@@ -1,0 +1,66 @@
+"""What labels say of logits: the softmax likelihood of a class, or of a set of classes, at cells.
+
+    l(z) = sum_e w_e (logsumexp_m z_m - logsumexp_{m in A_e} z_m)
+
+for entries e with allowed classes A_e and weight w_e at the logits z of their cell. Its derivative at a cell is
+sum_e w_e (p - q_e), where p = softmax(z), and q_e is p restricted to A_e and normalised. Its second derivative is at
+most W H(p), with H(p) = diag(p) - p p^T and W = sum_e w_e: equal to it where every A_e is one class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+from numpy import ndarray
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Labels at the cells of a grid.
+
+    Attributes:
+        cells: the labelled cells, distinct, in rising order.
+        place: of each entry in `cells`; several entries may speak of one cell.
+        allowed: the classes that each entry allows.
+        weight: of each entry, at least 0.
+    """
+
+    cells: Integer[ndarray, "n"]
+    place: Integer[ndarray, "e"]
+    allowed: Bool[ndarray, "e M"]
+    weight: Float[ndarray, "e"]
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @property
+    def total(self) -> Float[ndarray, "n"]:
+        """W of each cell."""
+        return np.bincount(self.place, self.weight, len(self.cells))
+
+    def value(self, logits: Float[ndarray, "n M"]) -> float:
+        """l(z)."""
+        z = logits[self.place]
+        return float(self.weight @ (logsumexp(z) - logsumexp(np.where(self.allowed, z, -np.inf))))
+
+    def slope(self, logits: Float[ndarray, "n M"]) -> Float[ndarray, "n M"]:
+        """The derivative of l by the logits."""
+        z = logits[self.place]
+        each = self.weight[:, None] * (softmax(z) - softmax(np.where(self.allowed, z, -np.inf)))
+        slope = np.zeros_like(logits)
+        np.add.at(slope, self.place, each)
+        return slope
+
+
+def logsumexp(logits: Float[ndarray, "n M"]) -> Float[ndarray, "n"]:
+    """log sum_m exp z_m; at least one logit of a row is finite."""
+    top = logits.max(1)
+    return top + np.log(np.exp(logits - top[:, None]).sum(1))
+
+
+def softmax(logits: Float[ndarray, "n M"]) -> Float[ndarray, "n M"]:
+    """Class probabilities; at least one logit of a row is finite."""
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)

@@ -1,0 +1,168 @@
+"""The posterior mode and covariance from a few labelled cells: Newton's method in the space of these cells.
+
+Let u be the logits that field and code add at the n labelled cells, u ~ N(0, K) a priori, with K = C_PP for each class,
+plus s^2 J_P J_P^T across classes where there is a code. The mode of the posterior minimises
+
+    E(u) = l(S0 + u) + 1/2 u^T K^-1 u
+
+which is convex. We write u = K a, so that K is never inverted and the field at every other cell is C_:P a. A step of
+Newton's method solves (I + W K) a = W u - dl/dz with W the second derivative of l (Rasmussen and Williams 2006,
+Algorithm 3.3). W is block diagonal by cell and K (without code) by class, so that for n cells and M classes the cost is
+M Cholesky factors of n x n and one more. The code is a correction of rank N (Woodbury).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.linalg import cho_factor, cho_solve
+
+from segcode.field.likelihood import Observations, softmax
+
+SHARE = 1e-6
+"""Newton's method stops when a step lowers the energy by less than this share of it."""
+
+MAX_STEPS = 50
+
+JITTER = 1e-9
+"""Added to the diagonal of a matrix that is singular where the model is certain of a cell."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Covariance of what field and code add to the logits of n cells.
+
+    Attributes:
+        field: C_PP, the same for every class.
+        code: s J_P, or None where there is no code.
+    """
+
+    field: Float[ndarray, "n n"]
+    code: Float[ndarray, "n M N"] | None = None
+
+    def times(self, a: Float[ndarray, "n M *k"]) -> Float[ndarray, "n M *k"]:
+        """K a."""
+        added = np.tensordot(self.field, a, 1)
+        if self.code is None:
+            return added
+        return added + np.tensordot(self.code, self.code_of(a), 1)
+
+    def code_of(self, a: Float[ndarray, "n M *k"]) -> Float[ndarray, "N *k"]:
+        """The code, divided by s: (s J_P)^T a."""
+        assert self.code is not None
+        return np.tensordot(self.code, a, ((0, 1), (0, 1)))
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """I + W K at one u, factorised.
+
+    Attributes:
+        probability: p of each cell.
+        total: W of each cell: the second derivative is W H(p).
+        prior: K.
+        inner: E_m = D_m^(1/2) (I + D_m^(1/2) C_PP D_m^(1/2))^-1 D_m^(1/2), with D_m = W p_m, for each class.
+        outer: Cholesky factor of sum_m E_m.
+    """
+
+    probability: Float[ndarray, "n M"]
+    total: Float[ndarray, "n"]
+    prior: Prior
+    inner: Float[ndarray, "M n n"]
+    outer: tuple[Float[ndarray, "n n"], bool]
+
+    @staticmethod
+    def at(logits: Float[ndarray, "n M"], observations: Observations, prior: Prior) -> Curvature:
+        """The factorisation at logits S0 + u."""
+        probability, total = softmax(logits), observations.total
+        root = np.sqrt(total[:, None] * probability).T
+        count = len(logits)
+        systems = np.eye(count) + root[:, :, None] * prior.field * root[:, None, :]
+        inner = root[:, :, None] * np.linalg.inv(systems) * root[:, None, :]
+        summed = inner.sum(0)
+        summed.flat[:: count + 1] += JITTER * (1.0 + summed.trace() / count)
+        return Curvature(probability, total, prior, inner, cho_factor(summed))
+
+    def weighted(self, x: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
+        """W H(p) x."""
+        p = self.probability[..., None]
+        return self.total[:, None, None] * p * (x - (p * x).sum(1, keepdims=True))
+
+    def solve(self, right: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
+        """(I + W K)^-1 times each of k columns."""
+        solved = self._without_code(right)
+        if self.prior.code is None:
+            return solved
+        lowered = self._without_code(self.weighted(self.prior.code))
+        small = np.eye(lowered.shape[2]) + self.prior.code_of(lowered)
+        return solved - np.tensordot(lowered, np.linalg.solve(small, self.prior.code_of(solved)), 1)
+
+    def _without_code(self, right: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
+        reached = np.tensordot(self.prior.field, right, 1).transpose(1, 0, 2)
+        c = self.inner @ reached
+        shared = cho_solve(self.outer, c.sum(0))
+        return right - (c - self.inner @ shared).transpose(1, 0, 2)
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Where the energy is least.
+
+    Attributes:
+        dual: a, with u = K a.
+        logits: S0 + u.
+        steps: of Newton's method.
+        converged: False if `MAX_STEPS` did not suffice.
+    """
+
+    dual: Float[ndarray, "n M"]
+    logits: Float[ndarray, "n M"]
+    steps: int
+    converged: bool
+
+
+def find_mode(
+    base: Float[ndarray, "n M"], observations: Observations, prior: Prior, start: Float[ndarray, "n M"] | None = None
+) -> Mode:
+    """Minimise E by Newton's method with step halving.
+
+    Args:
+        base: S0 at the labelled cells.
+        observations: the labels.
+        prior: K at the labelled cells.
+        start: a to begin with, such as that of nearly the same labels; 0 by default.
+    """
+
+    def energy(a: Float[ndarray, "n M"], u: Float[ndarray, "n M"]) -> float:
+        return observations.value(base + u) + 0.5 * float((a * u).sum())
+
+    a = np.zeros_like(base) if start is None else start
+    u = prior.times(a)
+    now = energy(a, u)
+    if start is not None and (zero := energy(np.zeros_like(a), np.zeros_like(u))) < now:
+        a, u, now = np.zeros_like(a), np.zeros_like(u), zero
+    for step in range(1, MAX_STEPS + 1):
+        curvature = Curvature.at(base + u, observations, prior)
+        right = curvature.weighted(u[..., None])[..., 0] - observations.slope(base + u)
+        towards = curvature.solve(right[..., None])[..., 0] - a
+        along = prior.times(towards)
+        length = _length(lambda t, a=a, u=u, da=towards, du=along: energy(a + t * da, u + t * du), now)
+        a, u = a + length * towards, u + length * along
+        before, now = now, energy(a, u)
+        if before - now <= SHARE * abs(now):
+            return Mode(a, base + u, step, True)
+    return Mode(a, base + u, MAX_STEPS, False)
+
+
+def _length(energy: Callable[[float], float], now: float) -> float:
+    """The longest of 1, 1/2, 1/4, ... of a step that does not raise the energy; 0 if none does."""
+    length = 1.0
+    while energy(length) > now:
+        length /= 2
+        if length < 1e-6:
+            return 0.0
+    return length
