@@ -23,7 +23,7 @@ from segcode.evaluation.effort import WHOLE, EffortConfig, Key, measure_effort, 
 from segcode.evaluation.effort_report import effort_tables, write_effort
 from segcode.evaluation.methods import Inferred, Optimised, Pasted, Proposed
 from segcode.metrics import confusion_matrix, pixel_accuracy
-from segcode.model.checkpoint import Trained
+from segcode.model.checkpoint import LoadedModel
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE
 from segcode.truth.mask import label_truth
@@ -58,7 +58,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def trained():
-    return Trained(make_model(TINY), CLASSES)
+    return LoadedModel(make_model(TINY), CLASSES, "tests")
 
 
 BOTH = EffortConfig(("road", "tree"), (1, 5, 20), clicks=3)

@@ -140,10 +140,10 @@ def test_a_killed_training_goes_on_exactly_as_if_it_had_not_been(experiment_file
     assert torch.load(last, weights_only=True)["epoch"] < 3
     assert not (tmp_path / "model").exists()
     train(read_experiment(experiment_file), tmp_path, resume=True, progress=False)
-    resumed, whole = (
+    resumed, unbroken = (
         torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for out in (tmp_path, finished)
     )
-    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    assert all(torch.equal(resumed[name], value) for name, value in unbroken.items())
     models = [load_file(out / "model" / "model.safetensors") for out in (tmp_path, finished)]
     assert all(torch.equal(models[0][name], value) for name, value in models[1].items())
 
@@ -168,14 +168,14 @@ def test_a_last_stage_goes_on_exactly_as_if_it_had_not_been_stopped(experiment_f
             train(plan, tmp_path / "stopped", progress=False)
     assert torch.load(tmp_path / "stopped" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 0
     train(plan, tmp_path / "stopped", resume=True, progress=False)
-    train(plan, tmp_path / "whole", progress=False)
-    resumed, whole = (
+    train(plan, tmp_path / "unbroken", progress=False)
+    resumed, unbroken = (
         torch.load(tmp_path / out / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for out in ("stopped", "whole")
+        for out in ("stopped", "unbroken")
     )
-    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    assert all(torch.equal(resumed[name], value) for name, value in unbroken.items())
     started = load_file(finished / "model" / "model.safetensors")
-    changed = {name for name, value in started.items() if not torch.equal(whole[f"model.{name}"].half(), value)}
+    changed = {name for name, value in started.items() if not torch.equal(unbroken[f"model.{name}"].half(), value)}
     assert {"decoder.grid.weight", "label_encoder.mean.weight"} <= changed
     assert not any(name.startswith(("features", "decoder.of_zero")) for name in changed)
 

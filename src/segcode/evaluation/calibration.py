@@ -18,7 +18,7 @@ from segcode.evaluation.error_detection import Detection, Histogram, detection, 
 from segcode.evaluation.inputs import check_classes, labels_of
 from segcode.evaluation.protocol import PixelSet
 from segcode.evaluation.reliability import Reliability, Scores, reliability
-from segcode.model.checkpoint import Trained
+from segcode.model.checkpoint import LoadedModel
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner, SegmentationMap
 from segcode.tensors import IGNORE, LabelImage
@@ -88,7 +88,7 @@ class Calibration:
 
 
 def measure_calibration(
-    trained: Trained,
+    trained: LoadedModel,
     source: Source,
     truths: Sequence[str],
     config: RefinementConfig,

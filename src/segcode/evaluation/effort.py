@@ -28,7 +28,7 @@ from segcode.evaluation.methods import Method
 from segcode.evaluation.protocol import PixelSet
 from segcode.evaluation.tables import error_removed
 from segcode.metrics import ConfusionMatrix, confusion_matrix, defined, mean_iou, pixel_accuracy
-from segcode.model.checkpoint import Trained
+from segcode.model.checkpoint import LoadedModel
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE, LabelImage
@@ -161,7 +161,7 @@ class Effort:
 
 
 def measure_effort(
-    trained: Trained,
+    trained: LoadedModel,
     source: Source,
     methods: Sequence[Method],
     config: EffortConfig,

@@ -21,7 +21,7 @@ from segcode.errors import ConfigError
 from segcode.evaluation.bootstrap import Interval, Paired, accuracy_gained, check_block, error_removed
 from segcode.evaluation.inputs import check_classes, labels_of
 from segcode.metrics import ConfusionMatrix, confusion_matrix, defined, iou, mean_iou, pixel_accuracy
-from segcode.model.checkpoint import Trained
+from segcode.model.checkpoint import LoadedModel
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner, SegmentationMap
 from segcode.tensors import IGNORE, LabelImage
@@ -124,7 +124,7 @@ class Evaluation:
 
 
 def evaluate(
-    trained: Trained,
+    trained: LoadedModel,
     source: Source,
     truths: Sequence[str],
     config: RefinementConfig,

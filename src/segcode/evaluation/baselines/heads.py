@@ -43,8 +43,8 @@ class Heads(nn.Module):
     def __init__(self, model: SegCode, config: HeadsConfig) -> None:
         super().__init__()
         self.config = config
-        self.low_rank = LowRankHead(model.config, config.rank, config.hidden)
-        self.latent = ProbabilisticUNet(model.config, config.latent, config.hidden)
+        self.low_rank = LowRankHead(model.features, model.config, config.rank, config.hidden)
+        self.latent = ProbabilisticUNet(model.features, model.config.classes, config.latent, config.hidden)
 
 
 def refuse_existing(folder: Path) -> None:
@@ -101,7 +101,7 @@ def load_heads(folder: Path, model: SegCode) -> Heads:
 def _fingerprint(model: SegCode) -> str:
     """Of what the heads rely on, the features and the zero-code logits; in half precision, as models are saved."""
     digest = hashlib.sha256()
-    for part in (model.features, model.decoder.of_zero):
+    for part in (model.get_submodule("features"), model.decoder.of_zero):
         for name, value in part.state_dict().items():
             digest.update(name.encode() + value.cpu().half().numpy().tobytes())
     return digest.hexdigest()
