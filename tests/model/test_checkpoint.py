@@ -128,3 +128,10 @@ def test_weights_of_another_architecture_are_refused(folder):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=r"does not fit its config\.json \(size mismatch for "):
         load_model(folder)
+
+
+@pytest.mark.parametrize(("name", "word"), [("camvid", "daylight"), ("streets", "not photographs")])
+def test_a_shipped_model_says_which_images_it_is_for(name, word):
+    model, classes, purpose = load_model(name)
+    assert word in purpose
+    assert model.config.classes == len(classes)
