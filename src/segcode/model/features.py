@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from segcode.model.config import STRIDES, ModelConfig
+from segcode.resampling import resize
 from segcode.tensors import ImageBatch
 
 Pyramid: TypeAlias = dict[int, Tensor]
@@ -29,9 +29,7 @@ def convolution(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -
 
 def resize_like(x: Tensor, reference: Tensor) -> Tensor:
     """Bilinear resampling to the height and width of `reference`."""
-    if x.shape[-2:] == reference.shape[-2:]:
-        return x
-    return functional.interpolate(x, reference.shape[-2:], mode="bilinear", align_corners=False)
+    return resize(x, reference.shape[-2:])
 
 
 class DilatedBottleneck(nn.Module):

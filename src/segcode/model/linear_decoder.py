@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from segcode.model.config import STRIDES, ModelConfig
 from segcode.model.features import Pyramid, resize_like
-from segcode.resampling import between, neighbours
+from segcode.resampling import between, neighbours, resize
 from segcode.tensors import Code, Logits, Pixels
 
 BAND = 2**14
@@ -64,7 +64,7 @@ class ConditionedLayer(nn.Module):
     def _mix_in_bands(self, x: Tensor, feature: Tensor, onto: Tensor | None, mixed: Tensor) -> None:
         """The same for one image on a CPU, written into `mixed` band by band, each in memory that serves them all."""
         rows, columns = feature.shape[1:]
-        wide = functional.interpolate(x[None], (x.shape[1], columns), mode="bilinear")[0]
+        wide = resize(x[None], (x.shape[1], columns))[0]
         before, after, share = between(torch.arange(rows), rows, x.shape[1])
         share = share.to(x.dtype)[:, None]
         weight = self.of_code.weight.flatten(1)
