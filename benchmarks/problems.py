@@ -8,7 +8,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from segcode.data.street.streets import Streets
 from segcode.evaluation.clicks import largest_error, middle
 from segcode.model.checkpoint import load_model
 from segcode.model.segcode import SegCode, build_segcode
@@ -16,6 +15,7 @@ from segcode.refinement.linearise import Linearised
 from segcode.refinement.objective import Objective
 from segcode.refinement.problem import Entries, Held, entries_of, held_at, pose, prior_of
 from segcode.refinement.refiner import Refiner
+from segcode.streets.streets import Streets
 from segcode.tensors import Image
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth

@@ -16,11 +16,11 @@ import torch
 
 from segcode.classes import CAMVID
 from segcode.cli import main
-from segcode.data.street import Streets
 from segcode.model.checkpoint import LoadedModel, save_model
 from segcode.model.config import ModelConfig
 from segcode.model.segcode import build_segcode
 from segcode.model.shipped import shipped_models
+from segcode.streets import Streets
 from segcode.training.experiment import read_experiment
 
 ROOT = Path(__file__).parents[1]

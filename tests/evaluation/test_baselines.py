@@ -13,7 +13,6 @@ import torch
 from segcode.classes import ClassSet
 from segcode.cli import main
 from segcode.data.augment import AugmentConfig
-from segcode.data.sample import Sample
 from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.evaluation.baselines import load_rivals
 from segcode.evaluation.baselines.dense_crf import DenseCRF, DenseCRFConfig, is_installed
@@ -27,6 +26,7 @@ from segcode.evaluation.methods import Optimised, Pasted
 from segcode.model.checkpoint import LoadedModel, save_model
 from segcode.model.segcode import SegCode, build_segcode
 from segcode.refinement.refiner import Refiner
+from segcode.sample import Sample
 from segcode.tensors import IGNORE
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth

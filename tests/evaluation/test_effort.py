@@ -15,8 +15,6 @@ from noise import CLASSES, Noise
 from PIL import Image as Pillow
 
 from segcode.classes import ClassSet
-from segcode.data.sample import Sample
-from segcode.data.street import Streets
 from segcode.errors import ConfigError, DataError
 from segcode.evaluation import effort_report
 from segcode.evaluation.effort import WHOLE, EffortConfig, Key, measure_effort, nested_masks, pasted_map, total
@@ -25,6 +23,8 @@ from segcode.evaluation.methods import Inferred, Optimised, Pasted, Proposed
 from segcode.metrics import confusion_matrix, pixel_accuracy
 from segcode.model.checkpoint import LoadedModel
 from segcode.refinement.refiner import Refiner
+from segcode.sample import Sample
+from segcode.streets import Streets
 from segcode.tensors import IGNORE
 from segcode.truth.mask import label_truth
 from tiny import TINY, make_model

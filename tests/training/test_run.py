@@ -17,9 +17,9 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file
 
 from segcode.classes import CAMVID
-from segcode.data.sample import Sample
 from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.model.checkpoint import LoadedModel, load_model
+from segcode.sample import Sample
 from segcode.training import run
 from segcode.training.callbacks import EpochReport
 from segcode.training.experiment import read_experiment

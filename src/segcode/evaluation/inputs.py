@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from segcode.data.sample import Sample, Source
 from segcode.errors import DataError
 from segcode.model.checkpoint import LoadedModel
+from segcode.sample import Sample, Source
 from segcode.tensors import LabelImage
 
 

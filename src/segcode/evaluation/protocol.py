@@ -15,8 +15,7 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from segcode.classes import ClassSet
-from segcode.data.prefetch import ahead
-from segcode.data.sample import Sample, Source
+from segcode.data.prefetch import prefetch
 from segcode.errors import ConfigError
 from segcode.evaluation.bootstrap import Interval, Paired, accuracy_gained, check_block, error_removed
 from segcode.evaluation.inputs import check_classes, labels_of
@@ -24,6 +23,7 @@ from segcode.metrics import ConfusionMatrix, confusion_matrix, defined, iou, mea
 from segcode.model.checkpoint import LoadedModel
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner, SegmentationMap
+from segcode.sample import Sample, Source
 from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.mask import mask_truth
 
@@ -162,7 +162,7 @@ def evaluate(
     seconds: list[float] = []
     shown: list[Example] = []
     spacing = max(1, len(source) // max(1, examples))
-    samples = ahead(source.__getitem__, range(len(source)))
+    samples = prefetch(source.__getitem__, range(len(source)))
     for i, sample in zip(progress(range(len(source))), samples, strict=True):
         labels = labels_of(sample)
         zero = refiner.set_image(sample.image)

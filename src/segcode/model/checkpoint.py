@@ -6,12 +6,10 @@ The layout is that of a Hugging Face model repository.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import shorten
 from typing import NamedTuple
-from uuid import uuid4
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -19,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from segcode.classes import ClassSet
 from segcode.config import parse
 from segcode.errors import CheckpointError, ConfigError
+from segcode.files import replacing_folder
 from segcode.model.config import ModelConfig
 from segcode.model.segcode import SegCode, build_segcode
 from segcode.model.shipped import find_model
@@ -46,33 +45,13 @@ def save_model(folder: Path, loaded: LoadedModel, card: str) -> None:
     The folder appears complete or not at all. One that stood there is moved aside, to a hidden name beside it, and
     deleted once the new one is in its place.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
-    unfinished.mkdir()
     model, classes, purpose = loaded
-    try:
-        weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    config = {"purpose": purpose, "model": asdict(model.config), "classes": asdict(classes)}
+    with replacing_folder(folder) as unfinished:
         save_file({k: v.cpu().contiguous() for k, v in weights.items()}, unfinished / _WEIGHTS)
-        config = {"purpose": purpose, "model": asdict(model.config), "classes": asdict(classes)}
         (unfinished / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (unfinished / _CARD).write_text(card, encoding="utf-8")
-        _move(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _move(new: Path, folder: Path) -> None:
-    if not folder.exists():
-        new.rename(folder)
-        return
-    aside = new.with_name(f"{new.name}.old")
-    folder.rename(aside)
-    try:
-        new.rename(folder)
-    except BaseException:
-        aside.rename(folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def load_model(name_or_folder: str | Path) -> LoadedModel:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from segcode.model.features import Pyramid
 from segcode.model.linear_decoder import ConditionedLayer, ConditionedPath, LinearDecoder
-from segcode.resampling import between, neighbours
+from segcode.resampling import between, neighbours, resize
 from segcode.tensors import Code, Logits, Pixels
 
 BAND = 2**14
@@ -74,7 +74,7 @@ def _write_in_bands(
 ) -> None:
     """Write the layer's output into `mixed`, band by band, with one buffer for the inputs of all bands."""
     rows, columns = feature.shape[1:]
-    wide = functional.interpolate(x[None], (x.shape[1], columns), mode="bilinear")[0]
+    wide = resize(x[None], (x.shape[1], columns))[0]
     before, after, share = between(torch.arange(rows), rows, x.shape[1])
     share = share.to(x.dtype)[:, None]
     weight = layer.of_code.weight.flatten(1)

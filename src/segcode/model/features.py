@@ -6,8 +6,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from segcode.resampling import resize
 from segcode.tensors import ImageBatch
 
 Pyramid: TypeAlias = dict[int, Tensor]
@@ -44,9 +44,7 @@ def convolution(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -
 
 def resize_like(x: Tensor, reference: Tensor) -> Tensor:
     """Bilinear resampling to the height and width of `reference`."""
-    if x.shape[-2:] == reference.shape[-2:]:
-        return x
-    return functional.interpolate(x, reference.shape[-2:], mode="bilinear", align_corners=False)
+    return resize(x, reference.shape[-2:])
 
 
 class DilatedBottleneck(nn.Module):

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from segcode.config import Count, NotNegative, changed, parse, read_toml
 from segcode.data.augment import AugmentConfig
+from segcode.data.sources import Kind
 from segcode.loss import LossConfig
 from segcode.model.config import ModelConfig
 
@@ -30,7 +31,7 @@ class DataConfig:
         workers: processes that read, where nothing is preloaded.
     """
 
-    kind: Literal["camvid", "cityscapes", "folder", "streets"] = "streets"
+    kind: Kind = "streets"
     root: Path | None = None
     train: str = "train"
     validation: str = "val"

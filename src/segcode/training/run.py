@@ -20,11 +20,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
 from torch import Tensor
 
-from segcode.data.sample import Source
 from segcode.data.select import Subset, named
 from segcode.data.sources import open_source
 from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.model.checkpoint import LoadedModel, load_model, save_model
+from segcode.sample import Source
 from segcode.training.callbacks import EpochReport, Panels
 from segcode.training.data import TrainingData
 from segcode.training.experiment import Experiment
