@@ -6,6 +6,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 BIN := .venv/bin
 RUNTIME := .venv/.runtime
+SERVER := .venv/.server
 DEVELOPMENT := .venv/.development
 BENCHMARKS := .venv/.benchmarks
 LABEL_STUDIO := .venv-label-studio/bin/label-studio
@@ -22,11 +23,11 @@ setup: $(DEVELOPMENT) ## create .venv with everything for work on segcode
 demo: $(RUNTIME) ## refine a few drawn streets; pictures go to demo/
 	@$(BIN)/segcode demo -o demo
 
-demo-page: $(RUNTIME) ## paint on drawn streets in the browser; Ctrl-C ends it
+demo-page: $(SERVER) ## paint on drawn streets in the browser; Ctrl-C ends it
 	@$(BIN)/segcode data draw -o demo/page -n 12 --split test --height 360 --width 480
-	@$(BIN)/segcode annotate demo/page/images/test -o demo/page/annotations
+	@$(BIN)/segcode annotate demo/page/images/test --model streets -o demo/page/annotations
 
-test: $(DEVELOPMENT) ## run the tests; under 90 % line coverage they fail
+test: $(DEVELOPMENT) ## run the tests in random order; under 90 % line coverage they fail
 	@$(BIN)/pytest --cov
 
 test-label-studio: $(DEVELOPMENT) $(LABEL_STUDIO) ## the same with a real Label Studio; installing it takes minutes
@@ -44,16 +45,21 @@ docs: $(DEVELOPMENT) ## build the documentation into site/
 	@echo "open site/index.html"
 
 bench: $(BENCHMARKS) ## time everything beside its floor and its rivals; BENCH="-k shipped" for a part, 20 minutes for all
-	@$(BIN)/pytest benchmarks -q --benchmark-quiet --benchmark-min-rounds=3 --benchmark-max-time=0.5 --benchmark-json=benchmarks/latest.json $(BENCH)
+	@$(BIN)/pytest benchmarks -p no:randomly -q --benchmark-quiet --benchmark-min-rounds=3 --benchmark-max-time=0.5 --benchmark-json=benchmarks/latest.json $(BENCH)
 	@$(BIN)/python benchmarks/report.py benchmarks/latest.json benchmarks/kept.json
 
 clean: ## remove what the other targets made, except .venv
 	rm -rf demo site build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
-# Two stamps, for a demonstration needs none of the tools.
+# A stamp for each set of packages: refining needs neither a server nor the tools.
 $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing segcode into .venv; torch alone is some 200 MB"
 	@$(PIP) --editable .
+	@touch $@
+
+$(SERVER): $(RUNTIME)
+	@echo "installing the server of the page"
+	@$(PIP) --editable '.[serve]'
 	@touch $@
 
 $(DEVELOPMENT): $(RUNTIME)

@@ -8,14 +8,14 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from segcode.data.street.streets import Streets
 from segcode.evaluation.clicks import largest_error, middle
 from segcode.model.checkpoint import load_model
-from segcode.model.segcode import SegCode
+from segcode.model.segcode import SegCode, build_segcode
 from segcode.refinement.linearise import Linearised
 from segcode.refinement.objective import Objective
 from segcode.refinement.problem import Entries, Held, entries_of, held_at, pose, prior_of
 from segcode.refinement.refiner import Refiner
+from segcode.streets.streets import Streets
 from segcode.tensors import Image
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
@@ -113,7 +113,7 @@ def resized(model: SegCode, case: Case) -> SegCode:
     """A model for other sizes that has the weights of this one wherever the two overlap."""
     config = replace(model.config, size=case.grid, classes=case.classes, code_size=case.code)
     torch.manual_seed(0)
-    other = SegCode(config)
+    other = build_segcode(config)
     old = model.state_dict()
     for name, tensor in other.state_dict().items():
         common = tuple(slice(min(a, b)) for a, b in zip(tensor.shape, old[name].shape, strict=True))

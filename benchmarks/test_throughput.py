@@ -15,7 +15,7 @@ import torch
 from floors import peak_memory
 
 from segcode.data.dataset import Item
-from segcode.data.street.streets import Streets
+from segcode.streets.streets import Streets
 from segcode.training.data import TrainingData
 from segcode.training.experiment import DataConfig, Experiment, HardwareConfig
 from segcode.training.module import TrainingModule

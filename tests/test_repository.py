@@ -16,11 +16,11 @@ import torch
 
 from segcode.classes import CAMVID
 from segcode.cli import main
-from segcode.data.street import Streets
-from segcode.model.checkpoint import save_model
+from segcode.model.checkpoint import LoadedModel, save_model
 from segcode.model.config import ModelConfig
-from segcode.model.segcode import SegCode
+from segcode.model.segcode import build_segcode
 from segcode.model.shipped import shipped_models
+from segcode.streets import Streets
 from segcode.training.experiment import read_experiment
 
 ROOT = Path(__file__).parents[1]
@@ -91,7 +91,8 @@ def model_of_streets(tmp_path, monkeypatch):
     """An untrained model by the name "streets" in a checkout that ships none."""
     if "streets" not in shipped_models():
         torch.manual_seed(0)
-        save_model(tmp_path / "streets", SegCode(ModelConfig(width=4)).eval(), CAMVID, "# untrained")
+        untrained = LoadedModel(build_segcode(ModelConfig(width=4)).eval(), CAMVID, "tests")
+        save_model(tmp_path / "streets", untrained, "# untrained")
         monkeypatch.setattr("segcode.model.shipped.WEIGHTS", tmp_path)
 
 

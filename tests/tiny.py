@@ -6,7 +6,7 @@ import torch
 
 from segcode.model.config import ModelConfig
 from segcode.model.label_encoder import known_labels
-from segcode.model.segcode import SegCode
+from segcode.model.segcode import SegCode, build_segcode
 
 TINY = ModelConfig(classes=4, size=(32, 48), width=4, code_size=6, code_channels=5, code_grid=(2, 3))
 
@@ -14,13 +14,13 @@ TINY = ModelConfig(classes=4, size=(32, 48), width=4, code_size=6, code_channels
 def make_model(config: ModelConfig) -> SegCode:
     """Random weights whose code matters, and batch-norm statistics that are not those of a new network."""
     torch.manual_seed(3)
-    model = SegCode(config).train()
+    model = build_segcode(config).train()
     labels = torch.randint(0, config.classes, (4, *config.size))
     model(torch.rand(4, 3, *config.size), known_labels(labels, config.classes))
     with torch.no_grad():
         model.decoder.grid.weight.normal_()
         model.decoder.of_zero.last.of_image.weight.mul_(5)
         model.decoder.of_zero.last.of_image.bias.zero_()
-        for layer in (*model.decoder.of_code.layers, model.decoder.of_code.last):
+        for _, layer in model.decoder.of_code.levels:
             layer.of_code.weight.add_(torch.randn_like(layer.of_code.weight), alpha=0.3)
     return model.eval()

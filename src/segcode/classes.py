@@ -62,12 +62,6 @@ class ClassSet:
         table[: len(self)] = self.raw_ids or range(len(self))
         return table[labels]
 
-    def from_raw(self, labels: LabelImage) -> LabelImage:
-        """The ids of the data set's files to train ids; all other ids become IGNORE."""
-        table = np.full(256, IGNORE, np.uint8)
-        table[list(self.raw_ids or range(len(self)))] = np.arange(len(self))
-        return table[labels]
-
 
 def _class_set(table: Mapping[str, Colour], raw_ids: tuple[int, ...] = ()) -> ClassSet:
     return ClassSet(tuple(table), tuple(table.values()), raw_ids)

@@ -1,4 +1,4 @@
-"""Eq. 2 to 5: what the network is trained on, every sum written as a mean over the known pixels.
+"""Eq. 2 to 5: the training loss, every sum written as a mean over the known pixels.
 
 The paper adds up over the pixels of a training image and weighs the KL term with W_k = 8. We take means, so the
 weight is divided by a number of pixels; with one fixed number, `PAPER_PIXELS`, the balance of the two terms is the same
@@ -14,15 +14,15 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
 from segcode.config import Count, NotNegative, Share
-from segcode.model.label_encoder import CodeDistribution
 from segcode.model.segcode import Reconstruction
 from segcode.tensors import IGNORE, Labels, Logits, Uncertainty
 
 PAPER_PIXELS = 256 * 512
-"""The paper does not tell its training resolution; 256 x 512 is a usual one for Cityscapes."""
+"""The paper does not state its training resolution; 256 x 512 is a usual one for Cityscapes."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class LossConfig:
     """Weights of the loss.
 
     Args:
-        reconstruction: weight of Eq. 4; the paper's is 1. Without it and the KL term the net is a discriminative one.
+        reconstruction: weight of Eq. 4; the paper's is 1. Without it and the KL term the net is discriminative.
         kl_weight: W_k of Eq. 5, for sums over `PAPER_PIXELS` pixels.
         kl_warmup: share of the training, 0..1, over which W_k grows from 0, so that the code does not collapse.
         samples: T of Eq. 4.
-        zero_code: weight of the plain cross-entropy of zero code; the paper has none.
+        zero_code: weight of the cross-entropy of the initial prediction, the logits of zero code; the paper has none.
         balance: a class counts by the power -balance of its share of the batch, 0 as in the paper; at 1 all classes of
             a batch count the same.
     """
@@ -48,25 +48,24 @@ class LossConfig:
 
 
 class LossParts(NamedTuple):
-    """The loss and its terms, for the log: total = reconstruction * segmentation + zero_code * zero + weight * kl."""
+    """The loss and its terms: total = reconstruction * segmentation + zero_code * initial + weight * kl."""
 
     total: Tensor
     segmentation: Tensor
-    zero: Tensor
+    initial: Tensor
     kl: Tensor
 
 
-def kl_divergence(code: CodeDistribution) -> Float[Tensor, ""]:
+def twice_kl(code: Normal) -> Float[Tensor, ""]:
     """Eq. 2 as printed: sum over the code of s - log s - 1 + mu^2, s the variance; mean over the batch.
 
     This is twice KL(N(mu, s) to N(0, I)) in nats: the paper leaves out the factor 1/2, and its W_k = 8 fits that.
     """
-    mean, log_variance = code.mean.float(), code.log_variance.float()
-    return (log_variance.exp() - log_variance - 1 + mean.square()).sum(1).mean()
+    return 2 * kl_divergence(code, Normal(0.0, 1.0)).sum(1).mean()
 
 
 def pixel_weights(labels: Labels, balance: float) -> Float[Tensor, "B H W"]:
-    """What each pixel counts: void nothing, the others 1 on average, those of rare classes more."""
+    """The weight of each pixel: 0 for void, 1 on average for the others, more for rare classes."""
     count = torch.bincount(labels.flatten().long(), minlength=IGNORE + 1)
     weight = count.clamp(min=1).float() ** -balance
     weight[IGNORE] = 0
@@ -83,9 +82,9 @@ def attenuated_cross_entropy(
 ) -> Float[Tensor, ""]:
     """Eq. 3 and 4: -log 1/T sum_t softmax(S' + b eps_t)[label], mean over known pixels; the paper's sign is a slip.
 
-    The noise eps_t is drawn for each class, pixel and sample. For b = 0 this is the cross-entropy. Void pixels count
-    nowhere, the others 1, or what `pixel_weights` gives; a batch of void alone has loss 0. Computed in float32 whatever
-    the precision of the arguments.
+    The noise eps_t is drawn for each class, pixel and sample. For b = 0 this is the cross-entropy. Void pixels have
+    weight 0, the others 1, or that of `pixel_weights`; a batch of void alone has loss 0. Computed in float32 at every
+    precision of the arguments.
     """
     logits, uncertainty = logits.float(), uncertainty.float()
     known = labels != IGNORE
@@ -113,8 +112,8 @@ def segcode_loss(output: Reconstruction, labels: Labels, config: LossConfig, pro
     """Eq. 5 at a point of the training, `progress` in 0..1."""
     pixels = pixel_weights(labels, config.balance)
     segmentation = attenuated_cross_entropy(output.logits, output.uncertainty, labels, config.samples, pixels)
-    zero = cross_entropy(output.zero, labels, pixels)
-    kl = kl_divergence(output.code)
+    initial = cross_entropy(output.base_logits, labels, pixels)
+    kl = twice_kl(output.code)
     weight = config.kl_weight / PAPER_PIXELS * min(1.0, progress / max(config.kl_warmup, 1e-9))
-    total = config.reconstruction * segmentation + config.zero_code * zero + weight * kl
-    return LossParts(total, segmentation, zero, kl)
+    total = config.reconstruction * segmentation + config.zero_code * initial + weight * kl
+    return LossParts(total, segmentation, initial, kl)

@@ -1,12 +1,20 @@
-"""Bilinear resampling place by place, as `torch.nn.functional.interpolate` does it to whole maps."""
+"""Bilinear resampling of maps, all of a map or place by place; pixel centres are at half-integers."""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
+from torch.nn import functional
 
 from segcode.tensors import Pixels
+
+
+def resize(maps: Float[Tensor, "B M h w"], size: tuple[int, ...]) -> Float[Tensor, "B M H W"]:
+    """Maps at another size (rows, columns), without antialiasing; maps that have it are returned as they are."""
+    if maps.shape[2:] == size:
+        return maps
+    return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
 def neighbours(

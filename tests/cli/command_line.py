@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from segcode.classes import ClassSet
 from segcode.cli import main
-from segcode.model.checkpoint import save_model
+from segcode.model.checkpoint import LoadedModel, save_model
 from tiny import TINY, make_model
 
 FOUR = ClassSet(("road", "sidewalk", "car", "sky"), ((128, 64, 128), (0, 0, 192), (64, 0, 128), (128, 128, 128)))
@@ -34,7 +34,7 @@ def segcode(*arguments: object) -> Ran:
 
 
 def make_model_folder(folder: Path, classes: ClassSet = FOUR) -> Path:
-    save_model(folder, make_model(replace(TINY, classes=len(classes))), classes, "untrained")
+    save_model(folder, LoadedModel(make_model(replace(TINY, classes=len(classes))), classes, "tests"), "untrained")
     return folder
 
 

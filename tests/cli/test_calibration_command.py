@@ -15,7 +15,7 @@ def model(tmp_path_factory):
 def streets(monkeypatch):
     """Two small streets as the split "val"."""
     from segcode.data import sources
-    from segcode.data.street import Streets
+    from segcode.streets import Streets
 
     small = Streets(count=2, seed=1, height=48, width=64)
     monkeypatch.setattr(sources, "_open_streets", lambda *arguments: small)

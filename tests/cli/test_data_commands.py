@@ -3,7 +3,7 @@ import pytest
 from command_line import files_in, read, save, segcode, street
 
 from segcode.data.folder import open_folder
-from segcode.data.street import Streets
+from segcode.streets import Streets
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 from command_line import FOUR, make_model_folder, segcode
 
 from segcode.cli.train_rivals import collapse, epoch_line
-from segcode.data.sample import Sample
 from segcode.evaluation.baselines.head_training import EpochLosses
+from segcode.sample import Sample
 from tiny import TINY
 
 DEAD, ALIVE = EpochLosses(0.5, 0.6, 0.02), EpochLosses(0.5, 0.6, 3.0)

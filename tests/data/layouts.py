@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from pictures import ids, noise, save
+from pictures import ids, noise, save, to_train_ids
 
 from segcode.classes import CITYSCAPES
 from segcode.data.camvid import ORIGINAL_COLOURS
@@ -32,7 +32,7 @@ def make_cityscapes(root: Path) -> Path:
             save(root / "leftImg8bit" / split / city / f"{name}_leftImg8bit.png", noise(seed))
             labels = ids(seed, list(range(34)))
             save(root / "gtFine" / split / city / f"{name}_gtFine_labelIds.png", labels)
-            train_ids = CITYSCAPES.from_raw(labels)
+            train_ids = to_train_ids(CITYSCAPES, labels)
             save(root / "gtFine" / split / city / f"{name}_gtFine_labelTrainIds.png", train_ids)
     return root
 

@@ -6,8 +6,9 @@ import numpy as np
 from PIL import Image as Pillow
 
 from segcode.classes import CAMVID, ClassSet
-from segcode.data.sample import Sample
 from segcode.errors import DataError
+from segcode.sample import Sample
+from segcode.tensors import IGNORE
 
 HEIGHT, WIDTH = 6, 8
 
@@ -24,6 +25,14 @@ def noise(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
 
 def ids(seed: int, values: list[int], height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
     return np.random.default_rng(seed).choice(np.array(values, np.uint8), (height, width))
+
+
+def to_train_ids(classes: ClassSet, raw: np.ndarray) -> np.ndarray:
+    """Ids of label files as train ids, void where an id belongs to no class."""
+    labels = np.full(raw.shape, IGNORE, np.uint8)
+    for index, number in enumerate(classes.raw_ids):
+        labels[raw == number] = index
+    return labels
 
 
 def truncate(path: Path) -> None:

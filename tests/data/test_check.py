@@ -10,8 +10,8 @@ from pictures import InMemory, ids, noise, save, truncate
 
 from segcode.data.camvid import open_camvid
 from segcode.data.check import Size, check, count_pixels
-from segcode.data.sample import Sample
 from segcode.errors import DataError
+from segcode.sample import Sample
 from segcode.tensors import IGNORE
 
 

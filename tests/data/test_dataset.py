@@ -6,8 +6,8 @@ from torch.utils.data import DataLoader
 
 from segcode.data.dataset import Item, LabelledImages
 from segcode.data.resize import resize_image, resize_labels
-from segcode.data.sample import Sample
 from segcode.errors import DataError
+from segcode.sample import Sample
 
 SOURCE = InMemory([Sample(str(seed), noise(seed), ids(seed, [0, 5, 255])) for seed in range(5)])
 

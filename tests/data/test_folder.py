@@ -25,7 +25,7 @@ def test_pairs_are_read_with_the_ids_of_the_class_file(folder_root: Path) -> Non
     raw = np.asarray(Pillow.open(folder_root / "labels" / "a.png"))
     labels = source[0].labels
     assert labels is not None
-    assert np.array_equal(labels, source.classes.from_raw(raw))
+    assert np.array_equal(labels, to_train_ids(source.classes, raw))
     assert set(np.unique(labels)) == {0, 1, IGNORE}
 
 

@@ -2,12 +2,12 @@ import threading
 
 import pytest
 
-from segcode.data.prefetch import ahead, behind
+from segcode.data.prefetch import prefetch, write_behind
 
 
 def test_items_come_in_their_order() -> None:
-    assert list(ahead(str, range(5))) == ["0", "1", "2", "3", "4"]
-    assert list(ahead(str, [])) == []
+    assert list(prefetch(str, range(5))) == ["0", "1", "2", "3", "4"]
+    assert list(prefetch(str, [])) == []
 
 
 def test_the_next_item_is_read_while_the_last_is_worked_on() -> None:
@@ -17,7 +17,7 @@ def test_the_next_item_is_read_while_the_last_is_worked_on() -> None:
         started[index].set()
         return index
 
-    items = ahead(read, range(3))
+    items = prefetch(read, range(3))
     assert next(items) == 0
     assert started[1].wait(5)
     assert not started[2].is_set()
@@ -25,7 +25,7 @@ def test_the_next_item_is_read_while_the_last_is_worked_on() -> None:
 
 
 def test_what_reading_raises_is_raised_at_its_turn() -> None:
-    items = ahead(lambda number: 1 / number, [1, 0, 2])
+    items = prefetch(lambda number: 1 / number, [1, 0, 2])
     assert next(items) == 1
     with pytest.raises(ZeroDivisionError):
         next(items)
@@ -45,11 +45,11 @@ def test_items_are_written_in_order_each_while_the_next_is_made() -> None:
         made.set()
         yield from (1, 2)
 
-    behind(write, items())
+    write_behind(write, items())
     assert written == [0, 1, 2]
 
 
 @pytest.mark.parametrize("bad", [0, 2])
 def test_what_writing_raises_is_raised(bad: int) -> None:
     with pytest.raises(ZeroDivisionError):
-        behind(lambda number: print(1 / (number - bad)), [0, 1, 2])
+        write_behind(lambda number: print(1 / (number - bad)), [0, 1, 2])

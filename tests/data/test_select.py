@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from pictures import InMemory, noise
 
 from segcode.classes import CAMVID
-from segcode.data.sample import Sample
 from segcode.data.select import Subset, select
 from segcode.errors import ConfigError
+from segcode.sample import Sample
 
 NAMES = ["0001TP_1", "0001TP_10", "0001TP_11", "0016E5_1"]
 SOURCE = InMemory([Sample(name, noise(seed)) for seed, name in enumerate(NAMES)])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segcode.classes import ClassSet
-from segcode.data.sample import Sample
+from segcode.sample import Sample
 from segcode.tensors import IGNORE
 
 CLASSES = ClassSet(("road", "sky", "car", "tree"), ((9, 9, 9), (0, 0, 255), (255, 0, 0), (0, 255, 0)))

@@ -13,21 +13,20 @@ import torch
 from segcode.classes import ClassSet
 from segcode.cli import main
 from segcode.data.augment import AugmentConfig
-from segcode.data.sample import Sample
 from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.evaluation.baselines import load_rivals
 from segcode.evaluation.baselines.dense_crf import DenseCRF, DenseCRFConfig, is_installed
 from segcode.evaluation.baselines.f_brs import FBRS
 from segcode.evaluation.baselines.head_training import HeadTraining, train_heads
 from segcode.evaluation.baselines.heads import Heads, HeadsConfig, load_heads, save_heads
-from segcode.evaluation.baselines.probabilistic_u_net import LikeliestSample, OptimisedLatent, kl_divergence
+from segcode.evaluation.baselines.probabilistic_u_net import LikeliestSample, OptimisedLatent
 from segcode.evaluation.baselines.revealed import Revealed
 from segcode.evaluation.baselines.ssn import SSN, LowRank, at, ssn_loss
 from segcode.evaluation.methods import Optimised, Pasted
-from segcode.model.checkpoint import Trained, save_model
-from segcode.model.label_encoder import CodeDistribution
-from segcode.model.segcode import SegCode
+from segcode.model.checkpoint import LoadedModel, save_model
+from segcode.model.segcode import SegCode, build_segcode
 from segcode.refinement.refiner import Refiner
+from segcode.sample import Sample
 from segcode.tensors import IGNORE
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
@@ -198,13 +197,6 @@ def test_the_optimised_latent_explains_the_truth_better_than_the_best_draw(refin
         assert misfit(optimised.refine(truth), truth, refiner) < misfit(best.refine(truth), truth, refiner)
 
 
-def test_kl_divergence_is_that_of_pytorch():
-    p, q = (CodeDistribution(torch.randn(3, 6), torch.randn(3, 6)) for _ in range(2))
-    normals = [torch.distributions.Normal(d.mean, (0.5 * d.log_variance).exp()) for d in (p, q)]
-    expected = torch.distributions.kl_divergence(*normals).sum(1).mean()
-    assert float(kl_divergence(p, q)) == pytest.approx(float(expected), rel=1e-5)
-
-
 @needs_crf
 def test_the_crf_clamps_the_revealed_pixels(refiner):
     method = DenseCRF(Pasted())
@@ -279,7 +271,7 @@ def test_training_lowers_both_losses_and_leaves_the_model_as_it_is(tiny_model):
     before = {k: v.clone() for k, v in tiny_model.state_dict().items()}
     plain = AugmentConfig(crop=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
     config = HeadTraining(epochs=16, batch=4, learning_rate=1e-2, pixels=64)
-    heads, losses = train_heads(Trained(tiny_model, FOUR), Toy(), config, plain)
+    heads, losses = train_heads(LoadedModel(tiny_model, FOUR, "tests"), Toy(), config, plain)
     assert len(losses) == 16
     assert losses[-1].ssn < 0.9 * losses[0].ssn
     assert losses[-1].punet < 0.9 * losses[0].punet
@@ -290,11 +282,11 @@ def test_training_lowers_both_losses_and_leaves_the_model_as_it_is(tiny_model):
 def test_other_classes_or_no_image_are_told(tiny_model):
     other = ClassSet(("a", "b", "c", "d"), FOUR.colours)
     with pytest.raises(DataError, match="fits data of the classes"):
-        train_heads(Trained(tiny_model, other), Toy())
+        train_heads(LoadedModel(tiny_model, other, "tests"), Toy())
     none = Toy()
     none.names = ()
     with pytest.raises(DataError, match="there is no image"):
-        train_heads(Trained(tiny_model, FOUR), none)
+        train_heads(LoadedModel(tiny_model, FOUR, "tests"), none)
 
 
 def test_heads_round_trip(tmp_path, tiny_model, heads, refiner):
@@ -315,13 +307,13 @@ def test_heads_fit_a_model_that_was_saved_in_half_precision(tmp_path, tiny_model
     from segcode.model.checkpoint import load_model
 
     save_heads(tmp_path / "rivals", heads, tiny_model)
-    save_model(tmp_path / "model", tiny_model, FOUR, "")
+    save_model(tmp_path / "model", LoadedModel(tiny_model, FOUR, "tests"), "")
     load_heads(tmp_path / "rivals", load_model(tmp_path / "model").model)
 
 
 def test_heads_of_another_model_are_refused(tmp_path, tiny_model, heads):
     save_heads(tmp_path / "rivals", heads, tiny_model)
-    for other in (make_model(replace(TINY, width=8)), SegCode(TINY)):
+    for other in (make_model(replace(TINY, width=8)), build_segcode(TINY)):
         with pytest.raises(CheckpointError, match="another model"):
             load_heads(tmp_path / "rivals", other)
 
@@ -352,7 +344,7 @@ def test_damaged_heads_are_told(tmp_path, tiny_model, heads):
 
 def test_the_command_writes_heads_that_load(tmp_path, tiny_model, monkeypatch, capsys):
     monkeypatch.setattr("segcode.data.sources.open_source", lambda *arguments: Toy())
-    save_model(tmp_path / "model", tiny_model, FOUR, "")
+    save_model(tmp_path / "model", LoadedModel(tiny_model, FOUR, "tests"), "")
     command = ["train-rivals", str(tmp_path / "model"), "--data", "folder", "-o", str(tmp_path / "rivals")]
     with pytest.raises(SystemExit) as stop:
         main([*command, "--epochs", "1", "--leave-out", "a", "--device", "cpu"])

@@ -20,7 +20,7 @@ from segcode.evaluation.calibration_report import summary, tables, write_calibra
 from segcode.evaluation.diversity import diversity
 from segcode.evaluation.error_detection import auroc, average_precision, detection, pavpu, roc, score_histogram
 from segcode.evaluation.reliability import reliability
-from segcode.model.checkpoint import Trained
+from segcode.model.checkpoint import LoadedModel
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE
@@ -34,7 +34,7 @@ def known(labels):
 
 @pytest.fixture
 def trained(tiny_model):
-    return Trained(tiny_model, CLASSES)
+    return LoadedModel(tiny_model, CLASSES, "tests")
 
 
 @pytest.fixture
@@ -217,7 +217,9 @@ def test_an_image_without_the_class_stays_as_it_was(trained):
 def test_a_model_without_a_code_that_matters_has_samples_that_agree(tiny_model):
     with torch.no_grad():
         tiny_model.decoder.grid.weight.zero_()
-    row = measure_calibration(Trained(tiny_model, CLASSES), Noise(), [], STRONG, samples=2, codes=2).row("before")
+    row = measure_calibration(LoadedModel(tiny_model, CLASSES, "tests"), Noise(), [], STRONG, samples=2, codes=2).row(
+        "before"
+    )
     assert row.samples.disagreement == row.samples.coverage == row.samples.right_varied == 0
     assert row.samples.best_accuracy == row.samples.accuracy
 

@@ -15,16 +15,16 @@ from noise import CLASSES, Noise
 from PIL import Image as Pillow
 
 from segcode.classes import ClassSet
-from segcode.data.sample import Sample
-from segcode.data.street import Streets
 from segcode.errors import ConfigError, DataError
 from segcode.evaluation import effort_report
 from segcode.evaluation.effort import WHOLE, EffortConfig, Key, measure_effort, nested_masks, pasted_map, total
 from segcode.evaluation.effort_report import effort_tables, write_effort
 from segcode.evaluation.methods import Inferred, Optimised, Pasted, Proposed
 from segcode.metrics import confusion_matrix, pixel_accuracy
-from segcode.model.checkpoint import Trained
+from segcode.model.checkpoint import LoadedModel
 from segcode.refinement.refiner import Refiner
+from segcode.sample import Sample
+from segcode.streets import Streets
 from segcode.tensors import IGNORE
 from segcode.truth.mask import label_truth
 from tiny import TINY, make_model
@@ -58,7 +58,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def trained():
-    return Trained(make_model(TINY), CLASSES)
+    return LoadedModel(make_model(TINY), CLASSES, "tests")
 
 
 BOTH = EffortConfig(("road", "tree"), (1, 5, 20), clicks=3)

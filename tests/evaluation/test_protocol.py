@@ -18,7 +18,7 @@ from segcode.evaluation.protocol import evaluate, one_side
 from segcode.evaluation.report import write_report
 from segcode.evaluation.tables import error_removed, table_1
 from segcode.metrics import confusion_matrix, pixel_accuracy
-from segcode.model.checkpoint import Trained
+from segcode.model.checkpoint import LoadedModel
 from segcode.refinement import refiner
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner
@@ -29,7 +29,7 @@ STRONG = RefinementConfig(evidence=200.0)
 
 @pytest.fixture
 def trained(tiny_model):
-    return Trained(tiny_model, CLASSES)
+    return LoadedModel(tiny_model, CLASSES, "tests")
 
 
 @pytest.fixture
@@ -178,7 +178,9 @@ def test_the_numbers_are_written_before_any_picture(evaluation, tmp_path, monkey
 
 def test_any_class_name_makes_a_file_name_and_a_latex_cell(trained, tmp_path):
     odd = ClassSet(("road / path", "sky", "50 % car_&_van #1", "tree"), CLASSES.colours)
-    measured = evaluate(Trained(trained.model, odd), Noise(odd), ["road / path", "50 % car_&_van #1"], STRONG)
+    measured = evaluate(
+        LoadedModel(trained.model, odd, "tests"), Noise(odd), ["road / path", "50 % car_&_van #1"], STRONG
+    )
     write_report(measured, tmp_path, "segcode evaluate", {})
     assert (tmp_path / "refined_road_path.png").is_file()
     assert (tmp_path / "refined_50_car___van_1.png").is_file()

@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from segcode.model import linear_decoder
 from segcode.model.linear_decoder import cosines
-from segcode.model.segcode import SegCode
+from segcode.model.segcode import build_segcode
 from tiny import TINY, make_model
 
 CONFIGS = [
@@ -62,9 +61,8 @@ def test_features_are_used_at_training_as_at_evaluation():
 
 def test_before_training_the_code_adds_waves_to_the_logits():
     config = replace(TINY, code_size=20)
-    decoder = SegCode(config).eval().decoder
-    features = SegCode(config).eval().features(torch.rand(1, 3, *config.size))
-    effect = decoder.linear(features, torch.eye(20))
+    model = build_segcode(config).eval()
+    effect = model.decoder.linear(model.features(torch.rand(1, 3, *config.size)), torch.eye(20))
     for number in range(4):
         offset = torch.zeros(4, *config.size)
         offset[number] = 1
@@ -76,7 +74,7 @@ def test_before_training_the_code_adds_waves_to_the_logits():
 
 def test_a_random_start_has_no_waves():
     config = replace(TINY, code_start="random")
-    model = SegCode(config).eval()
+    model = build_segcode(config).eval()
     effect = model.decoder.linear(model.features(torch.rand(1, 3, *config.size)), torch.eye(config.code_size))
     assert effect[0].std((1, 2)).max() > 1e-4
 
@@ -86,29 +84,3 @@ def test_cosines_are_orthogonal_and_start_with_the_constant():
     gram = waves @ waves.T
     assert torch.allclose(gram, gram.diag().diag(), atol=1e-5)
     assert torch.equal(waves[0], torch.ones(12))
-
-
-@pytest.mark.parametrize("size", [(70, 50), (97, 33)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_maps_in_bands_are_the_maps(tiny_model, size, dtype, monkeypatch):
-    monkeypatch.setattr(linear_decoder, "BAND", 1000)
-    monkeypatch.setattr(linear_decoder, "SMALL", 0)
-    model = tiny_model.to(dtype)
-    onto, codes = torch.randn(TINY.classes, *size, dtype=dtype), torch.randn(2, TINY.code_size, dtype=dtype)
-    with torch.no_grad():
-        features = model.features(torch.rand(1, 3, *size, dtype=dtype))
-        image = model.decoder.of_zero.last
-        x = torch.randn(1, TINY.code_channels, 9, 7, dtype=dtype)
-
-    def maps() -> list[torch.Tensor]:
-        decoder = model.decoder
-        linear = [decoder.linear(features, codes), decoder.linear(features, codes, onto)]
-        return [*linear, decoder.base(features), image(x, features[1], onto)]
-
-    with torch.no_grad():
-        banded = maps()
-    with torch.enable_grad():
-        whole = maps()
-    for one, other in zip(banded, whole, strict=True):
-        assert torch.allclose(one, other, atol=1e-5)
-    assert torch.allclose(banded[1], banded[0] + onto, atol=1e-5)

@@ -5,7 +5,11 @@ import torch
 
 from segcode.errors import ConfigError
 from segcode.model.config import ModelConfig
-from segcode.model.label_encoder import known_labels, one_hot
+from segcode.model.features import Backbone
+from segcode.model.label_encoder import LabelEncoder, diagonal_gaussian, known_labels, one_hot
+from segcode.model.linear_decoder import LinearDecoder
+from segcode.model.segcode import SegCode
+from segcode.model.uncertainty import UncertaintyHead
 from segcode.tensors import IGNORE
 from tiny import TINY
 
@@ -17,10 +21,44 @@ def test_pyramid_halves_resolution_and_doubles_channels(tiny_model):
     }
 
 
+def test_the_unet_is_a_backbone(tiny_model):
+    assert isinstance(tiny_model.features, Backbone)
+    pyramid = tiny_model.features(torch.rand(1, 3, 64, 96))
+    assert tuple(pyramid) == tiny_model.features.strides
+    assert tuple(feature.shape[1] for feature in pyramid.values()) == tiny_model.features.out_channels
+
+
+class Averages(torch.nn.Module):
+    """The colours, averaged over squares: a backbone with strides and channels of its own."""
+
+    strides = (4, 2, 1)
+    out_channels = (3, 3, 3)
+
+    def forward(self, image):
+        return {stride: torch.nn.functional.avg_pool2d(image, stride) for stride in self.strides}
+
+
+def test_any_backbone_carries_the_parts():
+    backbone = Averages()
+    model = SegCode(
+        backbone,
+        LinearDecoder(backbone, TINY),
+        LabelEncoder(backbone, TINY),
+        UncertaintyHead(backbone),
+        TINY,
+    )
+    labels = torch.randint(0, 4, (2, 32, 48))
+    output = model(torch.rand(2, 3, 32, 48), known_labels(labels, 4))
+    assert output.base_logits.shape == output.logits.shape == (2, 4, 32, 48)
+    assert output.uncertainty.shape == (2, 1, 32, 48)
+    output.logits.sum().backward()
+    assert model.label_encoder.mean.weight.grad.any()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (17, 31), (50, 33), (90, 120)])
 def test_images_of_any_size_give_maps_of_that_size(tiny_model, size):
     output = tiny_model(torch.rand(1, 3, *size), known_labels(torch.randint(0, 4, (1, *size)), 4))
-    assert output.zero.shape == output.logits.shape == (1, 4, *size)
+    assert output.base_logits.shape == output.logits.shape == (1, 4, *size)
 
 
 def test_uncertainty_is_positive(tiny_model):
@@ -33,22 +71,24 @@ def test_void_is_zero_in_one_hot():
     assert hot[0, :, 0].T.tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
 
 
-def test_void_pixels_tell_the_encoder_nothing(tiny_model):
+def test_void_pixels_do_not_change_the_code(tiny_model):
     features = tiny_model.features(torch.rand(1, 3, 32, 48))
-    zero, void = tiny_model.decoder.base(features), torch.full((1, 32, 48), IGNORE)
-    told = tiny_model.label_encoder(known_labels(void, 4), zero, features)
-    untold = tiny_model.label_encoder(torch.zeros(1, 8, 32, 48), zero, features)
-    assert torch.equal(told.mean, untold.mean)
-    assert torch.equal(told.log_variance, untold.log_variance)
+    base_logits, labels = tiny_model.decoder.base(features), torch.full((1, 32, 48), IGNORE)
+    labels[0, 3, 4] = 2
+    alone = torch.zeros(1, 8, 32, 48)
+    alone[0, 2, 3, 4] = 1
+    codes = [tiny_model.label_encoder(known, base_logits, features) for known in (known_labels(labels, 4), alone)]
+    assert torch.equal(codes[0].mean, codes[1].mean)
+    assert torch.equal(codes[0].stddev, codes[1].stddev)
 
 
-def test_where_nothing_is_known_the_code_is_standard_normal(tiny_model):
+def test_without_known_labels_the_code_is_standard_normal(tiny_model):
     features = tiny_model.features(torch.rand(2, 3, 32, 48))
     known = torch.zeros(2, 8, 32, 48)
     known[1, 2, 0, 0] = 1
     code = tiny_model.label_encoder(known, tiny_model.decoder.base(features), features)
     assert not code.mean[0].any()
-    assert not code.log_variance[0].any()
+    assert torch.equal(code.stddev[0], torch.ones(TINY.code_size))
     assert code.mean[1].any()
 
 
@@ -57,6 +97,12 @@ def test_code_is_drawn_in_training_and_its_mean_at_evaluation(tiny_model):
     assert torch.equal(tiny_model(image, labels).logits, tiny_model(image, labels).logits)
     tiny_model.train()
     assert not torch.equal(tiny_model(image, labels).logits, tiny_model(image, labels).logits)
+
+
+def test_the_deviation_of_the_code_is_safe_in_half_precision():
+    code = diagonal_gaussian(torch.zeros(1, 2).half(), torch.tensor([[60_000.0, -60_000.0]]).half())
+    assert code.mean.dtype == code.stddev.dtype == torch.float32
+    assert torch.allclose(code.variance.log(), torch.tensor([[10.0, -10.0]]), atol=1e-4)
 
 
 @pytest.mark.parametrize(

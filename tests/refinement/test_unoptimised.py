@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from segcode.data.street.streets import Streets
 from segcode.evaluation.clicks import largest_error, middle
 from segcode.model.checkpoint import load_model
 from segcode.model.label_encoder import known_labels
@@ -18,6 +17,7 @@ from segcode.refinement.levenberg_marquardt import levenberg_marquardt
 from segcode.refinement.linearise import Linearised
 from segcode.refinement.problem import held_at, pose, prior_of
 from segcode.refinement.refiner import Refiner
+from segcode.streets.streets import Streets
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
 

@@ -3,15 +3,15 @@ from __future__ import annotations
 from segcode.training.callbacks import collapse, epoch_line
 
 
-def metrics(zero: float, encoded: float) -> dict[str, float]:
-    scores = {"val/zero_accuracy": zero, "val/encoded_accuracy": encoded, "val/zero_mean_iou": 0.5}
+def metrics(initial: float, encoded: float) -> dict[str, float]:
+    scores = {"val/initial_accuracy": initial, "val/encoded_accuracy": encoded, "val/initial_mean_iou": 0.5}
     return scores | {"train/total": 1.0, "val/kl": 3.0}
 
 
 def test_an_epoch_is_reported_in_a_line():
     line = epoch_line(metrics(0.8, 0.9), epoch=10, epochs=20)
     assert "epoch  10 of 20" in line
-    assert "zero code 80.00 %" in line
+    assert "initial 80.00 %" in line
     assert "encoder's code 90.00 %" in line
 
 

@@ -17,9 +17,9 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file
 
 from segcode.classes import CAMVID
-from segcode.data.sample import Sample
 from segcode.errors import CheckpointError, ConfigError, DataError
-from segcode.model.checkpoint import Trained, load_model
+from segcode.model.checkpoint import LoadedModel, load_model
+from segcode.sample import Sample
 from segcode.training import run
 from segcode.training.callbacks import EpochReport
 from segcode.training.experiment import read_experiment
@@ -29,6 +29,7 @@ from segcode.training.run import _sources, _start_from, train
 TOML = """
 epochs = 4
 batch = 2
+purpose = "blocks, dark or light"
 [data]
 kind = "folder"
 root = "{root}"
@@ -83,15 +84,15 @@ def finished(experiment_file, tmp_path_factory) -> Path:
 
 def test_training_learns(finished):
     rows = list(csv.DictReader((finished / "logs" / "csv" / "version_0" / "metrics.csv").open()))
-    accuracy = [float(row["val/zero_accuracy"]) for row in rows if row["val/zero_accuracy"]]
+    accuracy = [float(row["val/initial_accuracy"]) for row in rows if row["val/initial_accuracy"]]
     assert len(accuracy) == 5  # four epochs, and the weights of the best of them once more
     assert accuracy[-1] == max(accuracy) > 0.8
 
 
 def test_logs_have_every_part_of_the_loss(finished):
     header = next(csv.reader((finished / "logs" / "csv" / "version_0" / "metrics.csv").open()))
-    parts = {f"{stage}/{part}" for stage in ("train", "val") for part in ("total", "segmentation", "zero", "kl")}
-    scores = {f"val/{code}_{score}" for code in ("zero", "encoded") for score in ("accuracy", "mean_iou")}
+    parts = {f"{stage}/{part}" for stage in ("train", "val") for part in ("total", "segmentation", "initial", "kl")}
+    scores = {f"val/{code}_{score}" for code in ("initial", "encoded") for score in ("accuracy", "mean_iou")}
     assert parts | scores <= set(header)
     assert list((finished / "logs").glob("events*"))
 
@@ -104,7 +105,10 @@ def test_the_trained_model_loads_with_its_classes_and_card(finished):
     trained = load_model(finished / "model")
     assert trained.classes.names == ("dark", "light")
     assert trained.model.config.classes == 2
-    assert "| zero_accuracy |" in (finished / "model" / "README.md").read_text()
+    assert trained.purpose == "blocks, dark or light"
+    card = (finished / "model" / "README.md").read_text()
+    assert "- For: blocks, dark or light." in card
+    assert "| initial_accuracy |" in card
 
 
 def test_checkpoints_load_without_pickle(finished):
@@ -136,25 +140,22 @@ def test_a_killed_training_goes_on_exactly_as_if_it_had_not_been(experiment_file
     assert torch.load(last, weights_only=True)["epoch"] < 3
     assert not (tmp_path / "model").exists()
     train(read_experiment(experiment_file), tmp_path, resume=True, progress=False)
-    resumed, whole = (
+    resumed, unbroken = (
         torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for out in (tmp_path, finished)
     )
-    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    assert all(torch.equal(resumed[name], value) for name, value in unbroken.items())
     models = [load_file(out / "model" / "model.safetensors") for out in (tmp_path, finished)]
     assert all(torch.equal(models[0][name], value) for name, value in models[1].items())
 
 
 LAST_STAGE = (
     "epochs=3",
-    'model.prior="learnt"',
-    "episodes.weight=1.0",
-    "episodes.judged=200",
-    'optimiser.parts=["decoder.grid*", "decoder.of_code*", "label_encoder*", "evidence*"]',
+    'optimiser.parts=["decoder.grid*", "decoder.of_code*", "label_encoder*"]',
 )
 
 
 def test_a_last_stage_goes_on_exactly_as_if_it_had_not_been_stopped(experiment_file, finished, tmp_path, monkeypatch):
-    """With episodes, parts that stay and a model to start from."""
+    """With parts that stay and a model to start from."""
     plan = read_experiment(experiment_file, (*LAST_STAGE, f"start={str(finished / 'model')!r}"))
 
     def fail(report, trainer, module):
@@ -167,15 +168,15 @@ def test_a_last_stage_goes_on_exactly_as_if_it_had_not_been_stopped(experiment_f
             train(plan, tmp_path / "stopped", progress=False)
     assert torch.load(tmp_path / "stopped" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 0
     train(plan, tmp_path / "stopped", resume=True, progress=False)
-    train(plan, tmp_path / "whole", progress=False)
-    resumed, whole = (
+    train(plan, tmp_path / "unbroken", progress=False)
+    resumed, unbroken = (
         torch.load(tmp_path / out / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for out in ("stopped", "whole")
+        for out in ("stopped", "unbroken")
     )
-    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    assert all(torch.equal(resumed[name], value) for name, value in unbroken.items())
     started = load_file(finished / "model" / "model.safetensors")
-    changed = {name for name, value in started.items() if not torch.equal(whole[f"model.{name}"].half(), value)}
-    assert {"decoder.grid.weight", "evidence.worth", "label_encoder.mean.weight"} <= changed
+    changed = {name for name, value in started.items() if not torch.equal(unbroken[f"model.{name}"].half(), value)}
+    assert {"decoder.grid.weight", "label_encoder.mean.weight"} <= changed
     assert not any(name.startswith(("features", "decoder.of_zero")) for name in changed)
 
 
@@ -221,7 +222,7 @@ def test_a_training_starts_from_the_weights_of_another(experiment_file, finished
     assert all(torch.equal(p, q) for p, q in zip(before.parameters(), after.parameters(), strict=True))
 
 
-def test_a_start_gives_what_fits_and_the_rest_begins_anew(experiment_file, finished, tmp_path):
+def test_a_start_gives_the_tensors_that_fit(experiment_file, finished, tmp_path):
     other = read_experiment(experiment_file)
     module = TrainingModule(replace(other, model=replace(other.model, classes=11, code_size=16)))
     grid = module.model.decoder.grid.weight.clone()
@@ -229,17 +230,6 @@ def test_a_start_gives_what_fits_and_the_rest_begins_anew(experiment_file, finis
     started = load_model(finished / "model").model
     assert torch.equal(module.model.features.stem[0].weight, started.features.stem[0].weight)
     assert torch.equal(module.model.decoder.grid.weight, grid)
-
-
-def test_what_is_to_begin_anew_is_not_taken_over(experiment_file, finished):
-    module = TrainingModule(
-        replace(read_experiment(experiment_file), model=load_model(finished / "model").model.config)
-    )
-    own = {key: value.clone() + 1 for key, value in module.model.state_dict().items()}
-    module.model.load_state_dict(own)
-    _start_from(str(finished / "model"), module, ("decoder.grid*", "*evidence*"))
-    kept = [key for key, value in module.model.state_dict().items() if torch.equal(value, own[key])]
-    assert set(kept) == {"decoder.grid.weight", "evidence.worth", "evidence.log_hold"}
 
 
 def test_what_is_left_out_does_not_choose_the_best_epoch(experiment_file, tmp_path):
@@ -273,7 +263,7 @@ class Named:
         raise NotImplementedError
 
 
-def test_a_whole_name_that_is_left_out_is_no_beginning_of_others(experiment_file, monkeypatch):
+def test_a_full_name_that_is_left_out_is_no_beginning_of_others(experiment_file, monkeypatch):
     """Whichever split it is of."""
     splits = {"train": Named("street_1", "street_10", "street_20"), "val": Named("street_11", "street_2")}
     monkeypatch.setattr(run, "open_source", lambda kind, root, split: splits[split])
@@ -292,18 +282,18 @@ def test_a_whole_name_that_is_left_out_is_no_beginning_of_others(experiment_file
 def test_parts_that_are_not_trained_stay_as_they_are(experiment_file, finished, tmp_path):
     plan = replace(read_experiment(experiment_file), epochs=1, start=str(finished / "model"))
     train(
-        replace(plan, optimiser=replace(plan.optimiser, parts=("decoder.grid*", "decoder.of_code*", "evidence*"))),
+        replace(plan, optimiser=replace(plan.optimiser, parts=("decoder.grid*", "decoder.of_code*"))),
         tmp_path / "x",
         progress=False,
     )
     before, after = (load_model(out / "model").model.state_dict() for out in (finished, tmp_path / "x"))
     same = {key: torch.equal(value, after[key]) for key, value in before.items()}
-    assert all(same[key] for key in same if not key.startswith(("decoder.grid", "decoder.of_code", "evidence")))
+    assert all(same[key] for key in same if not key.startswith(("decoder.grid", "decoder.of_code")))
     assert not same["decoder.grid.weight"]
 
 
-def test_a_start_of_which_nothing_fits_is_refused(experiment_file, finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "load_model", lambda _: Trained(torch.nn.Linear(3, 3), CAMVID))
+def test_a_start_without_a_fitting_tensor_is_refused(experiment_file, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "load_model", lambda _: LoadedModel(torch.nn.Linear(3, 3), CAMVID, ""))
     with pytest.raises(CheckpointError, match="no tensor of 'other' fits"):
         _start_from("other", TrainingModule(read_experiment(experiment_file)))
 

@@ -18,6 +18,7 @@ from segcode.cli.demo import demo
 from segcode.cli.effort import effort
 from segcode.cli.evaluate import evaluate
 from segcode.cli.export import export
+from segcode.cli.extras import install_command
 from segcode.cli.predict import predict
 from segcode.cli.refine import refine
 from segcode.cli.refine_folder import refine_folder
@@ -40,22 +41,25 @@ app.command(epilog=example("segcode train experiments/streets.toml -o runs/stree
 app.command(
     epilog=example("segcode train-rivals MODEL --data camvid --root CAMVID --leave-out 0006R0 -o rivals"),
 )(train_rivals)
-app.command(epilog=example("segcode predict street.png -o out", "segcode predict 'run/**/*.png' --model MODEL -o out"))(
-    predict
-)
+app.command(
+    epilog=example(
+        "segcode predict street.png --model camvid -o out", "segcode predict 'run/**/*.png' --model MODEL -o out"
+    )
+)(predict)
 app.command(
     epilog=example(
         "segcode refine street.png --truth road=mask.png --model MODEL -o out",
-        "segcode refine street.png --stroke sidewalk=20,200:90,180 --point car=200,150 -o out",
+        "segcode refine street.png --stroke sidewalk=20,200:90,180 --point car=200,150 --model camvid -o out",
     )
 )(refine)
 app.command(epilog=example("segcode refine-folder drawn/images --labels partial --model MODEL -o out"))(refine_folder)
 app.command(
     epilog=example(
-        "segcode annotate street_images", "segcode annotate 'run/**/*.png' --model MODEL -o work --port 9000"
+        "segcode annotate street_images --model camvid",
+        "segcode annotate 'run/**/*.png' --model MODEL -o work --port 9000",
     )
 )(annotate)
-app.command(epilog=example("segcode sample street.png -n 8 --truth road=mask.png -o out"))(sample)
+app.command(epilog=example("segcode sample street.png -n 8 --truth road=mask.png --model camvid -o out"))(sample)
 app.command(
     epilog=example(
         "segcode evaluate --data camvid --root CAMVID --split val --model MODEL --truth road --truth sidewalk -o out"
@@ -64,10 +68,10 @@ app.command(
 app.command(
     epilog=example(
         "segcode effort --data camvid --root CAMVID --split val --model MODEL --truth road --truth car -o out",
-        "segcode effort --data streets --clicks 5 --only street_00000 -o out",
+        "segcode effort --data streets --model streets --clicks 5 --only street_00000 -o out",
     )
 )(effort)
-app.command(epilog=example("segcode calibration --data streets --truth road -o out"))(calibration)
+app.command(epilog=example("segcode calibration --data streets --model streets --truth road -o out"))(calibration)
 app.command(
     epilog=example(
         "segcode export --data cityscapes --root Cityscapes --model MODEL -o results",
@@ -99,12 +103,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and leave with an exit code.
 
     It is 0 if all went well, 1 if `data check` found problems or the machine refused something, 2 if what was asked is
-    impossible, and 130 after Ctrl-C. Anything else that goes wrong is a bug and shows where it is.
+    impossible or needs an extra that is not installed, and 130 after Ctrl-C. Anything else that goes wrong is a bug and
+    shows where it is.
     """
     try:
         app(arguments)
     except SegcodeError as error:
         _stop(str(error), 2)
+    except ModuleNotFoundError as error:
+        cure = install_command(error.name)
+        if cure is None:
+            raise
+        _stop(f"{error.name} is not installed, and this command needs it: {cure}", 2)
     except OSError as error:
         _stop(": ".join([error.filename or "the disk", error.strerror or str(error), *_cure(error)]), 1)
 

@@ -28,6 +28,7 @@ def annotate(
             show_default=False,
         ),
     ],
+    model: Model,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -38,7 +39,6 @@ def annotate(
             show_default=False,
         ),
     ] = None,
-    model: Model = "streets",
     host: Annotated[str, typer.Option(help="Address to listen at; any but this machine's own asks for a token.")] = (
         "127.0.0.1"
     ),

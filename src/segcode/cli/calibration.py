@@ -45,6 +45,7 @@ Truths = Annotated[
 
 def calibration(
     data: Data,
+    model: Model,
     out: Out,
     truths: Truths,
     only: Only,
@@ -53,7 +54,6 @@ def calibration(
     split: Split = "val",
     samples: Annotated[int, typer.Option(min=2, help="Sampled maps of each image.")] = 8,
     codes: Annotated[int, typer.Option(min=1, help="Codes that the predictive probabilities average over.")] = 16,
-    model: Model = "streets",
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,
     evidence: Evidence = RefinementConfig.evidence,

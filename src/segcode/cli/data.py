@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segcode.cli.options import Kind, Out, Root
+from segcode.cli.options import Out, Root
 from segcode.cli.progress import progress
+from segcode.data.sources import Kind
 from segcode.errors import ConfigError, DataError
+from segcode.files import write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from segcode.classes import ClassSet
     from segcode.data.check import Report
-    from segcode.data.sample import Sample
+    from segcode.sample import Sample
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -76,7 +78,7 @@ def draw(
     OUT becomes a data set that `--data folder --root OUT` reads: images/, labels/ with class indices, and classes.toml.
     depth/ has centimetres in 16 bits; 65535 is that far or farther.
     """
-    from segcode.data.street import Streets
+    from segcode.streets import Streets
 
     streets = Streets(number, seed, height, width, views)
     for index in progress(range(number), number, "Drawing"):
@@ -134,6 +136,4 @@ def _write_class_file(path: Path, classes: ClassSet) -> None:
         f'[[class]]\nname = "{name}"\ncolour = {list(colour)}\n'
         for name, colour in zip(classes.names, classes.colours, strict=True)
     )
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text("\n".join(tables), encoding="utf-8")
-    unfinished.replace(path)
+    write_text(path, "\n".join(tables))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, Model
+from segcode.cli.options import Device, ModelForStreets
 from segcode.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from segcode.classes import ClassSet
-    from segcode.data.sample import Sample
     from segcode.refinement.refiner import Refiner
+    from segcode.sample import Sample
     from segcode.tensors import LabelImage
 
 _HEIGHT: Final = 360
@@ -43,7 +43,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for the pictures.")] = Path("demo"),
     number: Annotated[int, typer.Option("-n", min=1, max=100, help="How many streets.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Another seed takes other streets.")] = 0,
-    model: Model = "streets",
+    model: ModelForStreets = "streets",
     device: Device = "auto",
 ) -> None:
     """Predict streets, click on what is wrong, refine, and print how much better the maps are.

@@ -58,6 +58,7 @@ Amounts = Annotated[
 
 def effort(
     data: Data,
+    model: Model,
     out: Out,
     truths: Truths,
     amounts: Amounts,
@@ -65,7 +66,6 @@ def effort(
     leave_out: LeaveOut,
     root: Root = None,
     split: Split = "val",
-    model: Model = "streets",
     rivals: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Measure these trained rivals of the model, too.", show_default=False),

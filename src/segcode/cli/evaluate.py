@@ -46,13 +46,13 @@ Truths = Annotated[
 
 def evaluate(
     data: Data,
+    model: Model,
     out: Out,
     truths: Truths,
     only: Only,
     leave_out: LeaveOut,
     root: Root = None,
     split: Split = "val",
-    model: Model = "streets",
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,
     evidence: Evidence = RefinementConfig.evidence,

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, Kind, Model, Out, Root
+from segcode.cli.options import Device, Model, Out, Root
 from segcode.cli.outputs import refuse_to_overwrite
 from segcode.cli.progress import progress
+from segcode.data.sources import Kind
 from segcode.errors import ConfigError
 
 if TYPE_CHECKING:
     from segcode.classes import ClassSet
-    from segcode.data.sample import Source
+    from segcode.sample import Source
 
 Images = Annotated[
     list[str],
@@ -30,11 +31,11 @@ Images = Annotated[
 
 def export(
     images: Images,
+    model: Model,
     out: Out,
     data: Annotated[Kind | None, typer.Option(help="A data set instead of images.", show_default=False)] = None,
     root: Root = None,
     split: Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")] = "val",
-    model: Model = "streets",
     device: Device = "auto",
 ) -> None:
     """Write predictions as label files with the data set's own ids.
@@ -51,14 +52,14 @@ def export(
 
 
 def _export_split(data: Kind, root: Path | None, split: str, out: Path, model: str, device: Device) -> None:
-    from segcode.data.prefetch import ahead
+    from segcode.data.prefetch import prefetch
     from segcode.data.sources import open_source
     from segcode.export.label_ids import write_label_ids
 
     source = open_source(data, root, split, 240, 320)
     refiner, classes = load_refiner(model, device)
     _require_same_classes(source, classes)
-    samples = ahead(source.__getitem__, range(len(source)))
+    samples = prefetch(source.__getitem__, range(len(source)))
     for sample in progress(samples, len(source), "Exporting"):
         write_label_ids(out / f"{sample.name}.png", refiner.set_image(sample.image).labels, source.classes)
     typer.echo(f"{len(source)} label files are in {out}")
@@ -66,14 +67,14 @@ def _export_split(data: Kind, root: Path | None, split: str, out: Path, model: s
 
 def _export_images(images: list[str], out: Path, model: str, device: Device) -> None:
     from segcode.data.files import find_images, output_names, read_image
-    from segcode.data.prefetch import ahead
+    from segcode.data.prefetch import prefetch
     from segcode.export.label_ids import write_label_ids
 
     paths = find_images(images)
     files = [out / f"{str(name).removesuffix('_leftImg8bit')}.png" for name in output_names(paths)]
     refuse_to_overwrite(paths, files)
     refiner, classes = load_refiner(model, device)
-    for image, file in progress(zip(ahead(read_image, paths), files, strict=True), len(paths), "Exporting"):
+    for image, file in progress(zip(prefetch(read_image, paths), files, strict=True), len(paths), "Exporting"):
         write_label_ids(file, refiner.set_image(image).labels, classes)
     typer.echo(f"{len(paths)} label files are in {out}")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import json
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from segcode.cli.options import DeviceName
 from segcode.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -13,11 +13,32 @@ if TYPE_CHECKING:
     from segcode.refinement.refiner import Refiner
 
 
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
 class Loaded(NamedTuple):
     """A refiner and the classes that its indices mean."""
 
     refiner: Refiner
     classes: ClassSet
+
+
+def require_model(model: str) -> str:
+    """The value of `--model`. Raises ConfigError that lists the shipped models if the option is not given."""
+    if model:
+        return model
+    raise ConfigError("no model is named: give --model MODEL, the folder of a trained model or one of\n" + _shipped())
+
+
+def _shipped() -> str:
+    """One line for each shipped model: its name, and the pictures it is for."""
+    from segcode.model.shipped import find_model, shipped_models
+
+    purposes = {
+        name: json.loads((find_model(name) / "config.json").read_text(encoding="utf-8")).get("purpose", "")
+        for name in shipped_models()
+    }
+    return "\n".join(f"  {name}  {purpose}".rstrip() for name, purpose in purposes.items())
 
 
 def choose_device(name: DeviceName) -> str:

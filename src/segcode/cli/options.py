@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 from typer.models import OptionInfo
 
+from segcode.cli.loading import DeviceName, require_model
+from segcode.data.sources import Kind
 from segcode.refinement import config
 from segcode.refinement.config import RefinementConfig, Stopping
-
-DeviceName = Literal["auto", "cpu", "cuda"]
-Kind = Literal["camvid", "cityscapes", "folder", "streets"]
 
 ImagePath: TypeAlias = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.", show_default=False)]
 Images: TypeAlias = Annotated[
@@ -26,7 +25,19 @@ Out: TypeAlias = Annotated[
     typer.Option("--out", "-o", metavar="OUT", help="Folder for the results; made if needed.", show_default=False),
 ]
 Model: TypeAlias = Annotated[
-    str, typer.Option(metavar="MODEL", help="Folder of a trained model, or the name of one that comes with segcode.")
+    str,
+    typer.Option(
+        metavar="MODEL",
+        help="Folder of a trained model, or the name of one that comes with segcode; required.",
+        default_factory=str,
+        callback=require_model,
+        is_eager=True,
+        show_default=False,
+    ),
+]
+"""There is no default: a model for one kind of pictures gives a meaningless map of another kind."""
+ModelForStreets: TypeAlias = Annotated[
+    str, typer.Option("--model", metavar="MODEL", help="Folder of a trained model, or the name of a shipped one.")
 ]
 Device: TypeAlias = Annotated[DeviceName, typer.Option(help="Where to compute; auto takes a GPU if there is one.")]
 Root: TypeAlias = Annotated[

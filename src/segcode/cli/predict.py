@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from segcode.tensors import Image
 
 
-def predict(images: Images, out: Out, model: Model = "streets", device: Device = "auto") -> None:
+def predict(images: Images, model: Model, out: Out, device: Device = "auto") -> None:
     """Label images, without any truth.
 
     Each image gives NAME_labels.png with class indices as grey values, NAME_overlay.png with class colours over the
@@ -26,7 +26,7 @@ def predict(images: Images, out: Out, model: Model = "streets", device: Device =
     Images of several folders keep these folders below OUT. An image that cannot be read does not stop the others.
     """
     from segcode.data.files import find_images, output_names
-    from segcode.data.prefetch import ahead, behind
+    from segcode.data.prefetch import prefetch, write_behind
 
     paths = find_images(images)
     places = [out / name for name in output_names(paths)]
@@ -35,7 +35,7 @@ def predict(images: Images, out: Out, model: Model = "streets", device: Device =
     problems = []
 
     def maps() -> Iterator[Made]:
-        images_or_problems = ahead(_image_or_problem, paths)
+        images_or_problems = prefetch(_image_or_problem, paths)
         for image, place in progress(zip(images_or_problems, places, strict=True), len(paths), "Predicting"):
             if isinstance(image, DataError):
                 problems.append(str(image))
@@ -43,7 +43,7 @@ def predict(images: Images, out: Out, model: Model = "streets", device: Device =
             prediction = refiner.set_image(image)
             yield Made(place, image, prediction.labels, prediction.entropy())
 
-    behind(lambda made: write_map(*made, classes), maps())
+    write_behind(lambda made: write_map(*made, classes), maps())
     typer.echo(f"{len(paths) - len(problems)} of {len(paths)} images are labelled, in {out}")
     if problems:
         raise DataError("\n".join(problems))

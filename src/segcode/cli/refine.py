@@ -37,6 +37,7 @@ def refine(
     complete: Complete,
     point: Points,
     stroke: Strokes,
+    model: Model,
     out: Out,
     soft: Soft = False,
     labels: PartialLabels = None,
@@ -48,7 +49,6 @@ def refine(
     infer_whole: InferWhole = RefinementConfig.infer_whole,
     prior: Prior = RefinementConfig.prior,
     steps: Steps = Stopping.steps,
-    model: Model = "streets",
     device: Device = "auto",
 ) -> None:
     """Tell what is known of some pixels, and let the whole map follow.

@@ -53,6 +53,7 @@ class Given(NamedTuple):
 def refine_folder(
     images: Images,
     labels: LabelFolder,
+    model: Model,
     out: Out,
     solver: Solver = RefinementConfig.solver,
     energy: Energy = RefinementConfig.energy,
@@ -61,7 +62,6 @@ def refine_folder(
     infer_whole: InferWhole = RefinementConfig.infer_whole,
     prior: Prior = RefinementConfig.prior,
     steps: Steps = Stopping.steps,
-    model: Model = "streets",
     device: Device = "auto",
 ) -> None:
     """Refine many images, each by the partial labels of its name.
@@ -73,7 +73,7 @@ def refine_folder(
     NAME_uncertainty.png. What cannot be read, or does not fit, does not stop the others.
     """
     from segcode.data.files import find_images, output_names
-    from segcode.data.prefetch import ahead, behind
+    from segcode.data.prefetch import prefetch, write_behind
 
     paths = find_images(images)
     names = output_names(paths)
@@ -94,7 +94,7 @@ def refine_folder(
 
     def maps() -> Iterator[Made]:
         nonlocal refined
-        given = progress(ahead(read, zip(paths, known, strict=True)), len(paths), "Refining")
+        given = progress(prefetch(read, zip(paths, known, strict=True)), len(paths), "Refining")
         for item, name in zip(given, names, strict=True):
             if isinstance(item, (DataError, TruthError)):
                 problems.append(str(item))
@@ -102,7 +102,7 @@ def refine_folder(
             refined += item.labels is not None
             yield _make(out / name, item, loaded)
 
-    behind(lambda made: write_map(*made, loaded.classes), maps())
+    write_behind(lambda made: write_map(*made, loaded.classes), maps())
     alone = len(paths) - len(problems) - refined
     typer.echo(f"{refined} of {len(paths)} images are refined, {alone} have no labels and are predicted, in {out}")
     if problems:

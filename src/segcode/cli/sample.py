@@ -39,6 +39,7 @@ def sample(
     complete: Complete,
     point: Points,
     stroke: Strokes,
+    model: Model,
     out: Out,
     number: Annotated[int, typer.Option("-n", min=1, help="How many maps.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other maps.")] = 0,
@@ -52,7 +53,6 @@ def sample(
     infer_whole: InferWhole = RefinementConfig.infer_whole,
     prior: Prior = RefinementConfig.prior,
     steps: Steps = Stopping.steps,
-    model: Model = "streets",
     device: Device = "auto",
 ) -> None:
     """Draw several maps that the model holds possible.

@@ -19,7 +19,7 @@ Changes = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Instead of what the experiment says, as in TOML: epochs=3, model.code_size=32, "
+        help="Replace a value of the experiment, as in TOML: epochs=3, model.code_size=32, "
         "'data.leave_out=[\"0001TP\"]'. May be repeated.",
         default_factory=list,
         show_default=False,
@@ -29,7 +29,8 @@ Changes = Annotated[
 
 def train(
     experiment: Annotated[
-        Path, typer.Argument(metavar="EXPERIMENT.toml", help="What differs from the defaults.", show_default=False)
+        Path,
+        typer.Argument(metavar="EXPERIMENT.toml", help="Values that differ from the defaults.", show_default=False),
     ],
     changes: Changes,
     root: Root = None,
@@ -45,8 +46,8 @@ def train(
     """Train a model as an experiment file says.
 
     OUT gets model/, which --model of the other commands takes, and checkpoints/, logs/ and panels/ with pictures of
-    each epoch. A training that was stopped ends with --resume as if it had not been. Run `segcode data check` first:
-    it finds in a minute what would else stop a training after hours.
+    each epoch. A stopped training that goes on with --resume gives the same model as one that ran through. Run
+    `segcode data check` first: it finds in a minute the faults of files that would stop a training after hours.
     """
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -75,6 +76,6 @@ def train(
 
 
 def _say(message: str, err: bool = False) -> None:
-    """Print, once: for each further device of a machine Lightning runs the whole command again, with a LOCAL_RANK."""
+    """Print once: Lightning runs the command again for each further device of a machine, with a LOCAL_RANK."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
         typer.echo(message, err=err)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segcode.cli.loading import choose_device
-from segcode.cli.options import Device, Kind, LeaveOut, Root
+from segcode.cli.options import Device, LeaveOut, Root
 from segcode.cli.progress import progress, somebody_watches
+from segcode.data.sources import Kind
 
 if TYPE_CHECKING:
     from segcode.evaluation.baselines.head_training import EpochLosses

@@ -14,8 +14,8 @@ from jaxtyping import Float, Integer
 from numpy import ndarray
 
 from segcode.classes import ClassSet
-from segcode.data.sample import Source
 from segcode.errors import DataError
+from segcode.sample import Source
 from segcode.tensors import LabelImage
 
 Progress = Callable[[Iterable["Findings"]], Iterable["Findings"]]

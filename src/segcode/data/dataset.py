@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from segcode.data.resize import resize_image, resize_labels
-from segcode.data.sample import Source
 from segcode.errors import DataError
+from segcode.sample import Source
 
 
 class Item(NamedTuple):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from segcode.classes import ClassSet
 from segcode.data.files import read_image
-from segcode.data.sample import Sample
 from segcode.errors import DataError
+from segcode.sample import Sample
 from segcode.tensors import LabelImage
 
 

@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Content = TypeVar("Content")
 
 
-def ahead(read: Callable[[Item], Content], items: Iterable[Item]) -> Iterator[Content]:
+def prefetch(read: Callable[[Item], Content], items: Iterable[Item]) -> Iterator[Content]:
     """Read the items in order, as `map` does, the next one in a thread while the caller works on the last.
 
     Args:
@@ -28,7 +28,7 @@ def ahead(read: Callable[[Item], Content], items: Iterable[Item]) -> Iterator[Co
             yield coming.result()
 
 
-def behind(write: Callable[[Item], None], items: Iterable[Item]) -> None:
+def write_behind(write: Callable[[Item], None], items: Iterable[Item]) -> None:
     """Write the items in order, each in a thread while the next one is made.
 
     Args:

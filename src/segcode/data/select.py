@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from segcode.classes import ClassSet
-from segcode.data.sample import Sample, Source
 from segcode.errors import ConfigError, nearest
+from segcode.sample import Sample, Source
 
 
 class Subset:

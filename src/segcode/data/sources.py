@@ -1,24 +1,25 @@
-"""The sources of images that segcode can open, by name."""
+"""The data sets that segcode can open, by name.
+
+Readers are imported when they are used: the command line names the data sets in `--help`, which imports nothing heavy.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
-from segcode.data.camvid import open_camvid
-from segcode.data.cityscapes import open_cityscapes
-from segcode.data.folder import open_folder
-from segcode.data.sample import Source
-from segcode.data.street import Streets
 from segcode.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from segcode.sample import Source
+
+Kind: TypeAlias = Literal["camvid", "cityscapes", "folder", "streets"]
+"""What `open_source` can open: the one list of data sets."""
+
+KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
 STREETS: Final = {"train": (0, 2000), "val": (1, 100), "test": (2, 100)}
 """Seed and number of the synthetic streets in each split; other seeds give other streets."""
-
-_FROM_FILES: Final = {"camvid": open_camvid, "cityscapes": open_cityscapes, "folder": open_folder}
-
-KINDS: Final = (*_FROM_FILES, "streets")
-"""What `open_source` can open."""
 
 
 def open_source(kind: str, root: Path | None, split: str, height: int = 240, width: int = 320) -> Source:
@@ -41,10 +42,21 @@ def open_source(kind: str, root: Path | None, split: str, height: int = 240, wid
         return _open_streets(split, height, width)
     if root is None:
         raise ConfigError(f"'{kind}' is read from files: give the folder that it lies in as its root")
-    return _FROM_FILES[kind](root, split)
+    return _open_files(kind, root, split)
 
 
-def _open_streets(split: str, height: int, width: int) -> Streets:
+def _open_files(kind: str, root: Path, split: str) -> Source:
+    from segcode.data.camvid import open_camvid
+    from segcode.data.cityscapes import open_cityscapes
+    from segcode.data.folder import open_folder
+
+    readers = {"camvid": open_camvid, "cityscapes": open_cityscapes, "folder": open_folder}
+    return readers[kind](root, split)
+
+
+def _open_streets(split: str, height: int, width: int) -> Source:
+    from segcode.streets import Streets
+
     if split not in STREETS:
         raise ConfigError(f"the streets have no split '{split}': {nearest(split, STREETS)}")
     seed, count = STREETS[split]

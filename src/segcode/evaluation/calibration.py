@@ -11,16 +11,16 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from segcode.classes import ClassSet
-from segcode.data.prefetch import ahead
-from segcode.data.sample import Source
+from segcode.data.prefetch import prefetch
 from segcode.evaluation.diversity import Diversity, SampleScores, diversity
 from segcode.evaluation.error_detection import Detection, Histogram, detection, score_histogram
 from segcode.evaluation.inputs import check_classes, labels_of
 from segcode.evaluation.protocol import PixelSet
 from segcode.evaluation.reliability import Reliability, Scores, reliability
-from segcode.model.checkpoint import Trained
+from segcode.model.checkpoint import LoadedModel
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner, SegmentationMap
+from segcode.sample import Source
 from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.mask import mask_truth
 
@@ -88,7 +88,7 @@ class Calibration:
 
 
 def measure_calibration(
-    trained: Trained,
+    trained: LoadedModel,
     source: Source,
     truths: Sequence[str],
     config: RefinementConfig,
@@ -128,7 +128,7 @@ def measure_calibration(
         found = _judged(outlook, labels, mask, len(classes))
         sums[key] = sums[key] + found if key in sums else found
 
-    loaded = ahead(source.__getitem__, range(len(source)))
+    loaded = prefetch(source.__getitem__, range(len(source)))
     for i, sample in zip(progress(range(len(source))), loaded, strict=True):
         labels = labels_of(sample)
         known = labels != IGNORE

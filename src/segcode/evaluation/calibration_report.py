@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segcode.evaluation.calibration import Calibration, Row
-from segcode.evaluation.report import provenance, write_figure, write_text
+from segcode.evaluation.report import provenance, write_figure
 from segcode.evaluation.tables import comma_separated, markdown, percent
+from segcode.files import write_text
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """A header and rows."""

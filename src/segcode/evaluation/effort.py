@@ -15,11 +15,9 @@ import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
-from torch.nn import functional
 
 from segcode.classes import ClassSet
-from segcode.data.prefetch import ahead
-from segcode.data.sample import Source
+from segcode.data.prefetch import prefetch
 from segcode.errors import ConfigError
 from segcode.evaluation.bootstrap import check_block
 from segcode.evaluation.clicks import disk_truth, next_click
@@ -28,9 +26,11 @@ from segcode.evaluation.methods import Method
 from segcode.evaluation.protocol import PixelSet
 from segcode.evaluation.tables import error_removed
 from segcode.metrics import ConfusionMatrix, confusion_matrix, defined, mean_iou, pixel_accuracy
-from segcode.model.checkpoint import Trained
+from segcode.model.checkpoint import LoadedModel
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner
+from segcode.resampling import resize
+from segcode.sample import Source
 from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth, paste
@@ -161,7 +161,7 @@ class Effort:
 
 
 def measure_effort(
-    trained: Trained,
+    trained: LoadedModel,
     source: Source,
     methods: Sequence[Method],
     config: EffortConfig,
@@ -187,7 +187,7 @@ def measure_effort(
         trained.classes.index(name)  # now, not after the first image
     refiner = Refiner(trained.model, refinement, device)
     counts = _Counts()
-    samples = ahead(source.__getitem__, range(len(source)))
+    samples = prefetch(source.__getitem__, range(len(source)))
     for _, sample in zip(progress(range(len(source))), samples, strict=True):
         scene = _Scene(sample.name, labels_of(sample), refiner.set_image(sample.image).labels, trained.classes)
         for method in methods:
@@ -279,9 +279,7 @@ def _refined(method: Method, truth: Truth) -> tuple[LabelImage, float]:
 @torch.no_grad()
 def pasted_map(logits: Float[Tensor, "M h w"], truth: Truth) -> LabelImage:
     """The classes (H, W) of logits of any size, with the truth standing in them as it was given."""
-    if logits.shape[1:] != truth.size:
-        logits = functional.interpolate(logits[None], truth.size, mode="bilinear", align_corners=False)[0]
-    return paste(logits, truth).cpu().numpy().astype(np.uint8)
+    return paste(resize(logits[None], truth.size)[0], truth).cpu().numpy().astype(np.uint8)
 
 
 class _Counts:

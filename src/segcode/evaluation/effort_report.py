@@ -18,8 +18,9 @@ from segcode.evaluation.bootstrap import Interval, Paired, accuracy_gained, mean
 from segcode.evaluation.effort import PASTED, WHOLE, Amount, Effort, Key, Row
 from segcode.evaluation.methods import Optimised
 from segcode.evaluation.protocol import PixelSet
-from segcode.evaluation.report import provenance, write_figure, write_text
+from segcode.evaluation.report import provenance, write_figure
 from segcode.evaluation.tables import comma_separated, markdown, percent
+from segcode.files import write_text
 
 _COLUMNS = 3  # of panels in a figure
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from segcode.data.sample import Sample, Source
 from segcode.errors import DataError
-from segcode.model.checkpoint import Trained
+from segcode.model.checkpoint import LoadedModel
+from segcode.sample import Sample, Source
 from segcode.tensors import LabelImage
 
 
-def check_classes(trained: Trained, source: Source) -> None:
+def check_classes(trained: LoadedModel, source: Source) -> None:
     """Raises DataError if a source has other classes than a model."""
     if source.classes.names != trained.classes.names:
         raise DataError(

@@ -15,15 +15,15 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from segcode.classes import ClassSet
-from segcode.data.prefetch import ahead
-from segcode.data.sample import Sample, Source
+from segcode.data.prefetch import prefetch
 from segcode.errors import ConfigError
 from segcode.evaluation.bootstrap import Interval, Paired, accuracy_gained, check_block, error_removed
 from segcode.evaluation.inputs import check_classes, labels_of
 from segcode.metrics import ConfusionMatrix, confusion_matrix, defined, iou, mean_iou, pixel_accuracy
-from segcode.model.checkpoint import Trained
+from segcode.model.checkpoint import LoadedModel
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.refiner import Refiner, SegmentationMap
+from segcode.sample import Sample, Source
 from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.mask import mask_truth
 
@@ -124,7 +124,7 @@ class Evaluation:
 
 
 def evaluate(
-    trained: Trained,
+    trained: LoadedModel,
     source: Source,
     truths: Sequence[str],
     config: RefinementConfig,
@@ -162,7 +162,7 @@ def evaluate(
     seconds: list[float] = []
     shown: list[Example] = []
     spacing = max(1, len(source) // max(1, examples))
-    samples = ahead(source.__getitem__, range(len(source)))
+    samples = prefetch(source.__getitem__, range(len(source)))
     for i, sample in zip(progress(range(len(source))), samples, strict=True):
         labels = labels_of(sample)
         zero = refiner.set_image(sample.image)

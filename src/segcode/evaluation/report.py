@@ -12,13 +12,13 @@ from dataclasses import asdict
 from importlib.metadata import version
 from math import isnan
 from pathlib import Path
-from uuid import uuid4
 
 from matplotlib.figure import Figure
 
 from segcode.evaluation.figures import iou_matrix, predictions, refinements
 from segcode.evaluation.protocol import Evaluation, Gain
 from segcode.evaluation.tables import GAINS, comma_separated, gains, latex, markdown, table_1
+from segcode.files import replacing, write_text
 
 
 def write_report(evaluation: Evaluation, out: Path, command: str, settings: Mapping[str, object]) -> None:
@@ -94,19 +94,7 @@ def _commit() -> str | None:
         return None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Under a temporary name, then renamed: a file is whole or not there."""
-    unfinished = _unfinished(path)
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
-
-
 def write_figure(path: Path, figure: Figure) -> None:
-    """As PNG; likewise."""
-    unfinished = _unfinished(path)
-    figure.savefig(unfinished, dpi=110, format="png")
-    unfinished.replace(path)
-
-
-def _unfinished(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    """Write a figure as PNG by `replacing`."""
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, dpi=110, format="png")

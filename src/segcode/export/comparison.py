@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
+from scipy.ndimage import binary_dilation
 
 from segcode.classes import ClassSet
 from segcode.export.picture import heat, overlay
@@ -64,7 +65,7 @@ def sample_sheet(image: Image, samples: Sequence[LabelImage], classes: ClassSet)
 def with_truth(image: Image, labels: LabelImage, revealed: Bool[ndarray, "H W"], classes: ClassSet) -> Image:
     """The image; where the truth is known it is in the colour of its class, and has a white rim around it."""
     picture = image.copy()
-    picture[_grown(revealed, max(1, image.shape[1] // 200))] = 255
+    picture[binary_dilation(revealed, iterations=max(1, image.shape[1] // 200))] = 255
     picture[revealed] = overlay(image, classes.colourise(labels), _OPACITY)[revealed]
     return picture
 
@@ -91,13 +92,6 @@ def disagreement(samples: Sequence[LabelImage], classes: int) -> Float[ndarray, 
     for index in range(classes):
         votes = np.maximum(votes, (stack == index).mean(0))
     return 1 - votes
-
-
-def _grown(region: Bool[ndarray, "H W"], by: int) -> Bool[ndarray, "H W"]:
-    for _ in range(by):
-        padded = np.pad(region, 1)
-        region = padded[1:-1, 1:-1] | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
-    return region
 
 
 def _pale(image: Image) -> Image:

@@ -12,6 +12,6 @@ from segcode.tensors import LabelImage
 def write_label_ids(path: Path, labels: LabelImage, classes: ClassSet) -> None:
     """Write class indices (H, W) as a one-channel PNG of the ids that the data set's own label files use.
 
-    The file appears whole or not at all. `read_index_labels` with the same ids reads it back.
+    `read_index_labels` with the same ids reads it back.
     """
     write_picture(path, classes.to_raw(labels))

@@ -6,12 +6,10 @@ The layout is that of a Hugging Face model repository.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import shorten
 from typing import NamedTuple
-from uuid import uuid4
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -19,60 +17,45 @@ from safetensors.torch import load_file, save_file
 from segcode.classes import ClassSet
 from segcode.config import parse
 from segcode.errors import CheckpointError, ConfigError
+from segcode.files import replacing_folder
 from segcode.model.config import ModelConfig
-from segcode.model.segcode import SegCode
+from segcode.model.segcode import SegCode, build_segcode
 from segcode.model.shipped import find_model
 
 _WEIGHTS, _CONFIG, _CARD = "model.safetensors", "config.json", "README.md"
 
-_RETIRED = ("label_encoder.whole.weight", "label_encoder.whole.bias", "label_encoder.coverage")
-"""Tensors that older files hold, those of the shipped models among them: a learnt belief that a class is told as a
-whole, which a rule without learning beat."""
 
+class LoadedModel(NamedTuple):
+    """A model and what a user must know of it.
 
-class Trained(NamedTuple):
-    """A model in evaluation mode, and the classes that its indices mean."""
+    Attributes:
+        model: in evaluation mode.
+        classes: the classes that its indices mean.
+        purpose: the images that it is for, in words ("photographs of streets from a car, daylight").
+    """
 
     model: SegCode
     classes: ClassSet
+    purpose: str
 
 
-def save_model(folder: Path, model: SegCode, classes: ClassSet, card: str) -> None:
+def save_model(folder: Path, loaded: LoadedModel, card: str) -> None:
     """Write weights (half precision where they are floats), configuration and card.
 
-    The folder appears whole or not at all. One that stood there is moved aside, to a hidden name beside it, and deleted
-    once the new one is in its place.
+    The folder appears complete or not at all. One that stood there is moved aside, to a hidden name beside it, and
+    deleted once the new one is in its place.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
-    unfinished.mkdir()
-    try:
-        weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    model, classes, purpose = loaded
+    weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    config = {"purpose": purpose, "model": asdict(model.config), "classes": asdict(classes)}
+    with replacing_folder(folder) as unfinished:
         save_file({k: v.cpu().contiguous() for k, v in weights.items()}, unfinished / _WEIGHTS)
-        config = {"model": asdict(model.config), "classes": asdict(classes)}
         (unfinished / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (unfinished / _CARD).write_text(card, encoding="utf-8")
-        _move(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _move(new: Path, folder: Path) -> None:
-    if not folder.exists():
-        new.rename(folder)
-        return
-    aside = new.with_name(f"{new.name}.old")
-    folder.rename(aside)
-    try:
-        new.rename(folder)
-    except BaseException:
-        aside.rename(folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def load_model(name_or_folder: str | Path) -> Trained:
-    """Read a folder that `save_model` wrote, or a model that comes with the package, such as "streets".
+def load_model(name_or_folder: str | Path) -> LoadedModel:
+    """Read a folder that `save_model` wrote, or a model that comes with the package, such as "camvid".
 
     Raises:
         CheckpointError: if there is none, or naming the file that is missing, damaged, or of another architecture.
@@ -81,19 +64,26 @@ def load_model(name_or_folder: str | Path) -> Trained:
     for name in (_CONFIG, _WEIGHTS):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} has no {name}: give the folder that `segcode train` wrote under `model/`")
+    config, classes, purpose = _read_config(folder / _CONFIG)
+    model = build_segcode(config)
     try:
-        tables = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-        config = parse(ModelConfig, tables["model"], f"{folder / _CONFIG} [model]")
-        classes = parse(ClassSet, tables["classes"], f"{folder / _CONFIG} [classes]")
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, ConfigError) as error:
-        raise CheckpointError(f"{folder / _CONFIG} is damaged ({error}): copy or export the model again") from None
-    model = SegCode(config)
-    try:
-        weights = {k: v for k, v in load_file(folder / _WEIGHTS).items() if k not in _RETIRED}
+        weights = load_file(folder / _WEIGHTS)
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     except (SafetensorError, RuntimeError) as error:
         # PyTorch's first line only says that something is wrong.
         lines = (line.strip() for line in str(error).splitlines() if not line.startswith("Error(s) in loading"))
         reason = shorten(next(lines, type(error).__name__), 200)
         raise CheckpointError(f"{folder / _WEIGHTS} does not fit its config.json ({reason}): export it again") from None
-    return Trained(model.eval(), classes)
+    return LoadedModel(model.eval(), classes, purpose)
+
+
+def _read_config(path: Path) -> tuple[ModelConfig, ClassSet, str]:
+    try:
+        tables = json.loads(path.read_text(encoding="utf-8"))
+        config = parse(ModelConfig, tables["model"], f"{path} [model]")
+        classes = parse(ClassSet, tables["classes"], f"{path} [classes]")
+        return config, classes, str(tables["purpose"])
+    except KeyError as error:
+        raise CheckpointError(f"{path} lacks {error}: train or export the model again with this version") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, ConfigError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): copy or export the model again") from None

@@ -7,13 +7,10 @@ from typing import Literal
 
 from segcode.errors import ConfigError
 
-STRIDES = (16, 8, 4, 2, 1)
-"""The strides of the feature pyramid, coarse to fine."""
-
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The architecture of `SegCode`.
+    """The architecture that `build_segcode` builds.
 
     Args:
         classes: M, the number of classes; training takes it from the data set.
@@ -21,16 +18,13 @@ class ModelConfig:
         width: channels at full resolution; they double at every halving of the resolution.
         code_size: N, the length of the code.
         code_channels: R, channels of the decoder's code path.
-        code_stride: stride at which the code path ends. 2 is the paper's decoder, one layer a resolution; at 8 the
-            path stays coarse and only the last layer, a product with full-resolution features, makes it sharp.
-        code_grid: rows and columns of the grid that the code is laid out on, whatever the image size.
+        code_stride: stride at which the code path ends. 2 is the paper's decoder, one layer for each resolution; at 8
+            the path stays coarse and only the last layer, a product with full-resolution features, makes it sharp.
+        code_grid: rows and columns of the grid that the code is laid out on, at every image size.
         conditioning: "product" gives the decoder x * g(f) beside x and f; "concatenation" only x and f, which
             makes the Jacobian the same for every image (an ablation).
         code_start: what the code does before training: "waves" adds smooth waves to each class's logit, "random" is
             PyTorch's random weights, as the paper has it.
-        prior: of the code where some truth is known: "standard" is N(0, I); "learnt" has a variance for each
-            number of the code and told class; "encoder" the same around what the label encoder proposes. The last
-            two are for models trained in episodes.
 
     Raises:
         ConfigError: for a value that makes no network.
@@ -45,18 +39,13 @@ class ModelConfig:
     code_grid: tuple[int, int] = (6, 8)
     conditioning: Literal["product", "concatenation"] = "product"
     code_start: Literal["waves", "random"] = "waves"
-    prior: Literal["standard", "learnt", "encoder"] = "standard"
 
     def __post_init__(self) -> None:
         for name in ("width", "code_size", "code_channels"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give a whole number of at least 1")
+                raise ConfigError(f"{name} is {getattr(self, name)}: give an integer of at least 1")
         for name in ("size", "code_grid"):
             if min(getattr(self, name)) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give rows and columns of at least 1")
         if self.classes < 2:
             raise ConfigError(f"classes is {self.classes}: a segmentation needs at least 2")
-
-    def channels(self, stride: int) -> int:
-        """Feature channels at a stride."""
-        return self.width * stride

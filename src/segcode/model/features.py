@@ -1,21 +1,36 @@
-"""Image to feature pyramid: the U-Net of Fig. 2, top."""
+"""Image to feature pyramid: the U-Net of Fig. 2, top, and what a network in its place must offer."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from segcode.model.config import STRIDES, ModelConfig
+from segcode.resampling import resize
 from segcode.tensors import ImageBatch
 
 Pyramid: TypeAlias = dict[int, Tensor]
-"""Features by stride: {16: (B, 16w, H/16, W/16), ..., 1: (B, w, H, W)}; odd sides round up."""
+"""Features (B, channels, rows, columns) by stride; odd sides round up."""
 
 _MEAN = (0.41, 0.42, 0.43)  # close to street scenes of every data set that we read
 _DEVIATION = (0.29, 0.30, 0.30)
+
+
+@runtime_checkable  # so that the tests can check it
+class Backbone(Protocol):
+    """A module that gives features at several strides.
+
+    Attributes:
+        strides: of the maps, coarse to fine: each is half the one before, the last is 1.
+        out_channels: channels of each map, in the order of `strides`.
+    """
+
+    strides: tuple[int, ...]
+    out_channels: tuple[int, ...]
+
+    def __call__(self, image: ImageBatch) -> Pyramid:
+        """Features of an image batch in 0..1."""
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -29,9 +44,7 @@ def convolution(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -
 
 def resize_like(x: Tensor, reference: Tensor) -> Tensor:
     """Bilinear resampling to the height and width of `reference`."""
-    if x.shape[-2:] == reference.shape[-2:]:
-        return x
-    return functional.interpolate(x, reference.shape[-2:], mode="bilinear", align_corners=False)
+    return resize(x, reference.shape[-2:])
 
 
 class DilatedBottleneck(nn.Module):
@@ -47,40 +60,43 @@ class DilatedBottleneck(nn.Module):
         return x
 
 
-class Features(nn.Module):
-    """U-Net with stride-2 convolutions down to x16, skip connections and bilinear up-sampling."""
+class UNet(nn.Module):
+    """A `Backbone`: stride-2 convolutions down to stride 16, skip connections and bilinear up-sampling to stride 1.
 
+    Args:
+        width: channels at stride 1; stride s has s times as many.
+    """
+
+    strides: tuple[int, ...] = (16, 8, 4, 2, 1)
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        width = config.channels
-        coarser = list(reversed(STRIDES[:-1]))  # 2, 4, 8, 16
-        finer = STRIDES[1:]  # 8, 4, 2, 1
+        self.out_channels = tuple(width * stride for stride in self.strides)
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(_DEVIATION).view(1, 3, 1, 1))
-        self.stem = convolution(3, width(1))
+        self.stem = convolution(3, width)
         self.down = nn.ModuleList(
-            nn.Sequential(convolution(width(s // 2), width(s), stride=2), convolution(width(s), width(s)))
-            for s in coarser
+            nn.Sequential(convolution(width * s // 2, width * s, stride=2), convolution(width * s, width * s))
+            for s in reversed(self.strides[:-1])
         )
-        self.bottleneck = DilatedBottleneck(width(16))
+        self.bottleneck = DilatedBottleneck(self.out_channels[0])
         self.up = nn.ModuleList(
-            nn.Sequential(convolution(width(2 * s) + width(s), width(s)), convolution(width(s), width(s)))
-            for s in finer
+            nn.Sequential(convolution(width * 2 * s + width * s, width * s), convolution(width * s, width * s))
+            for s in self.strides[1:]
         )
 
     def forward(self, image: ImageBatch) -> Pyramid:
-        """Features of an image batch in 0..1, at every stride, each with the context of the whole image."""
+        """Features of an image batch in 0..1, each with the context of the full image."""
         x = self.stem((image - self.mean) / self.deviation)
         skips = [x]
         for down in self.down:
             x = down(x)
             skips.append(x)
         x = self.bottleneck(skips.pop())
-        pyramid = {16: x}
-        for stride, up in zip(STRIDES[1:], self.up, strict=True):
+        pyramid = {self.strides[0]: x}
+        for stride, up in zip(self.strides[1:], self.up, strict=True):
             skip = skips.pop()
             x = up(torch.cat([resize_like(x, skip), skip], dim=1))
             pyramid[stride] = x

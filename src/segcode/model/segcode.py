@@ -5,53 +5,75 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torch import nn
+from torch.distributions import Normal
 
 from segcode.model.config import ModelConfig
-from segcode.model.evidence import Evidence
-from segcode.model.features import Features, Pyramid
-from segcode.model.label_encoder import CodeDistribution, LabelEncoder
+from segcode.model.features import Backbone, UNet
+from segcode.model.label_encoder import LabelEncoder
 from segcode.model.linear_decoder import LinearDecoder
 from segcode.model.uncertainty import UncertaintyHead
 from segcode.tensors import ImageBatch, Known, Logits, Uncertainty
 
 
 class Reconstruction(NamedTuple):
-    """What a training step sees.
+    """The output of a training step.
 
     Attributes:
-        zero: logits of zero code, S0(I).
-        logits: logits of a code drawn from the encoder's distribution, S'.
+        base_logits: the initial prediction S0(I), logits of zero code.
+        logits: S', logits of a code drawn from the encoder's distribution.
         uncertainty: b.
-        code: the encoder's distribution of it.
-        features: of the images.
+        code: the encoder's distribution of the code, (B, N).
     """
 
-    zero: Logits
+    base_logits: Logits
     logits: Logits
     uncertainty: Uncertainty
-    code: CodeDistribution
-    features: Pyramid
+    code: Normal
 
 
 class SegCode(nn.Module):
-    """An image-conditioned variational auto-encoder of segmentation maps, S = f(I, c)."""
+    """An image-conditioned variational auto-encoder of segmentation maps, S = f(I, c).
 
-    def __init__(self, config: ModelConfig) -> None:
+    Args:
+        features: image to feature pyramid, a module.
+        decoder: features and code to logits.
+        label_encoder: known labels to a distribution of the code.
+        uncertainty: features to b.
+        config: what the parts were built from; it is saved with the weights.
+    """
+
+    def __init__(
+        self,
+        features: Backbone,
+        decoder: LinearDecoder,
+        label_encoder: LabelEncoder,
+        uncertainty: UncertaintyHead,
+        config: ModelConfig,
+    ) -> None:
         super().__init__()
+        self.features = features
+        self.decoder = decoder
+        self.label_encoder = label_encoder
+        self.uncertainty = uncertainty
         self.config = config
-        self.features = Features(config)
-        self.label_encoder = LabelEncoder(config)
-        self.decoder = LinearDecoder(config)
-        self.uncertainty = UncertaintyHead(config)
-        self.evidence = Evidence(config)
 
     def forward(self, image: ImageBatch, known: Known) -> Reconstruction:
-        """Encode what is known of the labels, draw a code, decode it; images in 0..1."""
+        """Encode known labels, draw a code, decode it; images in 0..1. Evaluation takes the mean for the draw."""
         features = self.features(image)
-        zero = self.decoder.base(features)
-        code = self.label_encoder(known, zero, features)
-        # A drawn code in training; its mean where the network is only looked at.
-        drawn = code.sample() if self.training else code.mean
-        return Reconstruction(
-            zero, zero + self.decoder.linear(features, drawn), self.uncertainty(features), code, features
-        )
+        base_logits = self.decoder.base(features)  # S0(I)
+        code = self.label_encoder(known, base_logits, features)  # q(c | L, I)
+        drawn = code.rsample() if self.training else code.mean
+        logits = base_logits + self.decoder.linear(features, drawn)  # S' = S0 + J c
+        return Reconstruction(base_logits, logits, self.uncertainty(features), code)
+
+
+def build_segcode(config: ModelConfig) -> SegCode:
+    """The network of a configuration, with random weights: a U-Net and the heads that fit its features."""
+    features = UNet(config.width)
+    return SegCode(
+        features,
+        decoder=LinearDecoder(features, config),
+        label_encoder=LabelEncoder(features, config),
+        uncertainty=UncertaintyHead(features),
+        config=config,
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from segcode.errors import CheckpointError, nearest
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-"""One folder a model, as `save_model` writes it."""
+"""One folder for each model, as `save_model` writes it."""
 
 
 def shipped_models() -> tuple[str, ...]:
@@ -16,10 +16,10 @@ def shipped_models() -> tuple[str, ...]:
 
 
 def find_model(name_or_folder: str | Path) -> Path:
-    """The folder of a model: one with a config.json is taken as it is, anything else as the name of a shipped model.
+    """The folder of a model: a path with a config.json is taken as it is, anything else as a shipped model's name.
 
-    A folder of another kind, such as a data set, hides no shipped model of its name. If there is none it is returned,
-    for `load_model` to tell what it lacks.
+    A folder of another kind, such as a data set, hides no shipped model of its name. A folder without config.json that
+    is no shipped name is returned too, so that `load_model` can name the file that is missing.
 
     Raises:
         CheckpointError: if there is neither; nothing is ever downloaded.

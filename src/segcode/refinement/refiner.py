@@ -28,6 +28,7 @@ from segcode.refinement.objective import Objective, Prior
 from segcode.refinement.problem import OUT, Held, held_at, pose, prior_of
 from segcode.refinement.solution import Solution, Status
 from segcode.refinement.wholeness import told_as_whole
+from segcode.resampling import resize
 from segcode.tensors import Image, ImageBatch, LabelImage
 from segcode.truth.mask import label_truth
 from segcode.truth.truth import Truth, paste
@@ -467,9 +468,7 @@ def _network_size(size: tuple[int, int], training: tuple[int, int]) -> tuple[int
 
 
 def _resized(maps: Float[Tensor, "k M h w"], size: tuple[int, ...]) -> Float[Tensor, "k M H W"]:
-    if maps.shape[2:] == size:
-        return maps
-    return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
+    return resize(maps, size)
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -11,13 +11,13 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Final
-from uuid import uuid4
 
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from segcode.data.files import images_in, output_names, read_image
 from segcode.errors import DataError
+from segcode.files import replacing
 from segcode.tensors import Image
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")
@@ -139,16 +139,12 @@ class Library:
             number += 1
             free = f"{stem}-{number}"
         path = self._uploads / f"{free}{suffix}"
-        self._uploads.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{uuid4().hex}")
-        try:
+        with replacing(path) as unfinished:
             unfinished.write_bytes(content)
-            read_image(unfinished)  # to the last byte
-            unfinished.replace(path)
-        except DataError as error:
-            raise DataError(str(error).replace(str(unfinished), name)) from None
-        finally:
-            unfinished.unlink(missing_ok=True)
+            try:
+                read_image(unfinished)  # to the last byte
+            except DataError as error:
+                raise DataError(str(error).replace(str(unfinished), name)) from None
         return self._add(f"uploads/{free}", path)
 
     def _check(self, name: str, content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What a training tells while it runs: a line and a picture for each epoch, and a warning if the code dies."""
+"""Reports of a running training: a line and a picture for each epoch, and a warning if the code collapses."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from segcode.training.data import TrainingData
 from segcode.training.module import TrainingModule
 
 COLLAPSED = 0.002
-"""An encoder's code that is not better than zero code by this accuracy carries nothing."""
+"""A code carries nothing if its map is not more accurate than the initial prediction by this much."""
 
 
 class EpochReport(Callback):
-    """One line an epoch, and a warning where a code that is to reconstruct the labels has collapsed."""
+    """One line for each epoch, and a warning where a code that should reconstruct the labels has collapsed."""
 
     def __init__(self, console: Console, reconstructs: bool) -> None:
         self.console = console
         self.reconstructs = reconstructs
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        # Every process reads the metrics, for that is when they are averaged over all; one tells them.
+        # Every process reads the metrics, which averages them over all; one prints them.
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if not trainer.is_global_zero:
             return
@@ -43,32 +43,28 @@ class EpochReport(Callback):
 
 
 def epoch_line(metrics: Mapping[str, float], epoch: int, epochs: int) -> str:
-    """Loss, zero code, encoder's code and KL of an epoch; with episodes, what they did to unrevealed pixels."""
-    refined = ""
-    if "val/refined_accuracy" in metrics:
-        before, after = metrics["val/unrevealed_accuracy"], metrics["val/refined_accuracy"]
-        refined = f"   unrevealed {100 * before:.2f} to {100 * after:.2f} %"
+    """Loss, accuracy of the initial prediction and of the encoder's code, and KL of an epoch."""
     return (
         f"epoch {epoch:3d} of {epochs}   loss {metrics['train/total']:.3f}   "
-        f"val: zero code {100 * metrics['val/zero_accuracy']:.2f} %   "
+        f"val: initial {100 * metrics['val/initial_accuracy']:.2f} %   "
         f"encoder's code {100 * metrics['val/encoded_accuracy']:.2f} %   "
-        f"mean IoU {100 * metrics['val/zero_mean_iou']:.1f} %   KL {metrics['val/kl']:.1f}" + refined
+        f"mean IoU {100 * metrics['val/initial_mean_iou']:.1f} %   KL {metrics['val/kl']:.1f}"
     )
 
 
 def collapse(metrics: Mapping[str, float], epoch: int, epochs: int) -> str | None:
-    """A warning if the encoder's code says no more than zero code, once a third of the training is over."""
-    zero, encoded = metrics["val/zero_accuracy"], metrics["val/encoded_accuracy"]
-    if 3 * epoch < epochs or encoded - zero >= COLLAPSED:
+    """A warning if the encoder's code does not improve the map once a third of the training is over."""
+    initial, encoded = metrics["val/initial_accuracy"], metrics["val/encoded_accuracy"]
+    if 3 * epoch < epochs or encoded - initial >= COLLAPSED:
         return None
     return (
-        f"the code says nothing: {100 * encoded:.2f} % with the encoder's code, {100 * zero:.2f} % without. "
+        f"the code carries nothing: {100 * encoded:.2f} % with the encoder's code, {100 * initial:.2f} % without. "
         "Lower loss.kl_weight or raise loss.kl_warmup."
     )
 
 
 class Panels(Callback):
-    """After each epoch, a few validation images as rows: image, truth, encoder's code, zero code, uncertainty."""
+    """A picture for each epoch: rows of image, truth, encoder's code, initial prediction and uncertainty."""
 
     def __init__(self, folder: Path, classes: ClassSet, count: int = 4) -> None:
         self.folder = folder
@@ -93,7 +89,7 @@ class Panels(Callback):
                 image[i].permute(1, 2, 0).cpu().numpy(),
                 self._colours(labels[i]),
                 self._colours(output.logits[i].argmax(0)),
-                self._colours(output.zero[i].argmax(0)),
+                self._colours(output.base_logits[i].argmax(0)),
                 heat(output.uncertainty[i, 0].float().cpu().numpy()),
             ]
             for i in range(len(items))

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from segcode.data.dataset import Item, LabelledImages
-from segcode.data.sample import Source
+from segcode.sample import Source
 from segcode.training.experiment import Experiment
 
 

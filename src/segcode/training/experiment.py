@@ -11,27 +11,27 @@ from pydantic import Field
 
 from segcode.config import Count, NotNegative, changed, parse, read_toml
 from segcode.data.augment import AugmentConfig
+from segcode.data.sources import Kind
 from segcode.loss import LossConfig
 from segcode.model.config import ModelConfig
-from segcode.training.episode import EpisodeConfig
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What to train on.
+    """The data to train on.
 
     Args:
         kind: camvid, cityscapes, folder or streets.
         root: folder of the data set; streets need none. The command line can set it.
         train: the split to train on.
         validation: the split that each epoch is measured on.
-        leave_out: names of samples, or their beginnings (a sequence's, for instance), that are neither trained on nor
+        leave_out: names of samples, or their beginnings (such as a sequence's), that are neither trained on nor
             validated with.
         preload: keep all images in memory at the training size; for small sets reading then costs nothing.
         workers: processes that read, where nothing is preloaded.
     """
 
-    kind: Literal["camvid", "cityscapes", "folder", "streets"] = "streets"
+    kind: Kind = "streets"
     root: Path | None = None
     train: str = "train"
     validation: str = "val"
@@ -42,17 +42,17 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """Adam, as in Sect. 2.2 of the paper where nothing else is said.
+    """Adam, with the paper's defaults (Sect. 2.2).
 
     Args:
-        learning_rate: its peak, if it changes.
+        learning_rate: its peak, where the schedule changes it.
         schedule: "constant" is the paper's; "cosine" warms up over 5 % of the steps, then falls to nothing.
         weight_decay: decoupled (AdamW); 0 is plain Adam.
         parts: names of the parameters that are trained, as patterns; the others stay those of `start`. Without the
-            features all batch-norm statistics stay, too.
-        gradient_norm: gradients are clipped to this length, 0 for never; a few early steps would else undo many.
-        averaging: what is validated and kept is a running mean of the weights that forgets by this factor a step, such
-            as 0.999; 0 for the weights themselves.
+            features all batch-norm statistics stay too.
+        gradient_norm: gradients are clipped to this length, 0 for never. Otherwise a few early steps can undo many.
+        averaging: decay, such as 0.999, of a running mean of the weights that is validated and kept in place of the
+            weights; 0 for the weights themselves.
     """
 
     learning_rate: NotNegative = 1e-4
@@ -65,11 +65,11 @@ class OptimiserConfig:
 
 @dataclass(frozen=True)
 class HardwareConfig:
-    """Where to train; the defaults use whatever the machine has.
+    """Where to train; the defaults use all that the machine has.
 
     Args:
         accelerator: auto, cpu or gpu.
-        devices: how many; 0 takes all that there are.
+        devices: their number; 0 takes all.
         nodes: machines that take part (DDP).
         precision: 32-true, bf16-mixed or 16-mixed.
     """
@@ -82,26 +82,25 @@ class HardwareConfig:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A whole training. Where the paper gives a number (Sect. 2.2) it is the default; `experiments/paper.toml` also
-    turns off what we added: augmentation, clipping, the warm-up of the KL weight, the coarse code path.
+    """One training. Where the paper gives a number (Sect. 2.2) it is the default; `experiments/paper.toml` also turns
+    off what we added: augmentation, clipping, the warm-up of the KL weight, the coarse code path.
 
     Args:
         epochs: passes over the training split.
         batch: images in a step, over all devices.
         seed: of the first weights, the order of the images and all noise.
         start: a model folder, or a shipped model's name, whose weights the training starts from instead of random ones.
-        anew: names of tensors that are not taken from `start`, as patterns such as "decoder.*gate*".
+        purpose: the images that the model is for, in words; it is saved with the model and shown to its users.
     """
 
     epochs: Count = 80
     batch: Count = 8
     seed: int = 0
     start: str | None = None
-    anew: tuple[str, ...] = ()
+    purpose: str = "images like those that it was trained on"
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    episodes: EpisodeConfig = field(default_factory=EpisodeConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     hardware: HardwareConfig = field(default_factory=HardwareConfig)

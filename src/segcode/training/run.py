@@ -10,7 +10,6 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from fnmatch import fnmatch
 from pathlib import Path
 
 import lightning
@@ -21,11 +20,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
 from torch import Tensor
 
-from segcode.data.sample import Source
 from segcode.data.select import Subset, named
 from segcode.data.sources import open_source
 from segcode.errors import CheckpointError, ConfigError, DataError
-from segcode.model.checkpoint import load_model, save_model
+from segcode.model.checkpoint import LoadedModel, load_model, save_model
+from segcode.sample import Source
 from segcode.training.callbacks import EpochReport, Panels
 from segcode.training.data import TrainingData
 from segcode.training.experiment import Experiment
@@ -35,15 +34,13 @@ from segcode.training.module import TrainingModule
 def train(experiment: Experiment, out: Path, resume: bool = False, progress: bool = True) -> Path:
     """Train, and return the folder of the best model, `out/model`.
 
-    The best epoch has the highest accuracy of zero code on the validation split; with episodes, of the refined maps on
-    the pixels that were not revealed.
-
-    `out` also gets `checkpoints/` (best and last), `logs/` (CSV and TensorBoard) and `panels/`.
+    The best epoch is that with the most accurate initial predictions on the validation split. `out` also gets
+    `checkpoints/` (best and last), `logs/` (CSV and TensorBoard) and `panels/`.
 
     Args:
-        experiment: what to do.
+        experiment: the training.
         out: a new folder, unless `resume`.
-        resume: go on from `out/checkpoints/last.ckpt`; the result is the one of a run that was never stopped.
+        resume: go on from `out/checkpoints/last.ckpt`; the result equals that of a run that was never stopped.
         progress: show a progress bar.
 
     Raises:
@@ -59,18 +56,18 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
         raise CheckpointError(f"{out} holds a training already: add --resume to go on with it, or name a new folder")
 
     _remember(experiment, out / "experiment.json", resume)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips are not our user's news
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips do not concern our users
     warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning's use of PyTorch, not ours
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
     training, validation = _sources(experiment)
     experiment = replace(experiment, model=replace(experiment.model, classes=len(training.classes)))
     module = TrainingModule(experiment)
     if experiment.start is not None:
-        _start_from(experiment.start, module, experiment.anew)
+        _start_from(experiment.start, module)
     best = ModelCheckpoint(
         out / "checkpoints",
         "best",
-        monitor="val/refined_accuracy" if experiment.episodes.weight > 0 else "val/zero_accuracy",
+        monitor="val/initial_accuracy",
         mode="max",
         enable_version_counter=False,
     )
@@ -87,7 +84,7 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
     if trainer.is_global_zero:
         card = model_card(experiment, trainer.logged_metrics, len(training))
-        save_model(out / "model", module.model, training.classes, card)
+        save_model(out / "model", LoadedModel(module.model, training.classes, experiment.purpose), card)
     return out / "model"
 
 
@@ -108,25 +105,21 @@ def _remember(experiment: Experiment, path: Path, resume: bool) -> None:
         )
 
 
-def _start_from(name: str, module: TrainingModule, anew: tuple[str, ...] = ()) -> None:
-    """Take over every tensor that has the same name and shape; what is new begins as in a new model, and is told."""
+def _start_from(name: str, module: TrainingModule) -> None:
+    """Copy every tensor that has the same name and shape. The others keep their random start, and the log says so."""
     theirs, own = load_model(name).model.state_dict(), module.model.state_dict()
-    fitting = {
-        key: value
-        for key, value in theirs.items()
-        if key in own and value.shape == own[key].shape and not any(fnmatch(key, pattern) for pattern in anew)
-    }
+    fitting = {key: value for key, value in theirs.items() if key in own and value.shape == own[key].shape}
     if not fitting:
         raise CheckpointError(f"no tensor of '{name}' fits this [model]: start from one of the same width")
     module.model.load_state_dict(fitting, strict=False)
     if new := [key for key in own if key not in fitting]:
-        rank_zero_info(f"{len(fitting)} tensors come from {name}; {len(new)} start anew, such as {new[0]}")
+        rank_zero_info(f"{len(fitting)} tensors come from {name}; {len(new)} start at random, such as {new[0]}")
 
 
 def _sources(experiment: Experiment) -> tuple[Source, Source]:
     data = experiment.data
     training, validation = (open_source(data.kind, data.root, split) for split in (data.train, data.validation))
-    # What is left out must not choose the best epoch either. A whole name of one split is no beginning in the other.
+    # What is left out must not choose the best epoch either. A full name of one split is no beginning in the other.
     left_out = named((*training.names, *validation.names), data.leave_out)
     kept = [name for name in validation.names if name not in left_out]
     if not kept:
@@ -187,14 +180,15 @@ pipeline_tag: image-segmentation
 
 S = f(I, c): a segmentation map as a function of the image and of a code of {experiment.model.code_size} numbers.
 
+- For: {experiment.purpose}.
 - Data: `{data.kind}`, split `{data.train}`, {images} images, scaled to {rows} x {columns} pixels;
   left out: {", ".join(data.leave_out) or "nothing"}.
 - Command: `{shlex.join(["segcode", *sys.argv[1:]])}`
 - Machine: {platform.machine()}, {torch.get_num_threads()} threads; torch {torch.__version__}, \
 Python {platform.python_version()}.
 
-These weights are those of the best epoch. They give on split `{data.validation}`,
-at the training size:
+These weights are those of the best epoch. Figures on split `{data.validation}`, at the training size, of the initial
+prediction and of the map that the encoder's code for all labels gives:
 
 | figure | value |
 |---|---|

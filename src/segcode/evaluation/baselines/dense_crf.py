@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from segcode.errors import ConfigError
 from segcode.evaluation.methods import Method
 from segcode.refinement.refiner import Refiner
+from segcode.resampling import resize
 from segcode.tensors import Image
 from segcode.truth.truth import Truth
 
@@ -74,7 +74,7 @@ class DenseCRF:
 
     def refine(self, truth: Truth) -> Float[Tensor, "M H W"]:
         probability = self.first.refine(truth).softmax(0)[None].cpu()
-        resized = functional.interpolate(probability, truth.size, mode="bilinear", align_corners=False)[0]
+        resized = resize(probability, truth.size)[0]
         return self._infer(-resized.clamp(min=1e-12).log() + _penalty(truth))
 
     def _infer(self, energy: Float[Tensor, "M H W"]) -> Float[Tensor, "M H W"]:

@@ -13,14 +13,14 @@ from torch.utils.data import DataLoader
 from segcode.config import Count, NotNegative
 from segcode.data.augment import Augment, AugmentConfig
 from segcode.data.dataset import Item, LabelledImages
-from segcode.data.sample import Source
 from segcode.errors import DataError
 from segcode.evaluation.baselines.heads import Heads, HeadsConfig
 from segcode.evaluation.baselines.probabilistic_u_net import punet_loss
 from segcode.evaluation.baselines.ssn import at, ssn_loss
 from segcode.evaluation.inputs import check_classes
-from segcode.model.checkpoint import Trained
+from segcode.model.checkpoint import LoadedModel
 from segcode.model.segcode import SegCode
+from segcode.sample import Source
 from segcode.tensors import ImageBatch, Labels
 
 
@@ -71,7 +71,7 @@ class TrainedHeads(NamedTuple):
 
 
 def train_heads(
-    trained: Trained,
+    trained: LoadedModel,
     source: Source,
     config: HeadTraining | None = None,
     augment: AugmentConfig | None = None,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -17,6 +15,7 @@ from segcode.config import Count, parse
 from segcode.errors import CheckpointError, ConfigError
 from segcode.evaluation.baselines.probabilistic_u_net import ProbabilisticUNet
 from segcode.evaluation.baselines.ssn import LowRankHead
+from segcode.files import replacing_folder
 from segcode.model.segcode import SegCode
 
 _WEIGHTS, _CONFIG = "heads.safetensors", "config.json"
@@ -43,8 +42,8 @@ class Heads(nn.Module):
     def __init__(self, model: SegCode, config: HeadsConfig) -> None:
         super().__init__()
         self.config = config
-        self.low_rank = LowRankHead(model.config, config.rank, config.hidden)
-        self.latent = ProbabilisticUNet(model.config, config.latent, config.hidden)
+        self.low_rank = LowRankHead(model.features, model.config, config.rank, config.hidden)
+        self.latent = ProbabilisticUNet(model.features, model.config.classes, config.latent, config.hidden)
 
 
 def refuse_existing(folder: Path) -> None:
@@ -60,16 +59,10 @@ def save_heads(folder: Path, heads: Heads, model: SegCode) -> None:
         CheckpointError: if the folder exists.
     """
     refuse_existing(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
-    unfinished.mkdir()
-    try:
+    config = {"heads": asdict(heads.config), "model": _fingerprint(model)}
+    with replacing_folder(folder) as unfinished:
         save_file({k: v.cpu().contiguous() for k, v in heads.state_dict().items()}, unfinished / _WEIGHTS)
-        config = {"heads": asdict(heads.config), "model": _fingerprint(model)}
         (unfinished / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def load_heads(folder: Path, model: SegCode) -> Heads:
@@ -101,7 +94,7 @@ def load_heads(folder: Path, model: SegCode) -> Heads:
 def _fingerprint(model: SegCode) -> str:
     """Of what the heads rely on, the features and the zero-code logits; in half precision, as models are saved."""
     digest = hashlib.sha256()
-    for part in (model.features, model.decoder.of_zero):
+    for part in (model.get_submodule("features"), model.decoder.of_zero):
         for name, value in part.state_dict().items():
             digest.update(name.encode() + value.cpu().half().numpy().tobytes())
     return digest.hexdigest()

@@ -11,14 +11,14 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
 from segcode.evaluation.baselines.lbfgs import minimise
 from segcode.evaluation.baselines.revealed import Revealed
 from segcode.loss import cross_entropy
-from segcode.model.config import ModelConfig
-from segcode.model.features import Pyramid
-from segcode.model.label_encoder import CodeDistribution, one_hot
+from segcode.model.features import Backbone, Pyramid
+from segcode.model.label_encoder import diagonal_gaussian, one_hot
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import Code, Image, Labels, Logits
 from segcode.truth.truth import Truth
@@ -39,28 +39,29 @@ class LatentNet(nn.Module):
             nn.Linear(hidden, 2 * latent),
         )
 
-    def forward(self, x: Float[Tensor, "B C h w"]) -> CodeDistribution:
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Normal:
         mean, log_variance = self.layers(x).chunk(2, dim=1)
-        return CodeDistribution(mean, log_variance.clamp(-10.0, 10.0))
+        return diagonal_gaussian(mean, log_variance)
 
 
 class ProbabilisticUNet(nn.Module):
     """Prior net, posterior net and combiner."""
 
-    def __init__(self, config: ModelConfig, latent: int, hidden: int) -> None:
+    def __init__(self, backbone: Backbone, classes: int, latent: int, hidden: int) -> None:
         super().__init__()
-        self.classes = config.classes
-        self.prior = LatentNet(config.channels(16), latent, hidden)
-        self.posterior = LatentNet(config.channels(16) + config.classes, latent, hidden)
+        self.classes = classes
+        channels = dict(zip(backbone.strides, backbone.out_channels, strict=True))
+        self.prior = LatentNet(channels[16], latent, hidden)
+        self.posterior = LatentNet(channels[16] + classes, latent, hidden)
         self.combiner = nn.Sequential(
-            nn.Conv2d(config.channels(1) + latent, hidden, 1),
+            nn.Conv2d(channels[1] + latent, hidden, 1),
             nn.ReLU(),
             nn.Conv2d(hidden, hidden, 1),
             nn.ReLU(),
-            nn.Conv2d(hidden, config.classes, 1),
+            nn.Conv2d(hidden, classes, 1),
         )
 
-    def explained(self, features: Pyramid, labels: Labels) -> CodeDistribution:
+    def explained(self, features: Pyramid, labels: Labels) -> Normal:
         """q(z | image, labels): the labels as shares of each class in the cells of stride 16."""
         coarse = features[16]
         shares = functional.adaptive_avg_pool2d(one_hot(labels, self.classes), (coarse.shape[2], coarse.shape[3]))
@@ -87,16 +88,9 @@ def punet_loss(net: ProbabilisticUNet, features: Pyramid, base: Logits, labels: 
     Kohl et al. add up over the pixels; divided by their number, `beta` means the same at every resolution.
     """
     prior, posterior = net.prior(features[16]), net.explained(features, labels)
-    misfit = cross_entropy(base + net.combine(features, posterior.sample()), labels)
-    kl = kl_divergence(posterior, prior)
+    misfit = cross_entropy(base + net.combine(features, posterior.rsample()), labels)
+    kl = kl_divergence(posterior, prior).sum(1).mean()
     return PUNetLoss(misfit + beta * kl / labels[0].numel(), misfit, kl)
-
-
-def kl_divergence(of: CodeDistribution, to: CodeDistribution) -> Float[Tensor, ""]:
-    """KL(of || to) of diagonal Gaussians in nats, mean over the batch."""
-    ratio = of.log_variance - to.log_variance
-    away = (of.mean - to.mean).square() / to.log_variance.exp()
-    return 0.5 * (ratio.exp() - ratio - 1 + away).sum(1).mean()
 
 
 class LikeliestSample:
@@ -117,11 +111,10 @@ class LikeliestSample:
     @torch.no_grad()
     def begin(self, refiner: Refiner, image: Image) -> None:
         self._refiner = refiner
-        mean, log_variance = self.net.to(refiner.device).prior(refiner.features[16])
-        noise = torch.randn(self.count, mean.shape[1], generator=torch.Generator().manual_seed(self.seed))
-        self.mean = mean
-        self.deviation = (0.5 * log_variance).exp()
-        self.drawn = mean + self.deviation * noise.to(mean)
+        prior = self.net.to(refiner.device).prior(refiner.features[16])
+        self.mean, self.deviation = prior.mean, prior.stddev
+        noise = torch.randn(self.count, self.mean.shape[1], generator=torch.Generator().manual_seed(self.seed))
+        self.drawn = self.mean + self.deviation * noise.to(self.mean)
         self._of_drawn = self.logits(self.drawn)
 
     def logits(self, latents: Code) -> Float[Tensor, "k M h w"]:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segcode.evaluation.baselines.revealed import Revealed
-from segcode.model.config import STRIDES, ModelConfig
-from segcode.model.features import Pyramid, resize_like
+from segcode.model.config import ModelConfig
+from segcode.model.features import Backbone, Pyramid, resize_like
 from segcode.refinement.config import RefinementConfig
 from segcode.refinement.objective import AmongAllowed, Objective, Prior
 from segcode.refinement.refiner import Refiner, solve
@@ -37,12 +37,13 @@ class LowRank(NamedTuple):
 class LowRankHead(nn.Module):
     """Features to F and d: two 1 x 1 convolutions, the first on all strides that the decoder sees."""
 
-    def __init__(self, config: ModelConfig, rank: int, hidden: int) -> None:
+    def __init__(self, backbone: Backbone, config: ModelConfig, rank: int, hidden: int) -> None:
         super().__init__()
         self.rank = rank
-        self.strides = [s for s in STRIDES if s == 1 or s >= config.code_stride]
+        channels = dict(zip(backbone.strides, backbone.out_channels, strict=True))
+        self.strides = [s for s in backbone.strides if s == 1 or s >= config.code_stride]
         # A 1 x 1 convolution of concatenated maps is the sum of one for each, before it is resampled: that costs less.
-        self.inputs = nn.ModuleList(nn.Conv2d(config.channels(s), hidden, 1) for s in self.strides)
+        self.inputs = nn.ModuleList(nn.Conv2d(channels[s], hidden, 1) for s in self.strides)
         self.output = nn.Conv2d(hidden, config.classes * (rank + 1), 1)
 
     def forward(self, features: Pyramid, chosen: Integer[Tensor, "n"] | None = None) -> LowRank:

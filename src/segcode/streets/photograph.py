@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from segcode.data.street.light import Light
-from segcode.data.street.materials import SHADERS, Texels
-from segcode.data.street.noise import CLOUD, lookup
-from segcode.data.street.plan import Paving, Windows
-from segcode.data.street.scene import Scene
-from segcode.data.street.surfaces import Frame, Material, Projection, draw
 from segcode.geometry import Camera, Pose
+from segcode.streets.light import Light
+from segcode.streets.materials import SHADERS, Texels
+from segcode.streets.noise import CLOUD, lookup
+from segcode.streets.plan import Paving, Windows
+from segcode.streets.scene import Scene
+from segcode.streets.surfaces import Frame, Material, Projection, draw
 from segcode.tensors import DepthImage, Image, LabelImage
 
 _SLOTS: Final = 7  # colours of a palette, at most

@@ -11,19 +11,19 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from segcode.classes import CAMVID, ClassSet
-from segcode.data.sample import Sample
-from segcode.data.street.photograph import photograph
-from segcode.data.street.plan import Draw, Plan
-from segcode.data.street.scene import build_scene
 from segcode.errors import ConfigError
 from segcode.geometry import Camera, Pose
+from segcode.sample import Sample
+from segcode.streets.photograph import photograph
+from segcode.streets.plan import Draw, Plan
+from segcode.streets.scene import build_scene
 
 _SMALLEST: Final = 16
 
 
 @dataclass(frozen=True)
 class Streets:
-    """Rendered street scenes with the classes of CamVid; a `segcode.data.sample.Source`.
+    """Rendered street scenes with the classes of CamVid; a `segcode.sample.Source`.
 
     A sample depends on the seed, its index, `views` and the size, and on nothing else: any sample can be made at any
     time, in any thread. Depth is in metres along the optical axis, 1000 where there is sky. No pixel is void.

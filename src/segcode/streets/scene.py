@@ -8,12 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from segcode.data.street.frontage import GLASS, WALLS, build_frontage, plant_tree
-from segcode.data.street.light import Light, draw_light
-from segcode.data.street.plan import Draw, Label, Plan, Windows, draw_plan
-from segcode.data.street.site import Place, Site, flat, lengthwise, upright
-from segcode.data.street.surfaces import Material, Surface
-from segcode.data.street.traffic import drive, furnish, park_cars
+from segcode.streets.frontage import GLASS, WALLS, build_frontage, plant_tree
+from segcode.streets.light import Light, draw_light
+from segcode.streets.plan import Draw, Label, Plan, Windows, draw_plan
+from segcode.streets.site import Place, Site, flat, lengthwise, upright
+from segcode.streets.surfaces import Material, Surface
+from segcode.streets.traffic import drive, furnish, park_cars
 
 _WIDE: Final = 90.0
 """Half the width of the built world in metres."""

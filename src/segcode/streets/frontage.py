@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import copysign
 from typing import Final
 
-from segcode.data.street import sprites
-from segcode.data.street.plan import Crown, Label, Windows
-from segcode.data.street.site import Place, Site, flat, lengthwise, upright
-from segcode.data.street.surfaces import Colour, Material
+from segcode.streets import sprites
+from segcode.streets.plan import Crown, Label, Windows
+from segcode.streets.site import Place, Site, flat, lengthwise, upright
+from segcode.streets.surfaces import Colour, Material
 
 WALLS: Final[tuple[Colour, ...]] = (
     *((0.84, 0.78, 0.66), (0.80, 0.66, 0.46), (0.70, 0.45, 0.34), (0.74, 0.73, 0.70), (0.88, 0.86, 0.81)),

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from segcode.data.street.noise import CLOUD, GRAIN
+from segcode.streets.noise import CLOUD, GRAIN
 
 Sprite: TypeAlias = UInt8[ndarray, "texel_rows texel_columns"]
 Point: TypeAlias = tuple[float, float]

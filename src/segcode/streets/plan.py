@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 
 from segcode.classes import CAMVID
-from segcode.data.street.surfaces import Colour
+from segcode.streets.surfaces import Colour
 
 T = TypeVar("T")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import hypot
 from typing import NamedTuple
 
-from segcode.data.street.light import Light
-from segcode.data.street.plan import Draw, Label, Plan
-from segcode.data.street.sprites import Sprite
-from segcode.data.street.surfaces import Colour, Material, Surface, Vector
+from segcode.streets.light import Light
+from segcode.streets.plan import Draw, Label, Plan
+from segcode.streets.sprites import Sprite
+from segcode.streets.surfaces import Colour, Material, Surface, Vector
 
 
 class Place(NamedTuple):

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from segcode.data.street.noise import CLOUD, GRAIN, WHITE, lookup
-from segcode.data.street.plan import Crown, Paving, Windows
-from segcode.data.street.surfaces import Material
+from segcode.streets.noise import CLOUD, GRAIN, WHITE, lookup
+from segcode.streets.plan import Crown, Paving, Windows
+from segcode.streets.surfaces import Material
 
 Values: TypeAlias = Float32[ndarray, " n"]
 Colours: TypeAlias = Float32[ndarray, "3 n"]

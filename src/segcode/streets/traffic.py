@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import copysign
 from typing import Final
 
-from segcode.data.street import sprites
-from segcode.data.street.frontage import GLASS, plant_tree
-from segcode.data.street.plan import Label
-from segcode.data.street.site import Place, Site, flat, upright
-from segcode.data.street.surfaces import Colour
+from segcode.streets import sprites
+from segcode.streets.frontage import GLASS, plant_tree
+from segcode.streets.plan import Label
+from segcode.streets.site import Place, Site, flat, upright
+from segcode.streets.surfaces import Colour
 
 _BODIES: Final[tuple[Colour, ...]] = (
     *((0.82, 0.82, 0.82), (0.13, 0.14, 0.16), (0.45, 0.47, 0.50), (0.62, 0.10, 0.10), (0.12, 0.22, 0.42)),

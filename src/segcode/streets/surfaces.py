@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt8
 from numpy import ndarray
 
-from segcode.data.street.sprites import Sprite
 from segcode.geometry import Camera, Pose
+from segcode.streets.sprites import Sprite
 
 Vector = tuple[float, float, float]
 Colour = tuple[float, float, float]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import cos, pi, sin, tan
 
-from segcode.data.street.plan import Draw
-from segcode.data.street.surfaces import Colour, Vector
+from segcode.streets.plan import Draw
+from segcode.streets.surfaces import Colour, Vector
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,22 @@
+"""The parts of segcode that are installed on request, and the error for one that is missing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MODULES: Final = {
+    "train": ("kornia", "lightning", "tensorboard"),
+    "serve": ("fastapi", "filelock", "starlette", "uvicorn", "websockets"),
+    "eval": ("matplotlib",),
+    "rivals": ("pydensecrf",),
+}
+"""The modules that each extra of `pyproject.toml` installs."""
+
+
+def install_command(module: str | None) -> str | None:
+    """The shell command that installs a module such as "lightning.pytorch"; None if no extra has it."""
+    package = (module or "").partition(".")[0]
+    for extra, modules in MODULES.items():
+        if package in modules:
+            return f"pip install 'segcode[{extra}]'"
+    return None
