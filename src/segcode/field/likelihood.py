@@ -35,6 +35,12 @@ class Observations:
     def __len__(self) -> int:
         return len(self.cells)
 
+    def at(self, cells: Integer[ndarray, "k"]) -> Observations:
+        """The entries of some of the cells, given in rising order."""
+        kept = np.isin(self.cells[self.place], cells)
+        place = np.searchsorted(cells, self.cells[self.place[kept]])
+        return Observations(cells, place, self.allowed[kept], self.weight[kept])
+
     @property
     def total(self) -> Float[ndarray, "n"]:
         """W of each cell."""

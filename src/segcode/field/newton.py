@@ -92,6 +92,13 @@ class Curvature:
         p = self.probability[..., None]
         return self.total[:, None, None] * p * (x - (p * x).sum(1, keepdims=True))
 
+    def noise(self, count: int, draw: np.random.Generator) -> Float[ndarray, "n M k"]:
+        """Draws from N(0, W H(p)): of the gradient of the likelihood."""
+        root = np.sqrt(self.probability)[..., None]
+        white = draw.standard_normal((*self.probability.shape, count))
+        across = root * (white - root * (root * white).sum(1, keepdims=True))
+        return np.sqrt(self.total)[:, None, None] * across
+
     def solve(self, right: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
         """(I + W K)^-1 times each of k columns."""
         solved = self._without_code(right)

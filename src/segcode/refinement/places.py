@@ -1,50 +1,60 @@
-"""Where to look next: regions of an image where a person's answer would tell most."""
+"""Where to look next: regions of an image around the labels that would change most."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Float
 from numpy import ndarray
-from scipy.ndimage import uniform_filter
 
-from segcode.refinement.refiner import Predictive
+from segcode.field.grid import Grid
 
 WINDOW: Final = 0.12
 """Side of a region by that of the image."""
 
 
 class Place(NamedTuple):
-    """A region by its top left corner, in pixels, and what it promises, in nats a pixel."""
+    """A region by its top left corner, in pixels, and the pixel at which to label.
+
+    Attributes:
+        row: of the top left corner.
+        column: likewise.
+        height: in pixels.
+        width: in pixels.
+        expected_change: the share of the map that a label at the centre is expected to change, 0..1.
+    """
 
     row: int
     column: int
     height: int
     width: int
-    promise: float
+    expected_change: float
 
 
-def places_to_look(predictive: Predictive, told: Bool[ndarray, "H W"], count: int = 8) -> list[Place]:
+def places_to_look(
+    changes: Float[ndarray, "c"], grid: Grid, size: tuple[int, int], count: int = 8
+) -> list[Place]:
     """Regions that do not overlap, the most promising first.
 
-    What a pixel promises is the entropy of its predictive distribution: the doubt about the pixel itself, and the
-    mutual information of its class and the code (Houlsby et al. 2011), which is what an answer would change elsewhere.
-    Pixels that are told promise nothing.
-
     Args:
-        predictive: of the image, after what has been told.
-        told: where a class is told.
-        count: at most so many.
+        changes: expected change of a label at each cell.
+        grid: the cells.
+        size: rows and columns of the image.
+        count: at most so many places.
     """
-    size = told.shape
     height, width = (max(1, round(WINDOW * side)) for side in size)
-    pixels = np.where(told, 0.0, predictive.entropy())
-    promise = uniform_filter(pixels, (height, width), mode="constant")
+    left = changes.reshape(grid.shape).copy()
     places: list[Place] = []
-    while len(places) < count and promise.max() > 0:
-        row, column = (int(i) for i in np.unravel_index(promise.argmax(), size))
-        top, left = min(max(0, row - height // 2), size[0] - height), min(max(0, column - width // 2), size[1] - width)
-        places.append(Place(top, left, height, width, float(promise[row, column])))
-        promise[max(0, row - height) : row + height, max(0, column - width) : column + width] = 0
+    while len(places) < count and left.max() > 0:
+        cell_row, cell_column = (int(i) for i in np.unravel_index(left.argmax(), left.shape))
+        row = int((cell_row + 0.5) * size[0] / grid.rows)
+        column = int((cell_column + 0.5) * size[1] / grid.columns)
+        top, start = min(max(0, row - height // 2), size[0] - height), min(max(0, column - width // 2), size[1] - width)
+        places.append(Place(top, start, height, width, float(left[cell_row, cell_column])))
+        reach = -(-height * grid.rows // size[0]), -(-width * grid.columns // size[1])
+        left[
+            max(0, cell_row - reach[0]) : cell_row + reach[0] + 1,
+            max(0, cell_column - reach[1]) : cell_column + reach[1] + 1,
+        ] = 0
     return places

@@ -1,440 +1,309 @@
-"""Set an image once, refine it many times: the one path of refinement that every caller uses."""
+"""Set an image once, refine it many times: a stateful shell over the pure functions of `field`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
-from torch.nn import functional
 
-from segcode.data.resize import resize_image
+from segcode.edges.features import EdgeNetwork, edge_features, load_edge_network
 from segcode.errors import DataError, TruthError
-from segcode.model.features import Pyramid
+from segcode.field.constants import FieldConstants, load_constants
+from segcode.field.grid import Grid
+from segcode.field.look import expected_changes
+from segcode.field.posterior import Posterior, condition, preview
+from segcode.field.precision import Precision, edge_weights
 from segcode.model.segcode import SegCode
-from segcode.refinement.config import RefinementConfig, Solver, Stopping
-from segcode.refinement.first_order import adam, lbfgs
-from segcode.refinement.gauss_newton import gauss_newton
-from segcode.refinement.labelling import labels_of
-from segcode.refinement.levenberg_marquardt import levenberg_marquardt
-from segcode.refinement.linearise import Linearised, Remembering, linearise_at
-from segcode.refinement.objective import Objective, Prior
-from segcode.refinement.problem import OUT, Held, held_at, pose, prior_of
-from segcode.refinement.solution import Solution, Status
-from segcode.refinement.wholeness import told_as_whole
+from segcode.model.segmenter import SegCodeSegmenter
+from segcode.prediction import CallableSegmenter, CodePath, InitialPrediction, Segmenter
+from segcode.refinement.observations import observe, region_of_cells
+from segcode.refinement.places import Place, places_to_look
+from segcode.refinement.result import SegmentationMap, Status, entropy, masked_softmax
 from segcode.resampling import resize
-from segcode.tensors import Image, ImageBatch, LabelImage
-from segcode.truth.mask import label_truth
-from segcode.truth.truth import Truth, paste
-
-SOLVERS: Final[dict[Solver, Callable[[Objective, Float[Tensor, "N"], Stopping], Solution]]] = {
-    "levenberg_marquardt": levenberg_marquardt,
-    "gauss_newton": gauss_newton,
-    "adam": adam,
-    "lbfgs": lbfgs,
-}
+from segcode.tensors import Image
+from segcode.truth.truth import Truth
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """Classes that are nowhere but where the truth tells them.
-
-    Attributes:
-        whole: these classes.
-        told: where the truth tells a class.
-    """
-
-    whole: Bool[Tensor, "M"]
-    told: Bool[Tensor, "H W"]
-
-    @property
-    def ruled_out(self) -> Bool[Tensor, "M H W"]:
-        """Where each class is not."""
-        return self.whole[:, None, None] & ~self.told
-
-    def without(self, maps: Float[Tensor, "M H W"], value: float) -> Float[Tensor, "M H W"]:
-        """The maps, with a value where their class is not."""
-        return maps.masked_fill(self.ruled_out, value) if self.whole.any() else maps
-
-    def labels(self, logits: Float[Tensor, "M h w"]) -> UInt8[Tensor, "H W"]:
-        """The class of each pixel, at the size of `told`, from logits on another grid."""
-        size = self.told.shape[0], self.told.shape[1]
-        labels = labels_of(logits, size)
-        if self.whole.any():
-            others = labels_of(logits.masked_fill(self.whole[:, None, None], OUT), size)
-            labels = torch.where(self.told, labels, others)
-        return labels
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What an image alone gives: all that its refinements share.
+class _OpenImage:
+    """What an image alone gives, shared by all its refinements.
 
     Attributes:
         size: rows and columns of the image.
-        image: as the network sees it, in 0..1.
-        origin: the code whose map counts as the first prediction; codes are solved for, and drawn, relative to it.
-        linearised: at the image, around the origin.
-        held: where its first prediction is held.
-        uncertainty: b at the image's size.
+        prediction: the initial prediction; its logits divided by the temperature.
+        base: these logits at the cells of the field.
+        precision: the prior of the field.
+        pixels: of the segmenter's grid, one at the centre of each cell.
     """
 
     size: tuple[int, int]
-    image: Float[Tensor, "1 3 h w"]
-    origin: Float[Tensor, "N"]
-    linearised: Remembering
-    held: Held
-    uncertainty: Float[ndarray, "H W"]
+    prediction: InitialPrediction
+    base: Float[ndarray, "c M"]
+    precision: Precision
+    pixels: Tensor
 
-    @property
-    def memory(self) -> int:
-        """Bytes of its tensors."""
-        tensors = (self.image, *self.linearised.tensors, *self.held)
-        return sum(tensor.nbytes for tensor in tensors if tensor is not None) + self.uncertainty.nbytes
-
-
-@dataclass(frozen=True)
-class SegmentationMap:
-    """A map at the size that its image came in, and the network's own output for it.
-
-    Attributes:
-        labels: class indices (H, W).
-        code: c of S = f(I, c), (N,).
-        logits: on the network's grid, (M, h, w).
-        uncertainty: b at the image's size; it depends on the image, not on the code.
-        elsewhere: the classes that the truth tells all of, or was taken to, and where it tells a class.
-        solution: how the code was found, relative to that of the first prediction; None where no truth was used.
-    """
-
-    labels: LabelImage
-    code: Float[Tensor, "N"]
-    logits: Float[Tensor, "M h w"]
-    uncertainty: Float[ndarray, "H W"]
-    elsewhere: Elsewhere
-    solution: Solution | None = None
-
-    @property
-    def ruled_out(self) -> Bool[Tensor, "M H W"]:
-        """The classes that a pixel is not of, since the truth was taken to tell all of them."""
-        return self.elsewhere.ruled_out
-
-    def scores(self) -> Float[Tensor, "M H W"]:
-        """The logits at the image's size; -inf where a class is ruled out."""
-        return self.elsewhere.without(_resized(self.logits[None], self.uncertainty.shape)[0], -torch.inf)
-
-    def labels_at(self, size: tuple[int, int]) -> LabelImage:
-        """The labels at another size, such as that of the photograph of which a smaller copy was refined.
-
-        The logits are not resized for it: all of them for a large photograph would take gigabytes.
-        """
-        told = functional.interpolate(self.elsewhere.told[None, None].float(), size, mode="nearest-exact")[0, 0].bool()
-        return replace(self.elsewhere, told=told).labels(self.logits).cpu().numpy()
-
-    def pasted(self, truth: Truth) -> LabelImage:
-        """The labels with the truth standing in them as it was given."""
-        return paste(self.scores(), truth).cpu().numpy().astype(np.uint8)
-
-    def entropy(self) -> Float[ndarray, "H W"]:
-        """Entropy of the class probabilities in nats, at the image's size; unlike b it follows the code."""
-        return entropy(self.scores().softmax(0)).cpu().numpy()
+    def jacobian(self, cells: ndarray, scale: float) -> Float[ndarray, "n M N"]:
+        """s J / T at some cells."""
+        assert self.prediction.code is not None
+        return scale * self.prediction.code.jacobian(self.pixels[cells]).cpu().numpy().astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Predictive:
-    """What is known of an image once the code's own uncertainty is averaged over, at the image's size.
+    """Class probabilities with the posterior of field and code averaged over, at the size of the image.
 
     Attributes:
         probabilities: of each class, (M, H, W).
-        spread: how much the codes that explain the truth differ on a pixel: the mutual information of its class and
-            the code, in nats. 0 where they agree, however unsure each of them is.
+        mutual_information: of the class of a pixel and the logits, in nats (Houlsby et al. 2011): what a label there
+            would tell of field and code. 0 where the draws agree, however unsure each of them is.
     """
 
     probabilities: Float[ndarray, "M H W"]
-    spread: Float[ndarray, "H W"]
+    mutual_information: Float[ndarray, "H W"]
 
     def entropy(self) -> Float[ndarray, "H W"]:
         """Of the probabilities, in nats."""
-        return entropy(torch.from_numpy(self.probabilities)).numpy()
+        return entropy(self.probabilities)
 
 
 class Refiner:
-    """Predict, refine and sample maps of one image at a time."""
+    """Predict, refine and sample maps of one image at a time, from any segmenter."""
 
-    def __init__(self, model: SegCode, config: RefinementConfig | None = None, device: str | None = None) -> None:
-        """Take a model, and compute on a device ("cpu", "cuda:1"), or else where the model is."""
-        self.device = torch.device(device) if device else next(model.parameters()).device
-        self.model = model.to(self.device).eval()
-        self.config = config or RefinementConfig()
-        self._first: _Seen | None = None
-        self._now: _Seen | None = None
-        self._code = torch.zeros(model.config.code_size, device=self.device)
-        self._objective: Objective | None = None
-        self._factor: Tensor | None = None
-        self._elsewhere = self._nowhere((0, 0))
+    def __init__(
+        self,
+        segmenter: SegCode | Segmenter | Callable[[Image], Any],
+        constants: FieldConstants | None = None,
+        device: str | None = None,
+        edges: EdgeNetwork | None = None,
+    ) -> None:
+        """Take a segmenter.
 
-    @torch.no_grad()
+        Args:
+            segmenter: a segcode model, a `Segmenter`, or a function from an RGB image to logits (M, h, w).
+            constants: of the Gaussian model; the shipped ones by default.
+            device: that segcode's networks run on ("cpu", "cuda:1"); by default, where a segcode model is.
+            edges: the network that edges are read from; the shipped one by default.
+        """
+        self._segmenter = as_segmenter(segmenter, device)
+        self.constants = constants or load_constants()
+        self._edges = edges or load_edge_network()
+        self._open: _OpenImage | None = None
+        self._current: _OpenImage | None = None
+        self._posterior: Posterior | None = None
+        self._truth: Truth | None = None
+
+    @torch.inference_mode()
     def set_image(self, image: Image) -> SegmentationMap:
-        """Linearise the model at an RGB image (H, W, 3) of any size; returns the zero-code prediction (Eq. 6).
+        """Run the segmenter and factorise the field's prior for an RGB image (H, W, 3) of any size.
 
-        The network sees the image scaled to as many pixels as its training images had, with its own aspect ratio.
+        Returns:
+            the initial prediction; of a segcode model, that of zero code (Eq. 6).
 
         Raises:
-            DataError: if that is no RGB image of bytes, or an empty one.
+            DataError: if that is no RGB image of bytes, or an empty one, or if the segmenter returns no logits.
         """
         check_image(image)
         size = (image.shape[0], image.shape[1])
-        pixels = torch.from_numpy(resize_image(image, *_network_size(size, self.model.config.size)))
-        batch = pixels.to(self.device).permute(2, 0, 1)[None].float() / 255
-        linearised = linearise_at(self.model, self.model.features(batch))
-        self._first = self._now = _Seen(
-            size,
-            batch,
-            torch.zeros_like(self._code),
-            linearised.remembering(),
-            held_at(linearised, self.config.held).curved(),
-            _resized(linearised.uncertainty[None, None], size)[0, 0].cpu().numpy(),
+        prediction = self._segmenter.predict(image)
+        prediction = replace(prediction, base_logits=prediction.base_logits / self.constants.temperature)
+        grid = Grid.over(size)
+        features = edge_features(image, grid, prediction.features, self._edges)
+        weights = edge_weights(features, grid, self.constants)
+        precision = Precision(grid, weights, self.constants.pull, self.constants.prior_variance)
+        self._open = self._current = _OpenImage(
+            size, prediction, _at_cells(prediction.base_logits, grid), precision, _pixels_of(prediction, grid)
         )
         self.reset()
-        return self._map(linearised.base, self._code, self._elsewhere)
-
-    @torch.no_grad()
-    def start_from(self, code: Float[Tensor, "N"]) -> SegmentationMap:
-        """Take the map of a code, such as a sample's, for the first prediction, and forget the truth.
-
-        S0 + J c = S(code) + J (c - code): prior and hold are around the code from then on. `reset` goes back.
-
-        Raises:
-            DataError: if the code has another length than the model's.
-        """
-        self._check_code(code)
-        seen, code = self._seen, code.to(self.device)
-        linearised = replace(seen.linearised, base=self._logits(code))
-        self._now = replace(
-            seen,
-            origin=code,
-            linearised=linearised,
-            held=seen.held._replace(base=linearised.base_at(seen.held.pixels)).curved(),
-        )
-        self._forget()
-        return self._map(linearised.base, code, self._elsewhere)
+        return self._initial()
 
     def reset(self) -> None:
-        """Forget the truth and where `start_from` started: back to zero code."""
-        self._now = self._first
-        self._forget()
+        """Forget the truth, and the map that `start_from` was given."""
+        self._current, self._posterior, self._truth = self._image, None, None
 
-    def _forget(self) -> None:
-        self._code = self._seen.origin
-        self._objective = self._factor = None
-        self._elsewhere = self._nowhere(self._seen.size)
+    @torch.inference_mode()
+    def start_from(self, start: SegmentationMap) -> SegmentationMap:
+        """Take a map, such as a sample, for the initial prediction, and forget the truth; `reset` goes back."""
+        image = self._image
+        prediction = replace(image.prediction, base_logits=start.logits)
+        self.reset()
+        self._current = replace(
+            image,
+            prediction=prediction,
+            base=_at_cells(start.logits, image.precision.grid),
+            pixels=_pixels_of(prediction, image.precision.grid),
+        )
+        return self._initial()
 
-    def decode(self, code: Float[Tensor, "N"]) -> SegmentationMap:
-        """The map of any code, S = f(I, c).
-
-        Raises:
-            DataError: if the code has another length than the model's.
-        """
-        self._check_code(code)
-        code = code.to(self.device)
-        return self._map(self._logits(code), code, self._nowhere(self._seen.size))
-
-    @torch.no_grad()
-    def propose(self, truth: Truth) -> SegmentationMap:
-        """The map of the code that the label encoder proposes for the truth, in one forward pass and without a solve.
-
-        Raises:
-            TruthError: if the truth is for an image of another size, or for other classes.
-        """
-        self._check(truth)
-        return self.decode(self._seen.origin + self._proposal(truth.resized(self.linearised.size)))
-
-    @torch.no_grad()
-    def infer(self, truth: Truth) -> SegmentationMap:
-        """Zero code, and a class that seems to be told as a whole is ruled out elsewhere: what `refine` infers, alone.
-
-        Raises:
-            TruthError: if the truth is for an image of another size, or for other classes.
-        """
-        self._check(truth)
-        whole = self._whole(truth, truth.resized(self.linearised.size))
-        return self._map(self.linearised.base, self._seen.origin, self._out(whole, truth))
-
-    @torch.no_grad()
+    @torch.inference_mode()
     def refine(self, truth: Truth) -> SegmentationMap:
-        """The map of the code that explains the truth best.
-
-        A class that is told as a whole, or seems to be, is ruled out elsewhere.
-        The search starts from the code of the last call, at first from the mean of the prior.
+        """The most likely map given the truth; the solver starts from the last one.
 
         Raises:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
-        self._check(truth)
-        return self._towards(truth, self.config)
+        image = self._checked(truth)
+        observations = observe(truth, image.precision.grid, self.constants.label_weight)
+        posterior = condition(
+            image.base, self._prior(truth), observations, self._jacobian(), self._posterior
+        )
+        self._posterior, self._truth = posterior, truth
+        status = Status(len(observations), posterior.steps, posterior.converged)
+        return self._map(posterior.field, posterior.code, truth, status)
 
-    @torch.no_grad()
-    def follow(self, truth: Truth) -> SegmentationMap:
-        """The map on the way to that of `refine`, sooner: for truth that is still being drawn, many times a second.
-
-        The solver takes two steps from the code of the last call, with the matrix of then as long as that serves.
-        A call of `refine` is due once the truth stays.
+    @torch.inference_mode()
+    def preview(self, truth: Truth) -> SegmentationMap:
+        """A map in closed form, sooner than that of `refine`: use while a stroke is in progress.
 
         Raises:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
-        self._check(truth)
-        two_steps = replace(self.config, stopping=replace(self.config.stopping, steps=2))
-        return self._towards(truth, two_steps, self._factor)
+        image = self._checked(truth)
+        observations = observe(truth, image.precision.grid, self.constants.label_weight)
+        if len(observations) == 0:
+            return self._initial()
+        field = preview(image.base, image.precision, observations)
+        return self._map(field, None, truth, Status(len(observations), 1, True))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def sample(self, count: int, seed: int = 0) -> list[SegmentationMap]:
-        """Maps of codes drawn from the Gaussian around zero code, or after `refine` around the code found.
+        """Maps drawn from the posterior given the last truth of `refine`; from the prior before any.
 
-        Its covariance is the inverse of the Gauss-Newton matrix there (Laplace's approximation), so what the truth
-        has settled stays, and what it left open varies. Before any truth, and with `hold=0`, that is N(0, I).
+        The posterior is Laplace's approximation: labelled pixels settle what is near and alike, the rest varies.
         """
-        return [self._map(self._logits(code), code, self._elsewhere) for code in self._codes(count, seed)]
+        posterior, truth = self._conditioned()
+        draws = posterior.draw(count, seed)
+        codes = [None] * count if draws.code is None else list(draws.code)
+        status = Status(0, 0, True)
+        return [self._map(field, code, truth, status) for field, code in zip(draws.field, codes, strict=True)]
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def predictive(self, count: int = 16, seed: int = 0) -> Predictive:
-        """Class probabilities with what is unknown of the code averaged over: the mean over `sample`'s codes."""
-        drawn = [self._logits(code).softmax(0) for code in self._codes(count, seed)]
+        """Class probabilities and mutual information, averaged over `count` draws from the posterior."""
+        truth = self._conditioned()[1]
+        drawn = [one.logits.softmax(0) for one in self.sample(count, seed)]
         mean = torch.stack(drawn).mean(0)
-        spread = entropy(mean) - torch.stack([entropy(p) for p in drawn]).mean(0)
-        allowed = self._elsewhere.without(_resized(mean[None], self._seen.size)[0], 0.0)
+        unsure = torch.stack([-torch.xlogy(p, p).sum(0) for p in drawn]).mean(0)
+        information = (-torch.xlogy(mean, mean).sum(0) - unsure).clamp(min=0)
+        size = self._image.size
+        probabilities = masked_softmax(resize(mean.clamp(min=1e-30)[None], size)[0].log(), truth)
         return Predictive(
-            (allowed / allowed.sum(0)).cpu().numpy(),
-            _resized(spread[None, None], self._seen.size)[0, 0].clamp(min=0).cpu().numpy(),
+            probabilities,
+            np.where(truth.known_mask, 0.0, resize(information[None, None], size)[0, 0].cpu().numpy()),
         )
 
-    def _codes(self, count: int, seed: int) -> Float[Tensor, "count N"]:
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(count, len(self._code), generator=generator).to(self.device)
-        lower = torch.linalg.cholesky(self._precision())
-        return self._code + torch.linalg.solve_triangular(lower.T, noise.T, upper=True).T
+    @torch.inference_mode()
+    def places_to_look(self, count: int = 8) -> list[Place]:
+        """Where a label is expected to change the map most, given the last truth of `refine`."""
+        posterior, truth = self._conditioned()
+        changes = expected_changes(self._active.base, posterior, truth_cells(truth, posterior.precision.grid))
+        return places_to_look(changes, posterior.precision.grid, self._active.size, count)
+
+    def expected_change(self) -> float:
+        """The share of the map that the best next label is expected to change: orders the images of a folder."""
+        places = self.places_to_look(1)
+        return places[0].expected_change if places else 0.0
 
     @property
-    def covariance(self) -> Float[Tensor, "N N"]:
-        """Of the code given the truth, or given none: the inverse of the Gauss-Newton matrix (Laplace)."""
-        return torch.cholesky_inverse(torch.linalg.cholesky(self._precision()))
-
-    @torch.no_grad()
-    def _precision(self) -> Float[Tensor, "N N"]:
-        return (self._objective or self._untold()).at(self._code - self._seen.origin).matrix()
-
-    def _untold(self) -> Objective:
-        nothing = Truth.empty(self.linearised.size, self.model.config.classes)
-        prior = Prior.standard(len(self._code), self.device)
-        return pose(
-            self.linearised, self._seen.held, nothing, nothing.complete(), prior, self.model.evidence, self.config
-        )
-
-    def encode(self, labels: LabelImage) -> SegmentationMap:
-        """The map of the label encoder's code for a whole label image (H, W), IGNORE where unknown.
-
-        Raises:
-            TruthError: if the labels are of another size than the image, or of other classes.
-        """
-        return self.propose(label_truth(labels, self.model.config.classes))
+    def prediction(self) -> InitialPrediction:
+        """Of the image; its logits are divided by the temperature."""
+        return self._active.prediction
 
     @property
-    def image(self) -> ImageBatch:
-        """The image as the network sees it, (1, 3, h, w) in 0..1."""
-        return self._seen.image
+    def nbytes(self) -> int:
+        """Memory that the image takes, beside the segmenter, in bytes."""
+        image = self._active
+        return image.prediction.base_logits.nbytes + image.base.nbytes + image.precision.nbytes
 
     @property
-    def features(self) -> Pyramid:
-        """The network's features of the image, by stride."""
-        return self.linearised.features
+    def _image(self) -> _OpenImage:
+        if self._open is None:
+            raise DataError("no image is set: call set_image first")
+        return self._open
 
     @property
-    def linearised(self) -> Linearised:
-        """The image as a function of the code."""
-        return self._seen.linearised
+    def _active(self) -> _OpenImage:
+        return self._current or self._image
 
-    @property
-    def memory(self) -> int:
-        """Bytes that the image takes, beside the model."""
-        return self._seen.memory
-
-    @property
-    def _seen(self) -> _Seen:
-        if self._now is None:
-            raise TruthError("no image is set: call set_image(image) first")
-        return self._now
-
-    def _towards(self, truth: Truth, config: RefinementConfig, factor: Tensor | None = None) -> SegmentationMap:
-        """The map that truth leads to, the solver's matrix of before being given or not."""
-        small, origin = truth.resized(self.linearised.size), self._seen.origin
-        kind = self.model.config.prior if config.prior == "model" else config.prior
-        prior = prior_of(self.model, small, kind, lambda: self._proposal(small))
-        inferred, complete = self._whole(truth, small), truth.complete()
-        told, whole = small.completed(inferred & ~complete), inferred | complete
-        objective = pose(self.linearised, self._seen.held, told, whole, prior, self.model.evidence, config)
-        start = prior.mean if self._objective is None else self._code - origin
-        solution = solve(objective, start, config, factor)
-        self._code, self._objective, self._factor = origin + solution.code, objective, solution.factor
-        self._elsewhere = self._out(whole, truth)
-        return self._map(self._logits(self._code), self._code, self._elsewhere, solution)
-
-    def _proposal(self, small: Truth) -> Float[Tensor, "N"]:
-        """The label encoder's mean code for truth on the network's grid."""
-        known = small.planes()[None].to(self.device)
-        return self.model.label_encoder(known, self.linearised.base[None], self.features).mean[0]
-
-    def _whole(self, truth: Truth, small: Truth) -> Bool[Tensor, "M"]:
-        """The classes that are taken to be told as a whole."""
-        if not self.config.infer_whole:
-            return torch.zeros_like(small.told[0])
-        return told_as_whole(truth, small, self.linearised.base)
-
-    @torch.no_grad()
-    def _logits(self, code: Float[Tensor, "N"]) -> Float[Tensor, "M h w"]:
-        return self.linearised.logits((code - self._seen.origin)[None])[0]
-
-    def _map(
-        self,
-        logits: Float[Tensor, "M h w"],
-        code: Float[Tensor, "N"],
-        elsewhere: Elsewhere,
-        solution: Solution | None = None,
-    ) -> SegmentationMap:
-        labels = elsewhere.labels(logits).cpu().numpy()
-        return SegmentationMap(labels, code, logits, self._seen.uncertainty, elsewhere, solution)
-
-    def _out(self, whole: Bool[Tensor, "M"], truth: Truth) -> Elsewhere:
-        """These classes are out but where they are told; all cannot be, for then a pixel would be of none."""
-        return Elsewhere((whole & ~whole.all()).to(self.device), truth.revealed().to(self.device))
-
-    def _nowhere(self, size: tuple[int, int]) -> Elsewhere:
-        """No class is ruled out."""
-        nothing = torch.zeros(self.model.config.classes + 1, dtype=torch.bool, device=self.device)
-        return Elsewhere(nothing[1:], nothing[0].expand(size))
-
-    def _check_code(self, code: Float[Tensor, "N"]) -> None:
-        if code.shape != self._code.shape:
-            raise DataError(f"the code has {len(code)} numbers, the model's codes have {len(self._code)}")
-
-    def _check(self, truth: Truth) -> None:
-        classes = self.model.config.classes
-        if truth.size != self._seen.size:
+    def _checked(self, truth: Truth) -> _OpenImage:
+        image = self._active
+        classes = image.base.shape[1]
+        if truth.size != image.size:
             raise TruthError(
-                f"the truth is for {_times(truth.size)} pixels, the image has {_times(self._seen.size)}: "
+                f"the truth is for {_times(truth.size)} pixels, the image has {_times(image.size)}: "
                 "draw the truth on the image itself, or resize it first"
             )
-        if truth.allowed.shape[1] != classes:
-            raise TruthError(f"the truth is for {truth.allowed.shape[1]} classes, the model has {classes}")
+        if truth.classes != classes:
+            raise TruthError(f"the truth is for {truth.classes} classes, the segmenter has {classes}")
+        return image
+
+    def _prior(self, truth: Truth) -> Precision:
+        """The prior of the field; the outlines of a truth lower the edges that they cross."""
+        prior = self._active.precision
+        regions = region_of_cells(truth, prior.grid)
+        if regions is None:
+            return prior
+        if self._posterior is not None and self._truth is not None and self._truth.regions is truth.regions:
+            return self._posterior.precision
+        return prior.cut(regions, self.constants.floor)
+
+    def _jacobian(self) -> Callable[[ndarray], ndarray] | None:
+        if self._active.prediction.code is None or self.constants.code_variance == 0:
+            return None
+        return partial(self._active.jacobian, scale=self._code_scale / self.constants.temperature)
+
+    @property
+    def _code_scale(self) -> float:
+        return float(np.sqrt(self.constants.code_variance))
+
+    def _conditioned(self) -> tuple[Posterior, Truth]:
+        image = self._active
+        if self._posterior is None or self._truth is None:
+            code = image.prediction.code
+            with_code = code is not None and self._jacobian() is not None
+            classes = image.base.shape[1]
+            return Posterior.prior(image.precision, classes, code.code_size if with_code else None), Truth.empty(
+                image.size, classes
+            )
+        return self._posterior, self._truth
+
+    def _initial(self) -> SegmentationMap:
+        image = self._active
+        truth = Truth.empty(image.size, image.base.shape[1])
+        prediction = image.prediction
+        return SegmentationMap(prediction.base_logits, truth, Status(0, 0, True), None, prediction.uncertainty)
+
+    def _map(
+        self, field: Float[ndarray, "c M"], code: Float[ndarray, "N"] | None, truth: Truth, status: Status
+    ) -> SegmentationMap:
+        prediction, grid = self._active.prediction, self._active.precision.grid
+        base = prediction.base_logits
+        added = torch.from_numpy(field.astype(np.float32).T.reshape(1, -1, *grid.shape)).to(base.device)
+        size = max(base.shape[1], grid.rows), max(base.shape[2], grid.columns)
+        logits = resize(added, size)[0]
+        logits = logits + resize(base[None], size)[0]
+        scaled = None
+        if code is not None and prediction.code is not None:
+            scaled = torch.from_numpy(self._code_scale * code).float().to(base.device)
+            logits += resize(_of_code(prediction.code, scaled)[None] / self.constants.temperature, size)[0]
+        return SegmentationMap(logits, truth, status, scaled, prediction.uncertainty)
 
 
-def entropy(probability: Float[Tensor, "M h w"]) -> Float[Tensor, "h w"]:
-    """Of class probabilities, in nats."""
-    return -torch.xlogy(probability, probability).sum(0)
+def as_segmenter(segmenter: SegCode | Segmenter | Callable[[Image], Any], device: str | None) -> Segmenter:
+    """A segmenter from whatever predicts."""
+    if isinstance(segmenter, SegCode):
+        return SegCodeSegmenter(segmenter, device)
+    if isinstance(segmenter, Segmenter):
+        return segmenter
+    if callable(segmenter):
+        return CallableSegmenter(segmenter)
+    raise DataError(f"{type(segmenter).__name__} is no segmenter: give a model, or a function from an image to logits")
 
 
 def check_image(image: ndarray) -> None:
@@ -445,30 +314,32 @@ def check_image(image: ndarray) -> None:
         )
 
 
-def solve(
-    objective: Objective,
-    start: Float[Tensor, "N"],
-    config: RefinementConfig,
-    factor: Float[Tensor, "N N"] | None = None,
-) -> Solution:
-    """The code of least energy; the prior's mean for empty truth.
-
-    "gauss_newton" starts with the matrix of an earlier solution, if the factor of that is given.
-    """
-    if objective.told == 0:
-        return Solution(objective.prior.mean, (0.0,), Status.NO_TRUTH)
-    if factor is not None and config.solver == "gauss_newton":
-        return gauss_newton(objective, start, config.stopping, factor)
-    return SOLVERS[config.solver](objective, start, config.stopping)
+def truth_cells(truth: Truth, grid: Grid) -> ndarray:
+    """The cells that a certain entry labels."""
+    return np.unique(grid.cells_of(truth.certain().pixels, truth.size))
 
 
-def _network_size(size: tuple[int, int], training: tuple[int, int]) -> tuple[int, int]:
-    scale = math.sqrt(math.prod(training) / math.prod(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+def _of_code(code: CodePath, value: Float[Tensor, "N"]) -> Float[Tensor, "M h w"]:
+    zero = torch.zeros_like(value)
+    both = code.logits(torch.stack([value, zero]))
+    return both[0] - both[1]
 
 
-def _resized(maps: Float[Tensor, "k M h w"], size: tuple[int, ...]) -> Float[Tensor, "k M H W"]:
-    return resize(maps, size)
+def _at_cells(logits: Float[Tensor, "M h w"], grid: Grid) -> Float[ndarray, "c M"]:
+    """Logits at the centres of the cells, averaged over the cell where the grid of logits is finer."""
+    finer = logits.shape[1] > grid.rows and logits.shape[2] > grid.columns
+    if finer:
+        at = torch.nn.functional.adaptive_avg_pool2d(logits[None], grid.shape)
+    else:
+        at = resize(logits[None], grid.shape)
+    return at[0].flatten(1).T.cpu().numpy().astype(np.float64)
+
+
+def _pixels_of(prediction: InitialPrediction, grid: Grid) -> Tensor:
+    rows, columns = prediction.base_logits.shape[1:]
+    row = ((torch.arange(grid.rows) + 0.5) * rows / grid.rows).long()
+    column = ((torch.arange(grid.columns) + 0.5) * columns / grid.columns).long()
+    return torch.cartesian_prod(row, column)
 
 
 def _times(shape: tuple[int, ...]) -> str:

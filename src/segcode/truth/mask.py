@@ -1,20 +1,18 @@
-"""Truth from masks: one class, soft or complete, or a label image that is known in places."""
+"""Truth from masks: one class, soft or exhaustive, or a label image that is known in places."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from torch import Tensor
 
 from segcode.errors import TruthError
 from segcode.tensors import IGNORE, LabelImage
-from segcode.truth.truth import Truth
+from segcode.truth.truth import Extent, Truth
 
 
 def mask_truth(
-    mask: Bool[ndarray, "H W"] | Float[ndarray, "H W"], class_index: int, classes: int, complete: bool = False
+    mask: Bool[ndarray, "H W"] | Float[ndarray, "H W"], class_index: int, classes: int, extent: Extent = "part"
 ) -> Truth:
     """The masked pixels are of one class.
 
@@ -22,20 +20,29 @@ def mask_truth(
         mask: True, or the probability 0..1 of the class, which becomes the weight of the pixel.
         class_index: 0..M-1.
         classes: M.
-        complete: the mask shows the whole class, so the rest is not of that class. A pixel of probability p then
-            counts with weight p as the class and 1 - p as not the class: a binary cross-entropy with a soft target.
+        extent: "part" says nothing of other pixels; "outline": the region ends where the mask ends; "exhaustive": the
+            mask shows every pixel of the class. In an exhaustive mask, a pixel of probability p counts with weight p
+            as the class and 1 - p as not the class: a binary cross-entropy with a soft target.
 
     Raises:
         TruthError: for values outside 0..1 or a class that the model lacks.
     """
     _check_class(class_index, classes)
-    probability = torch.from_numpy(np.asarray(mask, np.float32))
+    probability = np.asarray(mask, np.float64)
     outside = probability[~((probability >= 0) & (probability <= 1))]
     if len(outside):
-        raise TruthError(f"a mask holds {float(outside[0]):g}: give booleans, or probabilities in 0..1")
-    is_class = torch.arange(classes) == class_index
-    truth = _weighted(probability, is_class)
-    return truth.beside(_weighted(1 - probability, ~is_class)) if complete else truth
+        raise TruthError(f"a mask holds {outside[0]:g}: give booleans, or probabilities in 0..1")
+    pixels = np.argwhere(probability > 0)
+    weight = probability[pixels[:, 0], pixels[:, 1]]
+    is_class = np.arange(classes) == class_index
+    allowed = np.broadcast_to(is_class, (len(pixels), classes))
+    if extent == "exhaustive" and (unsure := weight < 1).any():
+        pixels = np.concatenate([pixels, pixels[unsure]])
+        allowed = np.concatenate([allowed, np.broadcast_to(~is_class, (unsure.sum(), classes))])
+        weight = np.concatenate([weight, 1 - weight[unsure]])
+    exhaustive = is_class if extent == "exhaustive" else np.zeros(classes, bool)
+    regions = None if extent == "part" else (probability > 0.5).astype(np.int32)
+    return Truth((probability.shape[0], probability.shape[1]), pixels, allowed, weight, exhaustive, regions)
 
 
 def label_truth(labels: LabelImage, classes: int) -> Truth:
@@ -44,19 +51,13 @@ def label_truth(labels: LabelImage, classes: int) -> Truth:
     Raises:
         TruthError: for a label that is neither 0..M-1 nor IGNORE.
     """
-    image = torch.from_numpy(labels)
-    pixels = (image != IGNORE).nonzero()
-    known = image[pixels[:, 0], pixels[:, 1]].long()
+    pixels = np.argwhere(labels != IGNORE)
+    known = labels[pixels[:, 0], pixels[:, 1]].astype(int)
     if len(known):
         _check_class(int(known.max()), classes)
-    allowed = known[:, None] == torch.arange(classes)
-    return Truth((labels.shape[0], labels.shape[1]), pixels, allowed, torch.ones(len(pixels)))
-
-
-def _weighted(weight: Float[Tensor, "H W"], allowed: Bool[Tensor, "M"]) -> Truth:
-    pixels = (weight > 0).nonzero()
-    values = weight[pixels[:, 0], pixels[:, 1]]
-    return Truth((weight.shape[0], weight.shape[1]), pixels, allowed.expand(len(pixels), -1), values)
+    allowed = known[:, None] == np.arange(classes)
+    size = labels.shape[0], labels.shape[1]
+    return Truth(size, pixels, allowed, np.ones(len(pixels)), np.zeros(classes, bool))
 
 
 def _check_class(class_index: int, classes: int) -> None:

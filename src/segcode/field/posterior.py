@@ -1,0 +1,200 @@
+"""The posterior of the logits given labels: its mode, and draws from Laplace's approximation around it.
+
+    logits = S0 / T + field + J c / T,      field_m ~ N(0, C),      c ~ N(0, s^2 I)
+
+with labels at cells of the grid. A few cells are solved for exactly (`newton`), many by a diagonal update of the
+precision (`masks`); the posterior is then that of the same quadratic model around the mode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.sparse.linalg import SuperLU
+
+from segcode.field.closed_form import closed_form
+from segcode.field.likelihood import Observations
+from segcode.field.masks import find_mode_on_grid
+from segcode.field.newton import Curvature, Prior, find_mode
+from segcode.field.precision import Precision
+
+FEW: Final = 128
+"""Labelled cells up to which the system between them is solved; more are cheaper on the grid. Cost alone depends on it."""
+
+
+class JacobianAt(Protocol):
+    """s J / T at some cells."""
+
+    def __call__(self, cells: ndarray) -> Float[ndarray, "n M N"]: ...
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What field and code add in draws from the posterior.
+
+    Attributes:
+        field: of each draw, at every cell.
+        code: of each draw, in units of s; None where there is no code.
+    """
+
+    field: Float[ndarray, "k c M"]
+    code: Float[ndarray, "k N"] | None
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The mode, and what draws from the posterior need.
+
+    Attributes:
+        precision: the prior of the field; outlines lower its edges.
+        field: the mode of the field, at every cell.
+        code: the mode of the code, in units of s; None where there is no code.
+        steps: of the solver.
+        converged: whether it stopped by itself.
+        dual: a of `newton.Mode` by cell, a start for nearly the same labels.
+    """
+
+    precision: Precision
+    field: Float[ndarray, "c M"]
+    code: Float[ndarray, "N"] | None
+    steps: int
+    converged: bool
+    dual: dict[int, Float[ndarray, "M"]]
+    _observations: Observations | None = None
+    _curvature: Curvature | None = None
+    _factor: SuperLU | None = None
+
+    @staticmethod
+    def prior(precision: Precision, classes: int, code_size: int | None) -> Posterior:
+        """Without any label."""
+        code = None if code_size is None else np.zeros(code_size)
+        return Posterior(precision, np.zeros((len(precision.grid), classes)), code, 0, True, {})
+
+    def draw(self, count: int, seed: int) -> Draws:
+        """Draws around the mode (perturb and solve; with few labels by Matheron's rule)."""
+        draw = np.random.default_rng(seed)
+        cells, classes = self.field.shape
+        noise = self.precision.noise(count * classes, draw)
+        if self._factor is not None:
+            assert self._observations is not None
+            half = np.sqrt(self._observations.total / 2)
+            noise[self._observations.cells] += half[:, None] * draw.standard_normal((len(half), count * classes))
+            code = None if self.code is None else np.broadcast_to(self.code, (count, len(self.code)))
+            return Draws(self.field + _by_draw(self._factor.solve(noise), count), code)
+        field = self.precision.solve(noise).reshape(cells, count, classes)
+        code = None if self.code is None else draw.standard_normal((count, len(self.code)))
+        if self._curvature is not None:
+            assert self._observations is not None
+            curvature, labelled = self._curvature, self._observations.cells
+            at = field[labelled].transpose(0, 2, 1)  # n M k
+            if code is not None and curvature.prior.code is not None:
+                at = at + np.tensordot(curvature.prior.code, code.T, 1)
+            away = curvature.solve(curvature.weighted(at) + curvature.noise(count, draw))
+            field = field - np.tensordot(self.precision.covariance(labelled), away, 1).transpose(0, 2, 1)
+            if code is not None and curvature.prior.code is not None:
+                code = code - curvature.prior.code_of(away).T
+        return Draws(self.field + field.transpose(1, 0, 2), None if code is None else self.code + code)
+
+    def covariance(self, cells: ndarray) -> Float[ndarray, "c k"]:
+        """Columns of the field's posterior covariance, the mean over classes, at distinct cells."""
+        prior = self.precision.covariance(np.concatenate([cells, self._cells_not_in(cells)]))
+        columns = prior[:, : len(cells)]
+        if self._factor is not None:
+            units = np.zeros((len(self.field), len(cells)))
+            units[cells, np.arange(len(cells))] = 1.0
+            return self._factor.solve(units)
+        if self._curvature is None or self._observations is None:
+            return columns
+        labelled = self._observations.cells
+        inner = self._curvature.inner.mean(0)
+        return columns - self.precision.covariance(labelled) @ (inner @ columns[labelled])
+
+    def _cells_not_in(self, cells: ndarray) -> ndarray:
+        return np.zeros(0, int) if self._observations is None else np.setdiff1d(self._observations.cells, cells)
+
+
+def condition(
+    base: Float[ndarray, "c M"],
+    precision: Precision,
+    observations: Observations,
+    jacobian: JacobianAt | None = None,
+    last: Posterior | None = None,
+) -> Posterior:
+    """The posterior given labels.
+
+    Args:
+        base: S0 / T at every cell.
+        precision: of the field.
+        observations: the labels.
+        jacobian: of the code, where the model has one.
+        last: the posterior for nearly the same labels; the solver starts from it.
+    """
+    if len(observations) == 0:
+        code_size = None if jacobian is None else jacobian(observations.cells).shape[2]
+        return Posterior.prior(precision, base.shape[1], code_size)
+    if len(observations) <= FEW:
+        return _condition_on_few(base, precision, observations, jacobian, last)
+    return _condition_on_many(base, precision, observations, jacobian, last)
+
+
+def preview(base: Float[ndarray, "c M"], precision: Precision, observations: Observations) -> Float[ndarray, "c M"]:
+    """The field in closed form, for a stroke that is still being drawn; of at most `FEW` cells, evenly chosen."""
+    cells = observations.cells
+    if len(cells) > FEW:
+        cells = cells[np.linspace(0, len(cells) - 1, FEW).astype(int)]
+        observations = observations.at(cells)
+    columns = precision.covariance(cells)
+    return columns @ closed_form(base[cells], observations, columns[cells])
+
+
+def _condition_on_few(
+    base: Float[ndarray, "c M"],
+    precision: Precision,
+    observations: Observations,
+    jacobian: JacobianAt | None,
+    last: Posterior | None,
+) -> Posterior:
+    cells = observations.cells
+    columns = precision.covariance(cells)
+    prior = Prior(columns[cells], None if jacobian is None else jacobian(cells))
+    zero = np.zeros(base.shape[1])
+    start = None if last is None or not last.dual else np.stack([last.dual.get(int(cell), zero) for cell in cells])
+    mode = find_mode(base[cells], observations, prior, start)
+    return Posterior(
+        precision,
+        columns @ mode.dual,
+        None if jacobian is None else prior.code_of(mode.dual),
+        mode.steps,
+        mode.converged,
+        dict(zip(cells.tolist(), mode.dual, strict=True)),
+        observations,
+        Curvature.at(mode.logits, observations, prior),
+    )
+
+
+def _condition_on_many(
+    base: Float[ndarray, "c M"],
+    precision: Precision,
+    observations: Observations,
+    jacobian: JacobianAt | None,
+    last: Posterior | None,
+) -> Posterior:
+    """The code is solved for with an even choice of the cells; given it, the field with all of them."""
+    cells, code = observations.cells, None
+    at_cells = base[cells]
+    if jacobian is not None:
+        some = cells[np.linspace(0, len(cells) - 1, FEW).astype(int)]
+        code = _condition_on_few(base, precision, observations.at(some), jacobian, None).code
+        at_cells = at_cells + jacobian(cells) @ code
+    mode = find_mode_on_grid(at_cells, observations, precision, None if last is None else last.field)
+    return Posterior(
+        precision, mode.field, code, mode.steps, mode.converged, {}, observations, None, mode.factor
+    )
+
+
+def _by_draw(solved: Float[ndarray, "c _"], count: int) -> Float[ndarray, "k c M"]:
+    return solved.reshape(len(solved), count, -1).transpose(1, 0, 2)

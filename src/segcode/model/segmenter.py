@@ -1,0 +1,43 @@
+"""A segcode model as a segmenter: from a photograph of any size to an initial prediction with a code path."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from segcode.data.resize import resize_image
+from segcode.model.linearisation import Linearisation, linearise
+from segcode.model.segcode import SegCode
+from segcode.prediction import InitialPrediction
+from segcode.tensors import Image
+
+
+class SegCodeSegmenter:
+    """The initial prediction is that of zero code (Eq. 6); the code path is the linear decoder (Fig. 2)."""
+
+    def __init__(self, model: SegCode, device: str | None = None) -> None:
+        """Take a model, and compute on a device ("cpu", "cuda:1"), or else where the model is."""
+        self.model = model if device is None else model.to(device)
+        self.model.eval()
+
+    @torch.inference_mode()
+    def predict(self, image: Image) -> InitialPrediction:
+        """The network sees the image scaled to as many pixels as its training images had, its aspect ratio kept."""
+        linearisation = self.linearise(image)
+        return InitialPrediction(
+            linearisation.base_logits, code=linearisation, uncertainty=linearisation.uncertainty
+        )
+
+    def linearise(self, image: Image) -> Linearisation:
+        """S0 and J of the network at an image (H, W, 3)."""
+        size = network_size((image.shape[0], image.shape[1]), self.model.config.size)
+        pixels = torch.from_numpy(resize_image(image, *size))
+        device = next(self.model.parameters()).device
+        return linearise(self.model, pixels.to(device).permute(2, 0, 1)[None].float() / 255)
+
+
+def network_size(size: tuple[int, int], training: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns that an image is scaled to: the aspect ratio of the image, the area of the training images."""
+    scale = math.sqrt(math.prod(training) / math.prod(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

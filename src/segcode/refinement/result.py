@@ -1,0 +1,123 @@
+"""What a refinement returns: a map, with the truth in it, and the logits that it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+from torch import Tensor
+from torch.nn import functional
+
+from segcode.refinement.labelling import labels_of
+from segcode.resampling import neighbours, resize
+from segcode.tensors import LabelImage
+from segcode.truth.truth import Truth
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the mode of the posterior was found.
+
+    Attributes:
+        labelled_cells: cells of the grid that the truth labels.
+        steps: of the solver.
+        converged: whether the solver stopped by itself.
+    """
+
+    labelled_cells: int
+    steps: int
+    converged: bool
+
+    def __str__(self) -> str:
+        if self.labelled_cells == 0:
+            return "initial prediction"
+        end = "" if self.converged else ", stopped early"
+        return f"{self.labelled_cells} labelled cells, {self.steps} solver steps{end}"
+
+
+@dataclass(frozen=True)
+class SegmentationMap:
+    """A map at the size of its image.
+
+    Attributes:
+        logits: S0 / T + field + J c / T, on the finer of the segmenter's grid and the field's, (M, h, w).
+        truth: that the map follows from; empty for an initial prediction.
+        code: c, where the segmenter has a code path and the truth is not empty.
+        uncertainty: b of Eq. 3 on the segmenter's grid, where it has that.
+        status: how the mode was found.
+    """
+
+    logits: Float[Tensor, "M h w"]
+    truth: Truth
+    status: Status
+    code: Float[Tensor, "N"] | None = None
+    uncertainty: Float[Tensor, "h w"] | None = None
+
+    @property
+    def labels(self) -> LabelImage:
+        """Class indices (H, W): the most likely classes, with the truth standing in them as it was given."""
+        certain = self.truth.certain()
+        labels = self.unpasted()
+        if len(certain) == 0:
+            return labels
+        return self.truth.paste(labels, logits_at(self.logits, certain.pixels, self.truth.size)).astype(np.uint8)
+
+    def unpasted(self, size: tuple[int, int] | None = None) -> LabelImage:
+        """Class indices without the truth written in, at the size of the image or at another one.
+
+        The logits are not resized for it: those of a large photograph would take gigabytes.
+        """
+        size = size or self.truth.size
+        labels = labels_of(self.logits, size)
+        exhaustive = torch.from_numpy(self.truth.exhaustive)
+        if exhaustive.any() and not exhaustive.all():
+            left = (~exhaustive).nonzero()[:, 0]
+            others = left.to(torch.uint8)[labels_of(self.logits[left], size).long()]
+            known = torch.from_numpy(exhaustive_labels(self.truth))[None, None].float()
+            known = functional.interpolate(known, size, mode="nearest-exact")[0, 0].to(torch.uint8)
+            of_excluded = torch.from_numpy(self.truth.exhaustive)[labels.long()]
+            labels = torch.where(of_excluded & (known != labels + 1), others, labels)
+        return labels.cpu().numpy()
+
+    def probabilities(self) -> Float[ndarray, "M H W"]:
+        """Class probabilities at the mode, at the size of the image: softmax of the logits.
+
+        An excluded class has probability 0; so have all other classes at a labelled pixel.
+        """
+        scores = resize(self.logits[None], self.truth.size)[0]
+        return masked_softmax(scores, self.truth)
+
+    def entropy(self) -> Float[ndarray, "H W"]:
+        """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels."""
+        return entropy(self.probabilities())
+
+
+def masked_softmax(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
+    """Probabilities of the classes that a truth leaves to each pixel."""
+    impossible = torch.from_numpy(truth.excluded())
+    impossible &= ~impossible.all(0)
+    labels = torch.from_numpy(truth.labels).to(scores.device)
+    other = torch.arange(len(scores), device=scores.device)[:, None, None] != labels
+    impossible = torch.where(labels >= 0, other, impossible.to(scores.device))
+    return scores.masked_fill(impossible, -torch.inf).softmax(0).cpu().numpy()
+
+
+def exhaustive_labels(truth: Truth) -> UInt8[ndarray, "H W"]:
+    """1 + the class of each pixel that is labelled as an exhaustive class, 0 elsewhere."""
+    labels = truth.labels
+    return np.where((labels >= 0) & truth.exhaustive[labels], labels + 1, 0).astype(np.uint8)
+
+
+def entropy(probabilities: Float[ndarray, "M H W"]) -> Float[ndarray, "H W"]:
+    """Of class probabilities, in nats."""
+    return -(probabilities * np.log(np.maximum(probabilities, 1e-30))).sum(0)
+
+
+def logits_at(logits: Float[Tensor, "M h w"], pixels: ndarray, size: tuple[int, int]) -> Float[ndarray, "n M"]:
+    """Logits resized bilinearly to (rows, columns), at some pixels."""
+    cells, shares = neighbours(torch.from_numpy(pixels), size, (logits.shape[1], logits.shape[2]))
+    table = logits.flatten(1).T
+    return (table[cells] * shares[..., None].to(table.dtype)).sum(1).cpu().numpy()
