@@ -111,7 +111,7 @@ def segcode(label_studio, tmp_path_factory) -> Iterator[str]:
     port, key = free_port(), label_studio.ask("POST", "token/", {})["token"]
     options = ["-o", str(tmp_path_factory.mktemp("work")), "--port", str(port), "--label-studio", label_studio.address]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from segcode.cli import main; main()", "annotate", "--no-browser", *options],
+        [sys.executable, "-c", "from segcode.cli import main; main()", "annotate", *options],
         env={**os.environ, "LABEL_STUDIO_API_KEY": key},
     )
     try:
