@@ -98,8 +98,8 @@ def test_without_a_model_the_shipped_ones_are_listed(command):
     assert ran.code == 2
     assert "give --model MODEL" in ran.err
     for name in shipped_models():
-        purpose = json.loads((find_model(name) / "config.json").read_text(encoding="utf-8")).get("purpose", "")
-        assert f"  {name}  {purpose}".rstrip() in ran.err.splitlines()
+        purpose = json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))["purpose"]
+        assert f"  {name}: {purpose}" in ran.err.splitlines()
 
 
 def test_version_is_that_of_the_package():
