@@ -20,6 +20,7 @@ from segcode.cli.effort import effort
 from segcode.cli.evaluate import evaluate
 from segcode.cli.export import export
 from segcode.cli.extras import install_command
+from segcode.cli.options import EXTENTS
 from segcode.cli.predict import predict
 from segcode.cli.refine import refine
 from segcode.cli.refine_folder import refine_folder
@@ -31,9 +32,9 @@ from segcode.errors import SegcodeError
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-def example(*commands: str) -> str:
+def example(*commands: str, extents: bool = False) -> str:
     """The end of a command's help, in lines that are not wrapped, so that they can be copied."""
-    return "\n\n".join(f"\b\nExample: {command}" for command in commands)
+    return "\n\n".join([EXTENTS] * extents + [f"\b\nExample: {command}" for command in commands])
 
 
 app.command(epilog=example("segcode demo"))(demo)
@@ -49,18 +50,23 @@ app.command(
 )(predict)
 app.command(
     epilog=example(
-        "segcode refine street.png --truth road=mask.png --model MODEL -o out",
         "segcode refine street.png --stroke sidewalk=20,200:90,180 --point car=200,150 --model camvid -o out",
+        "segcode refine street.png --truth road=mask.png --extent road=exhaustive --model MODEL -o out",
+        extents=True,
     )
 )(refine)
-app.command(epilog=example("segcode refine-folder drawn/images --labels partial --model MODEL -o out"))(refine_folder)
+app.command(epilog=example("segcode refine-folder images --labels partial --model MODEL -o out", extents=True))(
+    refine_folder
+)
 app.command(
     epilog=example(
         "segcode annotate street_images --model camvid",
         "segcode annotate 'run/**/*.png' --model MODEL -o work --port 9000",
     )
 )(annotate)
-app.command(epilog=example("segcode sample street.png -n 8 --truth road=mask.png --model camvid -o out"))(sample)
+app.command(epilog=example("segcode sample street.png -n 8 --point car=200,150 --model camvid -o out", extents=True))(
+    sample
+)
 app.command(
     epilog=example(
         "segcode evaluate --data camvid --root CAMVID --split val --model MODEL --truth road --truth sidewalk -o out"
@@ -97,7 +103,7 @@ def segcode(
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)
     ] = False,
 ) -> None:
-    """Segmentation maps that can still be bent: tell some pixels, and the whole map follows."""
+    """Correct the segmentation map of an image with a few clicks or strokes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`segcode data check` and `segcode data draw`: what is in a data set, and one that needs no download."""
+"""`segcode data check` and `segcode data draw`: check a data set, and draw one that needs no download."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def check(
         typer.Option(metavar="SPLIT", help="May be repeated; all usual ones if not given.", show_default=False),
     ] = None,
 ) -> None:
-    """Read a whole data set and list all that is wrong with it.
+    """Read a data set and list every problem in it.
 
     Damaged and missing files, labels of another size than their image and unknown ids are listed all at once. The
-    table tells how often each class occurs. The exit code is 1 if anything is wrong.
+    table shows how often each class occurs. The exit code is 1 if anything is wrong.
     """
     from rich.console import Console
 
@@ -94,7 +94,7 @@ def _splits(data: Kind, root: Path | None) -> list[str]:
     there, problem = [], ConfigError("")
     for split in ("train", "val", "test", "all"):
         try:
-            with suppress(DataError):  # the split is there, and wrong: the check tells
+            with suppress(DataError):  # the split is there, and wrong: the check says so
                 open_source(data, root, split)
             there.append(split)
         except ConfigError as error:

@@ -86,14 +86,8 @@ def polygon_truth(
     Raises:
         TruthError: if the polygon has no area, or none inside the image, or for a class that the model lacks.
     """
-    if (
-        len(corners) < 3
-        or not np.isfinite(corners).all()
-        or np.linalg.matrix_rank(np.subtract(corners, corners[0])) < 2
-    ):
-        raise TruthError(
-            f"a polygon of {len(corners)} corners has no area: give three or more that are not on one line"
-        )
+    if not np.isfinite(corners).all() or _on_a_line(corners):
+        raise TruthError(f"a polygon of {len(corners)} corners has no area: give three or more, not all on one line")
     mask = polygon_mask(corners, size)
     if not mask.any():
         raise TruthError(f"the polygon is outside the image of {size[0]} x {size[1]}: draw it on the image itself")
@@ -154,6 +148,10 @@ def polygon_mask(corners: Sequence[Point], size: tuple[int, int]) -> Bool[ndarra
     canvas = Pillow.new("1", (size[1], size[0]))
     ImageDraw.Draw(canvas).polygon([(column, row) for row, column in corners], fill=1, outline=1)
     return np.array(canvas, bool)
+
+
+def _on_a_line(points: Sequence[Point]) -> bool:
+    return len(points) < 3 or bool(np.linalg.matrix_rank(np.subtract(points, points[0])) < 2)
 
 
 def _check_inside(points: Sequence[Point], size: tuple[int, int]) -> None:
