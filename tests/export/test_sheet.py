@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from segcode.classes import CAMVID, CITYSCAPES
-from segcode.export.comparison import before_after, changed, corrections, disagreement, sample_sheet, with_truth
+from segcode.export.comparison import before_after, changed, corrections, disagreement, sample_sheet, with_labelled
 from segcode.export.sheet import Panel, sheet
 from segcode.tensors import IGNORE
 
@@ -36,10 +36,10 @@ def test_corrections_are_green_and_new_mistakes_red():
     assert grey[5].all()
 
 
-def test_truth_has_a_rim_around_it_and_hides_nothing_else():
-    revealed = np.zeros(SIZE, bool)
-    revealed[5:7, 5:9] = True
-    picture = with_truth(IMAGE, BEFORE, revealed, CAMVID)
+def test_labelled_pixels_have_a_rim_around_them_that_hides_nothing_else():
+    labelled = np.zeros(SIZE, bool)
+    labelled[5:7, 5:9] = True
+    picture = with_labelled(IMAGE, BEFORE, labelled, CAMVID)
     assert (picture[4, 5:9] == 255).all()
     assert (picture[5, 5] != 255).any()
     assert np.array_equal(picture[:3], IMAGE[:3])
@@ -70,7 +70,7 @@ def test_the_legend_explains_the_classes_shown():
 
 
 def test_comparisons_are_drawn_with_and_without_the_exact_labels():
-    after, revealed = painted((3, 8)), np.zeros(SIZE, bool)
-    common = (IMAGE, BEFORE, after, revealed, np.random.default_rng(0).random(SIZE), CAMVID)
+    after, labelled = painted((3, 8)), np.zeros(SIZE, bool)
+    common = (IMAGE, BEFORE, after, labelled, np.random.default_rng(0).random(SIZE), CAMVID)
     assert before_after(*common).shape == before_after(*common, after).shape
     assert sample_sheet(IMAGE, [BEFORE, after], CAMVID).ndim == 3

@@ -9,7 +9,7 @@ from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, get_args
 
-from segcode.errors import TruthError
+from segcode.errors import TruthError, nearest
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -129,12 +129,12 @@ def read_extents(texts: Sequence[str], classes: ClassSet) -> dict[int, Extent]:
     """
     from segcode.truth.truth import Extent
 
-    known = get_args(Extent)
+    words: dict[str, Extent] = {word: word for word in get_args(Extent)}
     extents: dict[int, Extent] = {}
     for name, value in (_named("--extent", text) for text in texts):
-        if value not in known:
-            raise TruthError(f"--extent {name}={value}: write {', '.join(known[:-1])} or {known[-1]} after the =")
-        extents[classes.index(name)] = value
+        if value not in words:
+            raise TruthError(f"--extent {name}={value}: {value} is no extent: {nearest(value, words)}")
+        extents[classes.index(name)] = words[value]
     return extents
 
 

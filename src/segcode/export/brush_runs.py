@@ -67,7 +67,7 @@ def _short(runs: Integer[ndarray, "n"], values: Integer[ndarray, "n"]) -> tuple[
 
 
 def _bits(numbers: Integer[ndarray, "n"], widths: Integer[ndarray, "n"]) -> Bool[ndarray, "bits"]:
-    """Numbers written one after the other, each in so many bits."""
+    """Numbers written one after the other, each in its number of bits."""
     place = np.arange(widths.sum()) - np.repeat(widths.cumsum() - widths, widths)
     return (np.repeat(numbers, widths) >> (np.repeat(widths, widths) - 1 - place) & 1).astype(bool)
 

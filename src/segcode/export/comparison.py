@@ -15,7 +15,7 @@ from segcode.export.sheet import Panel, Sheet, sheet
 from segcode.tensors import IGNORE, Image, LabelImage
 
 _OPACITY = 0.7  # in small panels colours must be found again in the legend
-_RIGHT_NOW = (0, 158, 115)  # told apart by the colour-blind too (Okabe and Ito 2008)
+_RIGHT_NOW = (0, 158, 115)  # distinct for the colour-blind, too (Okabe and Ito 2008)
 _WRONG_NOW = (213, 94, 0)
 
 
@@ -23,21 +23,21 @@ def before_after(
     image: Image,
     before: LabelImage,
     after: LabelImage,
-    revealed: Bool[ndarray, "H W"],
+    labelled: Bool[ndarray, "H W"],
     uncertainty: Float[ndarray, "H W"],
     classes: ClassSet,
     labels: LabelImage | None = None,
 ) -> Sheet:
-    """A sheet: the image with the truth outlined, the maps before and after, what changed, and the uncertainty.
+    """A sheet: the image with the labelled pixels, the maps before and after, the change, and the uncertainty.
 
     Args:
         image: RGB (H, W, 3).
-        before: the first prediction.
-        after: the refined map, in which the truth stands as given.
-        revealed: where the truth tells the class.
+        before: the initial prediction.
+        after: the refined map, with the labelled pixels as given.
+        labelled: pixels of known class.
         uncertainty: of the map after, such as its entropy.
         classes: their names and colours.
-        labels: the exact labels, if known: the titles then tell the accuracy, and changes are shown as right or wrong.
+        labels: the exact labels, if known: the titles then have the accuracy, and changes are right or wrong.
     """
     if labels is None:
         titles, change = ("before", "after"), Panel("changed to", changed(image, before, after, classes))
@@ -45,7 +45,7 @@ def before_after(
         titles = (f"before: {_accuracy(before, labels)} right", f"after: {_accuracy(after, labels)} right")
         change = Panel("green: now right, red: wrong", corrections(image, before, after, labels))
     panels = [
-        Panel("image and truth", with_truth(image, after, revealed, classes)),
+        Panel("image and labels", with_labelled(image, after, labelled, classes)),
         Panel(titles[0], overlay(image, classes.colourise(before), _OPACITY)),
         Panel(titles[1], overlay(image, classes.colourise(after), _OPACITY)),
         change,
@@ -62,11 +62,11 @@ def sample_sheet(image: Image, samples: Sequence[LabelImage], classes: ClassSet)
     return sheet(panels, 3, classes, _present(*samples))
 
 
-def with_truth(image: Image, labels: LabelImage, revealed: Bool[ndarray, "H W"], classes: ClassSet) -> Image:
-    """The image; where the truth is known it is in the colour of its class, and has a white rim around it."""
+def with_labelled(image: Image, labels: LabelImage, labelled: Bool[ndarray, "H W"], classes: ClassSet) -> Image:
+    """The image with the labelled pixels in the colours of their classes, and a white rim around them."""
     picture = image.copy()
-    picture[binary_dilation(revealed, iterations=max(1, image.shape[1] // 200))] = 255
-    picture[revealed] = overlay(image, classes.colourise(labels), _OPACITY)[revealed]
+    picture[binary_dilation(labelled, iterations=max(1, image.shape[1] // 200))] = 255
+    picture[labelled] = overlay(image, classes.colourise(labels), _OPACITY)[labelled]
     return picture
 
 

@@ -30,7 +30,7 @@ _TO_XYZ: Final = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [
 
 @cache
 def distinct_colours(count: int) -> tuple[Colour, ...]:
-    """So many colours, each as far from those before it as can be, in the eyes that see the least difference.
+    """`count` colours, each as distant as possible from those before it, in the eyes that see the least difference.
 
     They are drawn from a cube of 9 x 9 x 9, nearly black ones left out, greedily by `difference`.
     """
@@ -44,7 +44,7 @@ def distinct_colours(count: int) -> tuple[Colour, ...]:
 
 
 def difference(one: Colour, other: Colour) -> float:
-    """Euclidean distance in CIELAB (1976), of normal and three colour-blind eyes the least; 2.3 is just noticeable."""
+    """Euclidean distance in CIELAB (1976), the least of normal and three colour-blind eyes; 2.3 is just noticeable."""
     seen = appearance(np.array([one, other]))
     return float(np.linalg.norm(seen[:, 0] - seen[:, 1], axis=1).min())
 
@@ -57,7 +57,7 @@ def appearance(colours: Float[ndarray, "n 3"] | ndarray) -> Float[ndarray, "4 n 
 
 
 def _apart(seen: Float[ndarray, "4 n 3"], chosen: list[int]) -> Float[ndarray, "n"]:
-    """Of each candidate the distance to the nearest one chosen, in the worst eyes."""
+    """Distance of each candidate to the nearest chosen colour, for the eyes that see the least difference."""
     distances = np.linalg.norm(seen[:, :, None] - seen[:, None, chosen], axis=3)
     nearest: ndarray = distances.min((0, 2))
     return nearest
