@@ -18,10 +18,10 @@ def test_the_demo_draws_refines_and_prints_what_it_gained(model, tmp_path):
     names = files_in(tmp_path / "demo")
     assert {name.split("_", 2)[2] for name in names} == {"before_after.png", "samples.png", "uncertainty.png"}
     rows = [re.findall(r"([\d.]+) %", line) for line in ran.out.splitlines() if "%" in line]
-    (first_all, first_rest), (pasted_all, pasted_rest), _, (after_all, _) = rows
-    assert first_rest == pasted_rest
-    assert float(first_all) <= float(pasted_all)
-    assert float(after_all) > 0
+    (initial, initial_rest), (pasted, pasted_rest), (refined, refined_rest) = rows
+    assert initial_rest == pasted_rest
+    assert float(initial) < float(pasted)
+    assert (refined, refined_rest) != (pasted, pasted_rest)
 
 
 def test_the_seed_alone_chooses_the_streets():

@@ -30,6 +30,11 @@ def test_an_image_gives_labels_overlay_and_uncertainty(model, tmp_path):
     assert read(tmp_path / "out" / "a_overlay.png").shape == (HEIGHT, WIDTH, 3)
 
 
+def test_the_first_line_says_which_images_the_model_is_for(model, tmp_path):
+    ran = segcode("predict", street(tmp_path / "a.png"), "--model", model, "-o", tmp_path / "out")
+    assert ran.out.splitlines()[0] == f"Model {model}, for tests"
+
+
 def test_folders_and_patterns_keep_their_folders(model, tmp_path):
     for name in ("run/left/1.png", "run/right/1.png", "run/right/2.png"):
         street(tmp_path / name)
@@ -39,7 +44,7 @@ def test_folders_and_patterns_keep_their_folders(model, tmp_path):
     assert labels == {"left/1_labels.png", "right/1_labels.png", "right/2_labels.png"}
 
 
-def test_a_damaged_image_is_told_and_does_not_stop_the_others(model, tmp_path):
+def test_a_damaged_image_is_named_and_does_not_stop_the_others(model, tmp_path):
     street(tmp_path / "in" / "good.png")
     (tmp_path / "in" / "bad.png").write_bytes(b"no image")
     ran = segcode("predict", tmp_path / "in", "--model", model, "-o", tmp_path / "out")
@@ -68,7 +73,7 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch, image, model_name, mess
     assert not Path("out").exists()
 
 
-def test_an_output_that_is_a_file_is_told(model, tmp_path):
+def test_an_output_that_is_a_file_is_named(model, tmp_path):
     (tmp_path / "out").write_text("mine")
     ran = segcode("predict", street(tmp_path / "a.png"), "--model", model, "-o", tmp_path / "out")
     assert ran.code == 1

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 from command_line import FOUR, HEIGHT, WIDTH, files_in, make_model_folder, read, save, segcode, street
 
+from segcode.data.files import read_image
+from segcode.model.checkpoint import load_model
+from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE
 
 CAR = FOUR.index("car")
 ENDINGS = ("labels", "overlay", "uncertainty")
+ORDER = "look_first.csv"
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +41,8 @@ def test_each_image_is_refined_by_the_labels_of_its_name(model, images, tmp_path
         partial(tmp_path / "known" / f"{name}.png")
     ran = segcode("refine-folder", images, "--labels", tmp_path / "known", "--model", model, "-o", tmp_path / "out")
     assert ran.code == 0, ran.err
-    assert "2 of 3 images are refined, 1 have no labels and are predicted" in ran.out
-    assert files_in(tmp_path / "out") == {f"{name}_{ending}.png" for name in "abc" for ending in ENDINGS}
+    assert "2 of 3 images are refined, 1 have no labels, in" in ran.out
+    assert files_in(tmp_path / "out") == {f"{name}_{ending}.png" for name in "abc" for ending in ENDINGS} | {ORDER}
     one = segcode(
         "refine", images / "a.png", "--labels", tmp_path / "known" / "a.png", "--model", model, "-o", tmp_path / "one"
     )
@@ -46,7 +52,7 @@ def test_each_image_is_refined_by_the_labels_of_its_name(model, images, tmp_path
     assert (together[10:20, 10:30] == CAR).all()
 
 
-def test_what_does_not_fit_is_told_and_does_not_stop_the_others(model, images, tmp_path):
+def test_what_does_not_fit_is_listed_at_the_end_and_does_not_stop_the_others(model, images, tmp_path):
     partial(tmp_path / "known" / "a.png", size=(5, 40))
     partial(tmp_path / "known" / "b.png", value=77)
     partial(tmp_path / "known" / "c.png")
@@ -56,7 +62,34 @@ def test_what_does_not_fit_is_told_and_does_not_stop_the_others(model, images, t
     assert "1 of 4 images are refined, 0 have no labels" in ran.out
     for name in ("a.png is 40 x 5 pixels", "b.png", "d.png"):
         assert name in ran.err
-    assert files_in(tmp_path / "out") == {f"c_{ending}.png" for ending in ENDINGS}
+    assert files_in(tmp_path / "out") == {f"c_{ending}.png" for ending in ENDINGS} | {ORDER}
+
+
+def test_the_images_are_ordered_by_the_change_that_a_label_is_expected_to_make(model, images, tmp_path):
+    street(images / "b.png", seed=7)
+    partial(tmp_path / "known" / "a.png")
+    ran = segcode("refine-folder", images, "--labels", tmp_path / "known", "--model", model, "-o", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    with (tmp_path / "out" / ORDER).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    changes = {row["image"]: float(row["expected_change"]) for row in rows}
+    assert list(changes.values()) == sorted(changes.values(), reverse=True)
+    assert {row["image"]: int(row["labelled"]) for row in rows} == {"a": 200, "b": 0, "c": 0}
+    refiner = Refiner(load_model(model).model)
+    for name in "bc":
+        refiner.set_image(read_image(images / f"{name}.png"))
+        assert changes[name] == pytest.approx(refiner.expected_change(), abs=1e-6)
+    assert [line.split()[-1] for line in ran.out.splitlines()[-3:]] == list(changes)
+
+
+def test_an_exhaustive_class_is_in_its_labels_alone(model, images, tmp_path):
+    partial(tmp_path / "known" / "a.png")
+    options = ["--labels", tmp_path / "known", "--extent", "car=exhaustive", "--model", model]
+    ran = segcode("refine-folder", images, *options, "-o", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    expected = np.zeros((HEIGHT, WIDTH), bool)
+    expected[10:20, 10:30] = True
+    assert np.array_equal(read(tmp_path / "out" / "a_labels.png") == CAR, expected)
 
 
 def test_a_folder_without_any_of_the_labels_is_refused(model, images, tmp_path):

@@ -27,7 +27,7 @@ def test_samples_respect_the_truth_and_repeat(model, image, tmp_path):
     for out in ("a", "b"):
         ran = segcode("sample", image, "-n", 2, "--truth", f"sky={drawn}", "--model", model, "-o", tmp_path / out)
         assert ran.code == 0, ran.err
-        assert "cost" in ran.out
+        assert "labelled cells" in ran.out
     for name in files_in(tmp_path / "a"):
         assert np.array_equal(read(tmp_path / "a" / name), read(tmp_path / "b" / name))
     for i in (1, 2):
@@ -41,10 +41,11 @@ def test_another_seed_draws_other_maps(model, image, tmp_path):
     assert (a != b).any()
 
 
-def test_a_complete_class_needs_its_mask(model, image, tmp_path):
-    ran = segcode("sample", image, "--complete", "sky", "--model", model, "-o", tmp_path / "out")
-    assert ran.code != 0
-    assert "--complete sky: there is no mask of it" in ran.err
+def test_an_extent_needs_a_mask(model, image, tmp_path):
+    options = ["--point", "sky=1,1", "--extent", "sky=exhaustive"]
+    ran = segcode("sample", image, *options, "--model", model, "-o", tmp_path / "out")
+    assert ran.code == 2
+    assert "--extent sky=exhaustive: it has no mask, polygon or box" in ran.err
 
 
 def test_no_samples_are_refused(image, tmp_path):
