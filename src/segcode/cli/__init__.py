@@ -1,6 +1,7 @@
 """The command line `segcode`: one file a command.
 
-Everything heavy is imported inside the commands, so that `--help` answers at once.
+Everything heavy is imported inside the commands, and help is plain text, because importing rich takes longer than
+everything else that `--help` does.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from segcode.cli.train import train
 from segcode.cli.train_rivals import train_rivals
 from segcode.errors import SegcodeError
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 def example(*commands: str) -> str:
-    """The end of a command's help."""
-    return "\n\n".join(f"Example: `{command}`" for command in commands)
+    """The end of a command's help, in lines that are not wrapped, so that they can be copied."""
+    return "\n\n".join(f"\b\nExample: {command}" for command in commands)
 
 
 app.command(epilog=example("segcode demo"))(demo)

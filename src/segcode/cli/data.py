@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from segcode.data.check import Report
     from segcode.sample import Sample
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command(epilog="Example: `segcode data check --data camvid --root CamVid`")
+@app.command(epilog="Example: segcode data check --data camvid --root CamVid")
 def check(
     data: Annotated[Kind, typer.Option(help="What the data set is.", show_default=False)],
     root: Root = None,
@@ -61,7 +61,7 @@ def check(
     raise typer.Exit(1 if problems else 0)
 
 
-@app.command(epilog="Example: `segcode data draw -o streets -n 8`")
+@app.command(epilog="Example: segcode data draw -o streets -n 8")
 def draw(
     out: Out,
     number: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 8,

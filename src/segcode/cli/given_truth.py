@@ -27,7 +27,7 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True)
 class GivenTruth:
-    """The options of `segcode.cli.options` under "Partial truth", as typed. False if there are none."""
+    """The options of `segcode.cli.options` that give truth, as typed. False if there are none."""
 
     masks: Sequence[str]
     complete: Sequence[str]

@@ -35,10 +35,10 @@ def _shipped() -> str:
     from segcode.model.shipped import find_model, shipped_models
 
     purposes = {
-        name: json.loads((find_model(name) / "config.json").read_text(encoding="utf-8")).get("purpose", "")
+        name: json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))["purpose"]
         for name in shipped_models()
     }
-    return "\n".join(f"  {name}  {purpose}".rstrip() for name, purpose in purposes.items())
+    return "\n".join(f"  {name}: {purpose}" for name, purpose in purposes.items())
 
 
 def choose_device(name: DeviceName) -> str:

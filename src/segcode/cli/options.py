@@ -57,14 +57,12 @@ LeaveOut: TypeAlias = Annotated[
     list[str], _names("Not the samples of this name, or whose name begins so. May be repeated.")
 ]
 
-_TRUTH = "Partial truth"
 Masks: TypeAlias = Annotated[
     list[str],
     typer.Option(
         "--truth",
         metavar="CLASS=MASK.png",
         help="The pixels of a mask that are not black are of a class. May be repeated.",
-        rich_help_panel=_TRUTH,
         default_factory=list,
         show_default=False,
     ),
@@ -74,16 +72,13 @@ Complete: TypeAlias = Annotated[
     typer.Option(
         metavar="CLASS",
         help="The mask of this class shows all of it, so all other pixels are not of it. May be repeated.",
-        rich_help_panel=_TRUTH,
         default_factory=list,
         show_default=False,
     ),
 ]
 Soft: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--soft", help="Masks are probabilities: black 0, white 1.", rich_help_panel=_TRUTH, show_default=False
-    ),
+    typer.Option("--soft", help="Masks are probabilities: black 0, white 1.", show_default=False),
 ]
 PartialLabels: TypeAlias = Annotated[
     Path | None,
@@ -91,7 +86,6 @@ PartialLabels: TypeAlias = Annotated[
         "--labels",
         metavar="LABELS.png",
         help="A one-channel image of class indices, 255 where unknown.",
-        rich_help_panel=_TRUTH,
         show_default=False,
     ),
 ]
@@ -101,7 +95,6 @@ Points: TypeAlias = Annotated[
         "--point",
         metavar="CLASS=X,Y",
         help="One pixel is of a class; x to the right, y down, from 0. May be repeated.",
-        rich_help_panel=_TRUTH,
         default_factory=list,
         show_default=False,
     ),
@@ -112,29 +105,22 @@ Strokes: TypeAlias = Annotated[
         "--stroke",
         metavar="CLASS=X,Y:X,Y:...",
         help="A brush drawn along these pixels marks a class. May be repeated.",
-        rich_help_panel=_TRUTH,
         default_factory=list,
         show_default=False,
     ),
 ]
-Radius: TypeAlias = Annotated[
-    float, typer.Option(min=0, help="Of the strokes' brush, in pixels.", rich_help_panel=_TRUTH)
-]
+Radius: TypeAlias = Annotated[float, typer.Option(min=0, help="Of the strokes' brush, in pixels.")]
 
-_SOLVING = "How the code is found"
-Solver: TypeAlias = Annotated[config.Solver, typer.Option(help="The first is fast and safe.", rich_help_panel=_SOLVING)]
+Solver: TypeAlias = Annotated[config.Solver, typer.Option(help="The first is fast and safe.")]
 Energy: TypeAlias = Annotated[
     config.Energy,
-    typer.Option(
-        help="Misfit to the truth: euclidean is the paper's; cross-entropy is convex.", rich_help_panel=_SOLVING
-    ),
+    typer.Option(help="Misfit to the truth: euclidean is the paper's; cross-entropy is convex."),
 ]
 Evidence: TypeAlias = Annotated[
     float,
     typer.Option(
         min=0,
         help="Times what known pixels count in the model; in the shipped ones that was chosen on CamVid val.",
-        rich_help_panel=_SOLVING,
     ),
 ]
 Hold: TypeAlias = Annotated[
@@ -142,14 +128,12 @@ Hold: TypeAlias = Annotated[
     typer.Option(
         min=0,
         help="Times how firmly the first prediction is held as far as truth leaves it; the paper has 0.",
-        rich_help_panel=_SOLVING,
     ),
 ]
 InferWhole: TypeAlias = Annotated[
     bool,
     typer.Option(
         help="Where masks or labels of one class seem to show all of it, take it that there is none elsewhere.",
-        rich_help_panel=_SOLVING,
     ),
 ]
 Block: TypeAlias = Annotated[
@@ -162,10 +146,9 @@ Prior: TypeAlias = Annotated[
     config.PriorKind,
     typer.Option(
         help="Of the code: N(0, I), learnt, around the encoder's proposal, or the model's own.",
-        rich_help_panel=_SOLVING,
     ),
 ]
-Steps: TypeAlias = Annotated[int, typer.Option(min=1, help="The solver stops after so many.", rich_help_panel=_SOLVING)]
+Steps: TypeAlias = Annotated[int, typer.Option(min=1, help="The solver stops after so many.")]
 
 
 def refinement_config(
@@ -177,5 +160,5 @@ def refinement_config(
     prior: config.PriorKind,
     steps: int,
 ) -> RefinementConfig:
-    """The options under "How the code is found" as the library takes them; what has no option keeps its default."""
+    """The options of the solver as the library takes them; what has no option keeps its default."""
     return RefinementConfig(energy, solver, evidence, hold, infer_whole, prior, stopping=Stopping(steps=steps))
