@@ -88,7 +88,7 @@ def test_without_a_model_the_shipped_ones_are_listed(command):
     assert ran.code == 2
     assert "give --model MODEL" in ran.err
     for name in shipped_models():
-        purpose = json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))["purpose"]
+        purpose = json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))["model"]["purpose"]
         assert f"  {name}: {purpose}" in ran.err.splitlines()
 
 
