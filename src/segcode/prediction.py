@@ -15,6 +15,7 @@ from segcode.errors import DataError
 from segcode.tensors import Code, Image, Pixels
 
 
+@runtime_checkable
 class CodePath(Protocol):
     """The paper's code at one image: logits = S0 + J c, with c ~ N(0, I)."""
 

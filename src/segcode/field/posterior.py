@@ -9,7 +9,7 @@ precision (`masks`); the posterior is then that of the same quadratic model arou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +26,7 @@ FEW: Final = 128
 """Labelled cells up to which the system between them is solved; more are cheaper on the grid. Cost alone depends on it."""
 
 
+@runtime_checkable
 class JacobianAt(Protocol):
     """s J / T at some cells."""
 
