@@ -19,6 +19,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+FIRST = "0_documentation"
+"""The first image that a program finds: the client in the documentation works on it, and nothing else does."""
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -55,6 +58,9 @@ class Served:
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
+
+    def runs(self) -> bool:
+        return self.process.poll() is None
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)

@@ -64,7 +64,7 @@ def test_a_port_that_is_taken_is_told(model, images):
 )
 def test_what_cannot_be_served_is_told(tmp_path, monkeypatch, options, why):
     monkeypatch.chdir(tmp_path)
-    ran = segcode("annotate", *options)
+    ran = segcode("annotate", *options, "--model", "streets")
     assert ran.code == 2
     assert why in ran.err
 

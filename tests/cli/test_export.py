@@ -43,7 +43,7 @@ def test_a_model_of_other_classes_is_refused(root, tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["a.png", "--data", "streets"]])
 def test_images_or_a_data_set_but_not_both(tmp_path, options):
-    ran = segcode("export", *options, "-o", tmp_path / "out")
+    ran = segcode("export", *options, "--model", "streets", "-o", tmp_path / "out")
     assert ran.code == 2
     assert "give one of the two" in ran.err
 
@@ -57,6 +57,6 @@ def test_images_or_a_data_set_but_not_both(tmp_path, options):
 )
 def test_a_data_set_that_is_not_there_is_named(root, tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
-    ran = segcode("export", *options, "-o", "out")
+    ran = segcode("export", *options, "--model", "streets", "-o", "out")
     assert ran.code == 2
     assert message in ran.err

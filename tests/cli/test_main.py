@@ -1,4 +1,5 @@
 import errno
+import json
 import subprocess
 import sys
 from typing import get_args
@@ -10,9 +11,9 @@ from typer.testing import CliRunner
 
 from segcode import cli
 from segcode.cli import app, main
-from segcode.cli.options import Kind, refinement_config
-from segcode.data.sources import KINDS
+from segcode.cli.options import refinement_config
 from segcode.errors import ConfigError
+from segcode.model.shipped import find_model, shipped_models
 from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.refiner import SOLVERS
 
@@ -20,6 +21,19 @@ COMMANDS = (
     "demo", "train", "train-rivals", "predict", "refine", "refine-folder", "sample", "evaluate", "effort",
     "calibration", "export", "data check", "data draw",
 )  # fmt: skip
+
+
+HELP = """
+from segcode.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+"""
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
 def test_every_command_is_registered_once():
@@ -52,11 +66,40 @@ def test_help_lists_the_commands():
     assert all(command.split()[0] in text for command in COMMANDS)
 
 
-def test_help_needs_no_heavy_import():
-    heavy = "torch lightning matplotlib kornia numpy PIL"
-    code = f"import segcode.cli, sys; sys.exit(' '.join(m for m in {heavy!r}.split() if m in sys.modules))"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("code", ["import segcode", HELP], ids=["import", "help"])
+def test_the_package_and_its_help_import_nothing_heavy(code):
+    heavy = "torch lightning kornia numpy scipy PIL matplotlib fastapi"
+    ran = python(f"{code}\nimport sys; sys.exit(' '.join(m for m in {heavy!r}.split() if m in sys.modules))")
     assert ran.stderr.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "extra"),
+    [
+        ("train x.toml", "lightning", "train"),
+        ("train-rivals streets --data streets -o x", "kornia", "train"),
+        ("annotate --model streets", "fastapi", "serve"),
+        ("annotate --model streets", "uvicorn", "serve"),
+        ("evaluate --data streets --model streets -o x", "matplotlib", "eval"),
+        ("effort --data streets --model streets -o x", "matplotlib", "eval"),
+        ("calibration --data streets --model streets -o x", "matplotlib", "eval"),
+    ],
+)
+def test_a_command_without_its_extra_says_how_to_install_it(command, module, extra):
+    ran = python(f"import sys; sys.modules[{module!r}] = None\nfrom segcode.cli import main; main({command.split()})")
+    assert ran.returncode == 2
+    assert ran.stderr.endswith(f"pip install 'segcode[{extra}]'\n")
+    assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["predict photo.jpg", "sample photo.jpg -o out", "annotate photo.jpg"])
+def test_without_a_model_the_shipped_ones_are_listed(command):
+    ran = segcode(*command.split())
+    assert ran.code == 2
+    assert "give --model MODEL" in ran.err
+    for name in shipped_models():
+        purpose = json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))["purpose"]
+        assert f"  {name}: {purpose}" in ran.err.splitlines()
 
 
 def test_version_is_that_of_the_package():
@@ -64,7 +107,6 @@ def test_version_is_that_of_the_package():
 
 
 def test_choices_are_those_of_the_library():
-    assert set(get_args(Kind)) == set(KINDS)
     assert set(get_args(Solver)) == set(SOLVERS)
 
 
@@ -119,14 +161,14 @@ def test_stopping_by_hand_is_130():
     assert CliRunner().invoke(stopped).exit_code == 130
 
 
-@pytest.mark.parametrize("arguments", [["predikt"], ["predict"], ["predict", "a.png", "-o", "out", "--device", "gpu"]])
-def test_a_wrong_command_line_is_2_and_no_traceback(arguments):
-    ran = segcode(*arguments)
+@pytest.mark.parametrize("line", ["predikt", "predict", "predict a.png --model streets -o out --device gpu"])
+def test_a_wrong_command_line_is_2_and_no_traceback(line):
+    ran = segcode(*line.split())
     assert ran.code == 2
     assert "Traceback" not in ran.err
 
 
 def test_a_device_is_known_before_the_work_starts(tmp_path):
     assert "<auto|cpu|cuda>" in segcode("predict", "--help").out
-    ran = segcode("predict", "a.png", "-o", tmp_path, "--device", "gpu")
+    ran = segcode("predict", "a.png", "--model", "streets", "-o", tmp_path, "--device", "gpu")
     assert "cuda" in ran.err

@@ -48,6 +48,6 @@ def test_a_complete_class_needs_its_mask(model, image, tmp_path):
 
 
 def test_no_samples_are_refused(image, tmp_path):
-    ran = segcode("sample", image, "-n", 0, "-o", tmp_path / "out")
+    ran = segcode("sample", image, "--model", "streets", "-n", 0, "-o", tmp_path / "out")
     assert ran.code == 2
     assert "-n" in ran.err

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from layouts import make_cityscapes
-from pictures import ids, save
+from pictures import ids, save, to_train_ids
 from PIL import Image as Pillow
 
 from segcode.classes import CITYSCAPES

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layouts import make_folder
-from pictures import ids, noise, save
+from pictures import ids, noise, save, to_train_ids
 from PIL import Image as Pillow
 
 from segcode.data.folder import open_folder, read_class_file

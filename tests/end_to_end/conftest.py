@@ -6,7 +6,7 @@ import pytest
 
 from segcode.data.sources import open_source
 from segcode.export.picture import write_picture
-from serving import Served, chromium
+from serving import FIRST, Served, chromium
 
 COPIES = 40
 NAMES = (f"street_{index}" for index in range(COPIES))
@@ -19,15 +19,23 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory) -> Iterator[Served]:
-    """A server for all tests, with as many copies of a drawn street that the shipped model has never seen."""
+def server(tmp_path_factory) -> Iterator[Served]:
+    """A server with as many copies of a drawn street that the shipped model has never seen, and one named `FIRST`."""
     images = tmp_path_factory.mktemp("images")
     street = open_source("streets", None, "test", 360, 480)[2].image
-    for index in range(COPIES):
-        write_picture(images / f"street_{index}.png", street)
+    for name in (FIRST, *(f"street_{index}" for index in range(COPIES))):
+        write_picture(images / f"{name}.png", street)
     server = Served(images, tmp_path_factory.mktemp("work"))
     yield server
     server.kill()
+
+
+@pytest.fixture
+def served(server) -> Served:
+    """The server, started again if an earlier test failed while it was killed."""
+    if not server.runs():
+        server.start()
+    return server
 
 
 @pytest.fixture

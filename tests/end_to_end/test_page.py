@@ -13,6 +13,8 @@ import pytest
 from PIL import Image as Pillow
 from websockets.sync.client import connect
 
+from serving import FIRST
+
 SIDEWALK = 4
 
 
@@ -357,12 +359,13 @@ def test_images_can_be_added_and_others_are_refused_with_the_cure(open_page, ser
     page = open_page()
     text = tmp_path / "note.png"
     text.write_text("no image")
+    before = served.json("api/images")
     page.locator("#files").set_input_files([text, served.images / "street_0.png"])
     page.wait_for_selector("#images button[data-name^='uploads/'][aria-current='true']")
     page.wait_for_selector("body[data-marks]")
     settle(page)
     assert "note.png is no image that can be read" in page.locator("#notice").text_content()
-    assert sum(one["name"].startswith("uploads/") for one in served.json("api/images")) == 1
+    assert len(served.json("api/images")) == len(before) + 1
 
 
 def test_keys_are_explained_and_classes_chosen_by_number(open_page):
@@ -400,11 +403,10 @@ def test_a_telephone_shows_it_all_without_scrolling_sideways(open_page):
 def test_the_client_in_the_documentation_works(served):
     text = (Path(__file__).parents[2] / "docs/page.md").read_text(encoding="utf-8")
     code = text.partition("```python\n")[2].partition("```")[0].replace("http://127.0.0.1:8765", served.address[:-1])
-    first = served.json("api/images")[0]["name"]
-    before = served.json(f"api/images/{first}/document")["marks"]
     names: dict[str, object] = {}
     exec(code, names)
-    assert served.json(f"api/images/{first}/document")["marks"] == before + 1
+    assert names["name"] == FIRST
+    assert served.json(f"api/images/{FIRST}/document")["marks"] == 1
     assert Pillow.open(io.BytesIO(names["png"])).size == (480, 360)
 
 

@@ -109,9 +109,10 @@ def label_studio(tmp_path_factory) -> Iterator[LabelStudio]:
 def segcode(label_studio, tmp_path_factory) -> Iterator[str]:
     """Its address; it knows Label Studio by a personal access token, the kind that the web page hands out."""
     port, key = free_port(), label_studio.ask("POST", "token/", {})["token"]
-    options = ["-o", str(tmp_path_factory.mktemp("work")), "--port", str(port), "--label-studio", label_studio.address]
+    options = ["--model", "streets", "--no-browser", "-o", str(tmp_path_factory.mktemp("work"))]
+    options += ["--port", str(port), "--label-studio", label_studio.address]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from segcode.cli import main; main()", "annotate", "--no-browser", *options],
+        [sys.executable, "-c", "from segcode.cli import main; main()", "annotate", *options],
         env={**os.environ, "LABEL_STUDIO_API_KEY": key},
     )
     try:

@@ -1,6 +1,7 @@
 """The command line `segcode`: one file a command.
 
-Everything heavy is imported inside the commands, so that `--help` answers at once.
+Everything heavy is imported inside the commands, and help is plain text, because importing rich takes longer than
+everything else that `--help` does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from segcode.cli.effort import effort
 from segcode.cli.evaluate import evaluate
 from segcode.cli.export import export
 from segcode.cli.extras import install_command
+from segcode.cli.options import EXTENTS
 from segcode.cli.predict import predict
 from segcode.cli.refine import refine
 from segcode.cli.refine_folder import refine_folder
@@ -27,12 +29,12 @@ from segcode.cli.train import train
 from segcode.cli.train_rivals import train_rivals
 from segcode.errors import SegcodeError
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-def example(*commands: str) -> str:
-    """The end of a command's help."""
-    return "\n\n".join(f"Example: `{command}`" for command in commands)
+def example(*commands: str, extents: bool = False) -> str:
+    """The end of a command's help, in lines that are not wrapped, so that they can be copied."""
+    return "\n\n".join([EXTENTS] * extents + [f"\b\nExample: {command}" for command in commands])
 
 
 app.command(epilog=example("segcode demo"))(demo)
@@ -48,18 +50,23 @@ app.command(
 )(predict)
 app.command(
     epilog=example(
-        "segcode refine street.png --truth road=mask.png --model MODEL -o out",
         "segcode refine street.png --stroke sidewalk=20,200:90,180 --point car=200,150 --model camvid -o out",
+        "segcode refine street.png --truth road=mask.png --extent road=exhaustive --model MODEL -o out",
+        extents=True,
     )
 )(refine)
-app.command(epilog=example("segcode refine-folder drawn/images --labels partial --model MODEL -o out"))(refine_folder)
+app.command(epilog=example("segcode refine-folder images --labels partial --model MODEL -o out", extents=True))(
+    refine_folder
+)
 app.command(
     epilog=example(
         "segcode annotate street_images --model camvid",
         "segcode annotate 'run/**/*.png' --model MODEL -o work --port 9000",
     )
 )(annotate)
-app.command(epilog=example("segcode sample street.png -n 8 --truth road=mask.png --model camvid -o out"))(sample)
+app.command(epilog=example("segcode sample street.png -n 8 --point car=200,150 --model camvid -o out", extents=True))(
+    sample
+)
 app.command(
     epilog=example(
         "segcode evaluate --data camvid --root CAMVID --split val --model MODEL --truth road --truth sidewalk -o out"
@@ -96,7 +103,7 @@ def segcode(
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)
     ] = False,
 ) -> None:
-    """Segmentation maps that can still be bent: tell some pixels, and the whole map follows."""
+    """Correct the segmentation map of an image with a few clicks or strokes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segcode.cli.loading import choose_device
+from segcode.cli.loading import choose_device, print_purpose
 from segcode.cli.options import Device, Model
 from segcode.errors import ConfigError
 
@@ -61,11 +61,11 @@ def annotate(
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     device: Device = "auto",
 ) -> None:
-    """Paint a little, get the whole map: the page in the browser.
+    """Correct maps in the browser: label a few pixels, and the map follows while you draw.
 
-    Every stroke bends the whole map at once. Each is written to WORK/journals as soon as it is drawn, so a closed tab
-    or a killed server loses nothing: start again, and go on. An image that is called done has its map in WORK/labels,
-    and what was painted in WORK/truth, which `segcode refine-folder --labels WORK/truth --no-infer-whole` reads.
+    Each mark is written to WORK/journals as soon as it is drawn, so a closed tab or a killed server loses nothing:
+    start again, and go on. An image that is called done has its map in WORK/labels, and its labelled pixels in
+    WORK/truth, which `segcode refine-folder --labels WORK/truth` reads.
 
     Without images the page is empty, and waits for some to be dropped on it.
     """
@@ -87,7 +87,8 @@ def annotate(
         library = Library(paths, folder / "uploads", Limits())
         studio = Studio(trained.model, trained.classes, library, folder, choose_device(device), memory * 2**20)
         access = _access(host, token)
-        app = create_app(studio, str(model), access, asked)
+        app = create_app(studio, model, access, asked)
+        print_purpose(model, trained)
         typer.echo(f"{len(library.all())} images; the work is kept in {folder}")
         serve(app, host, port, access.token, browser and not os.environ.get("CI"))
 

@@ -65,14 +65,14 @@ def calibration(
 ) -> None:
     """Measure how far the model's probabilities, doubts and samples can be believed, on a whole split.
 
-    **Calibration**: of all pixels that the model gives 80 %, 80 % should be right. ECE is the mean distance from that;
+    Calibration: of all pixels that the model gives 80 %, 80 % should be right. ECE is the mean distance from that;
     NLL and the Brier score also reward being sharp. Each is measured for the map itself ("map") and for probabilities
     averaged over the codes that the truth leaves possible ("predictive").
 
-    **Error detection**: a score of doubt is good if wrong pixels have more of it than right ones. AUROC is the chance
+    Error detection: a score of doubt is good if wrong pixels have more of it than right ones. AUROC is the chance
     of that, 50 % for a guess; AUPR is the precision of the pixels flagged, averaged over recall.
 
-    **Samples**: they should differ where the map is wrong and agree where it is right. "Wrong pixels covered" are those
+    Samples: they should differ where the map is wrong and agree where it is right. "Wrong pixels covered" are those
     whose true class some sample has.
 
     OUT gets calibration.md with all tables, the same as calibration.csv, error_detection.csv, samples.csv and

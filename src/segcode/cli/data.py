@@ -1,4 +1,4 @@
-"""`segcode data check` and `segcode data draw`: what is in a data set, and one that needs no download."""
+"""`segcode data check` and `segcode data draw`: check a data set, and draw one that needs no download."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from segcode.data.check import Report
     from segcode.sample import Sample
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command(epilog="Example: `segcode data check --data camvid --root CamVid`")
+@app.command(epilog="Example: segcode data check --data camvid --root CamVid")
 def check(
     data: Annotated[Kind, typer.Option(help="What the data set is.", show_default=False)],
     root: Root = None,
@@ -34,10 +34,10 @@ def check(
         typer.Option(metavar="SPLIT", help="May be repeated; all usual ones if not given.", show_default=False),
     ] = None,
 ) -> None:
-    """Read a whole data set and list all that is wrong with it.
+    """Read a data set and list every problem in it.
 
     Damaged and missing files, labels of another size than their image and unknown ids are listed all at once. The
-    table tells how often each class occurs. The exit code is 1 if anything is wrong.
+    table shows how often each class occurs. The exit code is 1 if anything is wrong.
     """
     from rich.console import Console
 
@@ -61,7 +61,7 @@ def check(
     raise typer.Exit(1 if problems else 0)
 
 
-@app.command(epilog="Example: `segcode data draw -o streets -n 8`")
+@app.command(epilog="Example: segcode data draw -o streets -n 8")
 def draw(
     out: Out,
     number: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 8,
@@ -94,7 +94,7 @@ def _splits(data: Kind, root: Path | None) -> list[str]:
     there, problem = [], ConfigError("")
     for split in ("train", "val", "test", "all"):
         try:
-            with suppress(DataError):  # the split is there, and wrong: the check tells
+            with suppress(DataError):  # the split is there, and wrong: the check says so
                 open_source(data, root, split)
             there.append(split)
         except ConfigError as error:

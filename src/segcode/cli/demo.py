@@ -1,9 +1,9 @@
-"""`segcode demo`: the whole idea in a minute, on streets that the shipped model has never seen."""
+"""`segcode demo`: refinement by clicks in a minute, on streets that the shipped model has never seen."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Final
@@ -32,11 +32,17 @@ _RADIUS: Final = 4.0
 
 @dataclass(frozen=True)
 class Scene:
-    """Maps of one street, by the name of the method, the exact labels, and where they were told."""
+    """Maps of one street.
+
+    Attributes:
+        maps: (H, W), by the name of the method.
+        labels: the exact labels (H, W).
+        labelled: pixels under a click, (H, W).
+    """
 
     maps: dict[str, LabelImage]
     labels: LabelImage
-    revealed: Bool[ndarray, "H W"]
+    labelled: Bool[ndarray, "H W"]
 
 
 def demo(
@@ -46,7 +52,7 @@ def demo(
     model: ModelForStreets = "streets",
     device: Device = "auto",
 ) -> None:
-    """Predict streets, click on what is wrong, refine, and print how much better the maps are.
+    """Predict streets, click on errors, refine, and print how much better the maps are.
 
     The streets are synthetic, from the test split, and chosen by the seed alone. Each gets five clicks, as an annotator
     would make them: one after the other, in the middle of the largest region that is still wrong.
@@ -67,7 +73,7 @@ def demo(
 
 
 def choose(number: int, total: int, seed: int) -> list[int]:
-    """So many different indices below `total`, or all if there are fewer."""
+    """`number` different indices below `total`, or all if there are fewer."""
     return sorted(Random(seed).sample(range(total), min(number, total)))
 
 
@@ -77,43 +83,37 @@ def _refine_and_draw(refiner: Refiner, classes: ClassSet, sample: Sample, out: P
     from segcode.evaluation.clicks import disk_truth, next_click
     from segcode.export.comparison import before_after, sample_sheet
     from segcode.export.picture import heat, write_picture
-    from segcode.truth.truth import Truth
 
     assert sample.labels is not None
-    first = refined = refiner.set_image(sample.image)
-    after, truth = first.labels, Truth.empty(sample.labels.shape, len(classes))
+    initial = refined = refiner.set_image(sample.image)
     for _ in range(_CLICKS):
-        click = next_click(after, sample.labels, np.random.default_rng(0))
+        click = next_click(refined.labels, sample.labels, np.random.default_rng(0))
         if click is None:
             break
-        truth = truth + disk_truth(click, sample.labels, _RADIUS, len(classes))
-        refined = refiner.refine(truth)
-        after = refined.pasted(truth)
-    revealed = truth.revealed().numpy()
-    entropy = refined.entropy()
-    samples = [drawn.pasted(truth) for drawn in refiner.sample(6)]
-
+        refined = refiner.refine(refined.truth + disk_truth(click, sample.labels, _RADIUS, len(classes)))
+    labelled, entropy = refined.truth.known_mask, refiner.predictive().entropy()
+    maps = {
+        "initial prediction": initial.labels,
+        "clicked pixels pasted in": replace(initial, truth=refined.truth).labels,
+        "refined": refined.labels,
+    }
     pictures = {
-        "before_after": before_after(sample.image, first.labels, after, revealed, entropy, classes, sample.labels),
-        "samples": sample_sheet(sample.image, samples, classes),
+        "before_after": before_after(
+            sample.image, initial.labels, refined.labels, labelled, entropy, classes, sample.labels
+        ),
+        "samples": sample_sheet(sample.image, [drawn.labels for drawn in refiner.sample(6)], classes),
         "uncertainty": heat(entropy),
     }
     for name, picture in pictures.items():
         write_picture(out / f"{sample.name}_{name}.png", picture)
-    maps = {
-        "first prediction": first.labels,
-        "truth pasted in": first.pasted(truth),
-        "refined": refined.labels,
-        "refined, truth pasted in": after,
-    }
-    return Scene(maps, sample.labels, revealed)
+    return Scene(maps, sample.labels, labelled)
 
 
 def _table(scenes: list[Scene]) -> Table:
     from rich.table import Table
 
     table = Table("pixels that are right", title=f"Mean of {len(scenes)} streets", title_justify="left")
-    for column in ("of all", "of those not told"):
+    for column in ("all", "not clicked on"):
         table.add_column(column, justify="right")
     for name in scenes[0].maps:
         table.add_row(name, *(f"{100 * share:.2f} %" for share in _accuracies(scenes, name)))
@@ -121,9 +121,9 @@ def _table(scenes: list[Scene]) -> Table:
 
 
 def _accuracies(scenes: list[Scene], name: str) -> Iterator[float]:
-    """Over all pixels of all scenes, then over those that were not told."""
+    """Over all pixels of all scenes, then over those without a click."""
     import numpy as np
 
     right = np.stack([scene.maps[name] == scene.labels for scene in scenes])
     yield float(right.mean())
-    yield float(right[~np.stack([scene.revealed for scene in scenes])].mean())
+    yield float(right[~np.stack([scene.labelled for scene in scenes])].mean())

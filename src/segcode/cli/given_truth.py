@@ -1,11 +1,13 @@
-"""Partial truth as the command line gives it: masks, labels, points and strokes."""
+"""Truth as the command line gives it: points, strokes, polygons, boxes, masks and label images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, get_args
 
 from segcode.errors import TruthError
 
@@ -15,7 +17,18 @@ if TYPE_CHECKING:
 
     from segcode.classes import ClassSet
     from segcode.tensors import LabelImage
-    from segcode.truth.truth import Truth
+    from segcode.truth.truth import Extent, Truth
+
+
+_EXAMPLES: Final = {
+    "--truth": "road=mask.png",
+    "--extent": "road=exhaustive",
+    "--polygon": "road=120,80:200,90:150,140",
+    "--box": "sign=120,80:140,110",
+    "--stroke": "road=120,80:200,90",
+    "--not": "road=120,80:200,90",
+    "--point": "road=120,80",
+}
 
 
 class Named(NamedTuple):
@@ -27,28 +40,32 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True)
 class GivenTruth:
-    """The options of `segcode.cli.options` under "Partial truth", as typed. False if there are none."""
+    """The options of `segcode.cli.options` that give truth, as typed. False if there are none."""
 
     masks: Sequence[str]
-    complete: Sequence[str]
+    extents: Sequence[str]
+    polygons: Sequence[str]
+    boxes: Sequence[str]
+    strokes: Sequence[str]
+    excluded: Sequence[str]
+    points: Sequence[str]
     soft: bool
     labels: Path | None
-    points: Sequence[str]
-    strokes: Sequence[str]
     radius: float
 
     def __bool__(self) -> bool:
-        return bool(self.masks or self.complete or self.labels or self.points or self.strokes)
+        return bool(self.masks or self.labels or self.polygons or self.boxes or self._brushes or self.points)
 
     @property
     def files(self) -> list[Path]:
-        """All that is read."""
+        """All files that are read."""
         return [Path(_named("--truth", text).value) for text in self.masks] + ([self.labels] if self.labels else [])
 
     def read(self, size: tuple[int, int], classes: ClassSet) -> Truth:
         """All of it for an image of (rows, columns).
 
-        Where two contradict each other strokes and points win over masks, and masks over labels.
+        Where two contradict each other the later one holds, in the order labels, masks, polygons, boxes, strokes,
+        strokes that exclude, points.
 
         Raises:
             TruthError: if there is none, or something does not parse, lies outside the image or has another size.
@@ -56,39 +73,89 @@ class GivenTruth:
             DataError: for a file that cannot be read.
         """
         if not self:
-            raise TruthError("no truth is given: add --truth CLASS=MASK.png, --labels, --point or --stroke")
-        truth, *later = self._parts(size, classes)
-        for part in later:
-            truth = truth + part
-        return truth
+            raise TruthError(
+                "no truth is given: add --point CLASS=X,Y, --stroke, --polygon, --box, --truth or --labels"
+            )
+        extents = read_extents(self.extents, classes)
+        if not self.labels:
+            self._check_extents(extents, classes)
+        return reduce(add, self._parts(size, classes, extents))
 
-    def _parts(self, size: tuple[int, int], classes: ClassSet) -> Iterator[Truth]:
-        from segcode.truth.mask import label_truth, mask_truth
-        from segcode.truth.scribble import point_truth, scribble_truth
+    @property
+    def _brushes(self) -> list[tuple[str, str]]:
+        return [("--stroke", text) for text in self.strokes] + [("--not", text) for text in self.excluded]
+
+    def _check_extents(self, extents: dict[int, Extent], classes: ClassSet) -> None:
+        given = [("--truth", self.masks), ("--polygon", self.polygons), ("--box", self.boxes)]
+        regions = {classes.index(_named(option, text).name) for option, texts in given for text in texts}
+        for index in extents.keys() - regions:
+            name = classes.names[index]
+            raise TruthError(
+                f"--extent {name}={extents[index]}: it has no mask, polygon or box: add --truth {name}=MASK.png"
+            )
+
+    def _parts(self, size: tuple[int, int], classes: ClassSet, extents: dict[int, Extent]) -> Iterator[Truth]:
+        from segcode.truth.mask import mask_truth
+        from segcode.truth.scribble import box_truth, point_truth, polygon_truth, scribble_truth
 
         number = len(classes)
-        masks = [_named("--truth", text) for text in self.masks]
-        for name in self.complete:
-            if name not in {mask.name for mask in masks}:
-                raise TruthError(f"--complete {name}: there is no mask of it: add --truth {name}=MASK.png")
         if self.labels:
-            yield label_truth(read_partial_labels(self.labels, size, number), number)
-        for name, path in masks:
+            yield partial_truth(read_partial_labels(self.labels, size, number), number, extents)
+        for name, path in (_named("--truth", text) for text in self.masks):
             index, mask = classes.index(name), _read_mask(Path(path), size, self.soft)
-            yield mask_truth(mask, index, number, complete=name in self.complete)
-        for name, value in (_named("--stroke", text) for text in self.strokes):
-            corners = [_row_column("--stroke", corner, size) for corner in value.split(":")]
-            yield scribble_truth(corners, classes.index(name), number, size, self.radius)
+            yield mask_truth(mask, index, number, extents.get(index, "part"))
+        for name, value in (_named("--polygon", text) for text in self.polygons):
+            index, corners = classes.index(name), _pixels("--polygon", value, size)
+            yield polygon_truth(corners, index, number, size, extents.get(index, "outline"))
+        for name, value in (_named("--box", text) for text in self.boxes):
+            index, corners = classes.index(name), _pixels("--box", value, (size[0] + 1, size[1] + 1))
+            if len(corners) != 2:
+                raise TruthError(f"--box: '{value}' has {len(corners)} corners: write X0,Y0:X1,Y1 as in 120,80:140,110")
+            yield box_truth((corners[0], corners[1]), index, number, size, extents.get(index, "outline"))
+        for option, text in self._brushes:
+            name, value = _named(option, text)
+            corners = _pixels(option, value, size)
+            yield scribble_truth(corners, classes.index(name), number, size, self.radius, excluded=option == "--not")
         for name, value in (_named("--point", text) for text in self.points):
-            yield point_truth([_row_column("--point", value, size)], classes.index(name), number, size)
+            yield point_truth(_pixels("--point", value, size), classes.index(name), number, size)
+
+
+def read_extents(texts: Sequence[str], classes: ClassSet) -> dict[int, Extent]:
+    """The extent that `--extent` gives for some classes, by their indices.
+
+    Raises:
+        TruthError: for another word than the three.
+        ConfigError: for a class that the model lacks.
+    """
+    from segcode.truth.truth import Extent
+
+    known = get_args(Extent)
+    extents: dict[int, Extent] = {}
+    for name, value in (_named("--extent", text) for text in texts):
+        if value not in known:
+            raise TruthError(f"--extent {name}={value}: write {', '.join(known[:-1])} or {known[-1]} after the =")
+        extents[classes.index(name)] = value
+    return extents
+
+
+def partial_truth(labels: LabelImage, classes: int, extents: dict[int, Extent]) -> Truth:
+    """A label image (H, W) that is known in places, with the extent of some of its classes."""
+    from segcode.truth.mask import label_truth, mask_truth
+
+    regions = (mask_truth(labels == index, index, classes, extent) for index, extent in extents.items())
+    return reduce(add, regions, label_truth(labels, classes))
 
 
 def _named(option: str, text: str) -> Named:
     name, sign, value = text.partition("=")
     if not (name and sign and value):
-        example = {"--truth": "road=mask.png", "--point": "road=120,80", "--stroke": "road=120,80:200,90"}[option]
-        raise TruthError(f"{option} is '{text}': write the class, = and the value, as in {option} {example}")
+        raise TruthError(f"{option} is '{text}': write the class, = and the value, as in {option} {_EXAMPLES[option]}")
     return Named(name, value)
+
+
+def _pixels(option: str, text: str, size: tuple[int, int]) -> list[tuple[float, float]]:
+    """Rows and columns of X,Y:X,Y:... inside (rows, columns)."""
+    return [_row_column(option, pixel, size) for pixel in text.split(":")]
 
 
 def _row_column(option: str, text: str, size: tuple[int, int]) -> tuple[float, float]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import typer
+
 from segcode.errors import ConfigError
 
 if TYPE_CHECKING:
     from segcode.classes import ClassSet
-    from segcode.refinement.config import RefinementConfig
+    from segcode.model.checkpoint import LoadedModel
     from segcode.refinement.refiner import Refiner
 
 
@@ -31,14 +33,14 @@ def require_model(model: str) -> str:
 
 
 def _shipped() -> str:
-    """One line for each shipped model: its name, and the pictures it is for."""
+    """One line for each shipped model: its name, and the images it is for."""
     from segcode.model.shipped import find_model, shipped_models
 
     purposes = {
-        name: json.loads((find_model(name) / "config.json").read_text(encoding="utf-8")).get("purpose", "")
+        name: json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))["purpose"]
         for name in shipped_models()
     }
-    return "\n".join(f"  {name}  {purpose}".rstrip() for name, purpose in purposes.items())
+    return "\n".join(f"  {name}: {purpose}" for name, purpose in purposes.items())
 
 
 def choose_device(name: DeviceName) -> str:
@@ -53,8 +55,8 @@ def choose_device(name: DeviceName) -> str:
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def load_refiner(model: str, device: DeviceName, config: RefinementConfig | None = None) -> Loaded:
-    """The model that `--model` names, on the device that `--device` names.
+def load_refiner(model: str, device: DeviceName) -> Loaded:
+    """The model that `--model` names, on the device that `--device` names; a line says which images it is for.
 
     Raises:
         CheckpointError: if there is no such model, or it is damaged.
@@ -63,5 +65,11 @@ def load_refiner(model: str, device: DeviceName, config: RefinementConfig | None
     from segcode.model.checkpoint import load_model
     from segcode.refinement.refiner import Refiner
 
-    trained = load_model(model)
-    return Loaded(Refiner(trained.model, config, choose_device(device)), trained.classes)
+    trained, on = load_model(model), choose_device(device)
+    print_purpose(model, trained)
+    return Loaded(Refiner(trained.model, device=on), trained.classes)
+
+
+def print_purpose(model: str, trained: LoadedModel) -> None:
+    """Print which model is used and which images it is for, since on other images its maps mean nothing."""
+    typer.echo(f"Model {model}, for {trained.purpose}")

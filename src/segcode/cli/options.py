@@ -57,33 +57,36 @@ LeaveOut: TypeAlias = Annotated[
     list[str], _names("Not the samples of this name, or whose name begins so. May be repeated.")
 ]
 
-_TRUTH = "Partial truth"
-Masks: TypeAlias = Annotated[
-    list[str],
-    typer.Option(
-        "--truth",
-        metavar="CLASS=MASK.png",
-        help="The pixels of a mask that are not black are of a class. May be repeated.",
-        rich_help_panel=_TRUTH,
-        default_factory=list,
-        show_default=False,
-    ),
+
+def _truths(option: str, metavar: str, help_: str) -> OptionInfo:
+    return typer.Option(
+        option, metavar=metavar, help=f"{help_} May be repeated.", default_factory=list, show_default=False
+    )
+
+
+Points: TypeAlias = Annotated[
+    list[str], _truths("--point", "CLASS=X,Y", "One pixel is of a class; x to the right, y down, from 0.")
 ]
-Complete: TypeAlias = Annotated[
+Strokes: TypeAlias = Annotated[
+    list[str], _truths("--stroke", "CLASS=X,Y:X,Y:...", "The pixels under a brush along a line are of a class.")
+]
+Excluded: TypeAlias = Annotated[
+    list[str], _truths("--not", "CLASS=X,Y:X,Y:...", "The pixels under a brush along a line are not of a class.")
+]
+Radius: TypeAlias = Annotated[float, typer.Option(min=0, help="Radius of the brush, in pixels.")]
+Polygons: TypeAlias = Annotated[
+    list[str], _truths("--polygon", "CLASS=X,Y:X,Y:X,Y:...", "The pixels inside a polygon are of a class.")
+]
+Boxes: TypeAlias = Annotated[
     list[str],
-    typer.Option(
-        metavar="CLASS",
-        help="The mask of this class shows all of it, so all other pixels are not of it. May be repeated.",
-        rich_help_panel=_TRUTH,
-        default_factory=list,
-        show_default=False,
-    ),
+    _truths("--box", "CLASS=X0,Y0:X1,Y1", "All pixels of a box are of a class; X1,Y1 is beyond its last pixel."),
+]
+Masks: TypeAlias = Annotated[
+    list[str], _truths("--truth", "CLASS=MASK.png", "The pixels of a mask that are not black are of a class.")
 ]
 Soft: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--soft", help="Masks are probabilities: black 0, white 1.", rich_help_panel=_TRUTH, show_default=False
-    ),
+    typer.Option("--soft", help="Masks are probabilities: black 0, white 1.", show_default=False),
 ]
 PartialLabels: TypeAlias = Annotated[
     Path | None,
@@ -91,50 +94,42 @@ PartialLabels: TypeAlias = Annotated[
         "--labels",
         metavar="LABELS.png",
         help="A one-channel image of class indices, 255 where unknown.",
-        rich_help_panel=_TRUTH,
         show_default=False,
     ),
 ]
-Points: TypeAlias = Annotated[
+Extents: TypeAlias = Annotated[
     list[str],
-    typer.Option(
-        "--point",
-        metavar="CLASS=X,Y",
-        help="One pixel is of a class; x to the right, y down, from 0. May be repeated.",
-        rich_help_panel=_TRUTH,
-        default_factory=list,
-        show_default=False,
+    _truths(
+        "--extent",
+        "CLASS=EXTENT",
+        "What masks, labels, polygons and boxes of a class say of other pixels: part, outline or exhaustive.",
     ),
 ]
-Strokes: TypeAlias = Annotated[
-    list[str],
+EXTENTS = """\b
+What labelled pixels say of the others, by --extent:
+  part        Nothing. Always so for points and strokes; default for masks and labels.
+  outline     The region ends where they end. Default for polygons and boxes.
+  exhaustive  There is no other pixel of the class in the image."""
+"""The end of the help of the commands that take `--extent`."""
+
+Block: TypeAlias = Annotated[
+    int,
     typer.Option(
-        "--stroke",
-        metavar="CLASS=X,Y:X,Y:...",
-        help="A brush drawn along these pixels marks a class. May be repeated.",
-        rich_help_panel=_TRUTH,
-        default_factory=list,
-        show_default=False,
+        min=1, help="Images of a run for the intervals, drawn together: neighbouring frames of a video err alike."
     ),
-]
-Radius: TypeAlias = Annotated[
-    float, typer.Option(min=0, help="Of the strokes' brush, in pixels.", rich_help_panel=_TRUTH)
 ]
 
-_SOLVING = "How the code is found"
-Solver: TypeAlias = Annotated[config.Solver, typer.Option(help="The first is fast and safe.", rich_help_panel=_SOLVING)]
+# The options below go away with the commands that use them.
+Solver: TypeAlias = Annotated[config.Solver, typer.Option(help="The first is fast and safe.")]
 Energy: TypeAlias = Annotated[
     config.Energy,
-    typer.Option(
-        help="Misfit to the truth: euclidean is the paper's; cross-entropy is convex.", rich_help_panel=_SOLVING
-    ),
+    typer.Option(help="Misfit to the truth: euclidean is the paper's; cross-entropy is convex."),
 ]
 Evidence: TypeAlias = Annotated[
     float,
     typer.Option(
         min=0,
         help="Times what known pixels count in the model; in the shipped ones that was chosen on CamVid val.",
-        rich_help_panel=_SOLVING,
     ),
 ]
 Hold: TypeAlias = Annotated[
@@ -142,30 +137,21 @@ Hold: TypeAlias = Annotated[
     typer.Option(
         min=0,
         help="Times how firmly the first prediction is held as far as truth leaves it; the paper has 0.",
-        rich_help_panel=_SOLVING,
     ),
 ]
 InferWhole: TypeAlias = Annotated[
     bool,
     typer.Option(
         help="Where masks or labels of one class seem to show all of it, take it that there is none elsewhere.",
-        rich_help_panel=_SOLVING,
-    ),
-]
-Block: TypeAlias = Annotated[
-    int,
-    typer.Option(
-        min=1, help="Draw the images for the intervals in runs of so many: neighbouring frames of a video err alike."
     ),
 ]
 Prior: TypeAlias = Annotated[
     config.PriorKind,
     typer.Option(
         help="Of the code: N(0, I), learnt, around the encoder's proposal, or the model's own.",
-        rich_help_panel=_SOLVING,
     ),
 ]
-Steps: TypeAlias = Annotated[int, typer.Option(min=1, help="The solver stops after so many.", rich_help_panel=_SOLVING)]
+Steps: TypeAlias = Annotated[int, typer.Option(min=1, help="The solver stops after so many.")]
 
 
 def refinement_config(
@@ -177,5 +163,5 @@ def refinement_config(
     prior: config.PriorKind,
     steps: int,
 ) -> RefinementConfig:
-    """The options under "How the code is found" as the library takes them; what has no option keeps its default."""
+    """The options of the solver as the library takes them; what has no option keeps its default."""
     return RefinementConfig(energy, solver, evidence, hold, infer_whole, prior, stopping=Stopping(steps=steps))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segcode.tensors import Image, LabelImage
 
 MAP_FILES = ("_labels.png", "_overlay.png", "_uncertainty.png")
-"""What `write_map` adds to the name of an image."""
+"""Endings that `write_map` adds to the name of an image."""
 
 
 def refuse_to_overwrite(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
@@ -28,7 +28,14 @@ def refuse_to_overwrite(inputs: Iterable[Path], outputs: Iterable[Path]) -> None
 
 
 class Made(NamedTuple):
-    """What `write_map` takes of an image, to be written while the next one is worked on."""
+    """The arguments of `write_map` for one image, to be written while the next one is worked on.
+
+    Attributes:
+        place: path of the results without their endings.
+        image: RGB (H, W, 3).
+        labels: class indices (H, W).
+        uncertainty: entropy in nats, (H, W).
+    """
 
     place: Path
     image: Image
@@ -39,7 +46,7 @@ class Made(NamedTuple):
 def write_map(
     place: Path, image: Image, labels: LabelImage, uncertainty: Float[ndarray, "H W"], classes: ClassSet
 ) -> None:
-    """Class indices as grey values, class colours over the image, and b as heat: `place` with each of `MAP_FILES`."""
+    """Write class indices, class colours over the image, and the entropy: `place` with each of `MAP_FILES`."""
     from segcode.export.picture import heat, overlay, write_picture
 
     pictures = (labels, overlay(image, classes.colourise(labels)), heat(uncertainty))

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def predict(images: Images, model: Model, out: Out, device: Device = "auto") -> None:
-    """Label images, without any truth.
+    """Predict maps of images; no pixel is labelled.
 
     Each image gives NAME_labels.png with class indices as grey values, NAME_overlay.png with class colours over the
-    image, and NAME_uncertainty.png, the entropy of the class probabilities: bright where the map may well be wrong.
+    image, and NAME_uncertainty.png, the entropy of the class probabilities: bright where the map may be wrong.
     Images of several folders keep these folders below OUT. An image that cannot be read does not stop the others.
     """
     from segcode.data.files import find_images, output_names
@@ -44,7 +44,7 @@ def predict(images: Images, model: Model, out: Out, device: Device = "auto") -> 
             yield Made(place, image, prediction.labels, prediction.entropy())
 
     write_behind(lambda made: write_map(*made, classes), maps())
-    typer.echo(f"{len(paths) - len(problems)} of {len(paths)} images are labelled, in {out}")
+    typer.echo(f"{len(paths) - len(problems)} of {len(paths)} images are predicted, in {out}")
     if problems:
         raise DataError("\n".join(problems))
 

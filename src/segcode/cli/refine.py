@@ -1,93 +1,84 @@
-"""`segcode refine`: an image and partial truth to a better map."""
+"""`segcode refine`: an image and some labelled pixels to a better map."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import typer
 
 from segcode.cli.given_truth import GivenTruth
 from segcode.cli.loading import load_refiner
 from segcode.cli.options import (
-    Complete,
+    Boxes,
     Device,
-    Energy,
-    Evidence,
-    Hold,
+    Excluded,
+    Extents,
     ImagePath,
-    InferWhole,
     Masks,
     Model,
     Out,
     PartialLabels,
     Points,
-    Prior,
+    Polygons,
     Radius,
     Soft,
-    Solver,
-    Steps,
     Strokes,
-    refinement_config,
 )
 from segcode.cli.outputs import MAP_FILES, refuse_to_overwrite, write_map
-from segcode.refinement.config import RefinementConfig, Stopping
+
+if TYPE_CHECKING:
+    from segcode.refinement.result import SegmentationMap
+    from segcode.tensors import LabelImage
 
 
 def refine(
     image: ImagePath,
-    truth: Masks,
-    complete: Complete,
     point: Points,
     stroke: Strokes,
+    excluded: Excluded,
+    polygon: Polygons,
+    box: Boxes,
+    truth: Masks,
+    extent: Extents,
     model: Model,
     out: Out,
+    radius: Radius = 2.0,
     soft: Soft = False,
     labels: PartialLabels = None,
-    radius: Radius = 2.0,
-    solver: Solver = RefinementConfig.solver,
-    energy: Energy = RefinementConfig.energy,
-    evidence: Evidence = RefinementConfig.evidence,
-    hold: Hold = RefinementConfig.hold,
-    infer_whole: InferWhole = RefinementConfig.infer_whole,
-    prior: Prior = RefinementConfig.prior,
-    steps: Steps = Stopping.steps,
     device: Device = "auto",
 ) -> None:
-    """Tell what is known of some pixels, and let the whole map follow.
+    """Label some pixels, and correct the map around them and where the image looks alike.
 
-    The network's weights stay as they are. The code that explains the truth best is found, and changes the map beyond
-    the known pixels too, where the same mistake was made. Give masks, labels, points and strokes in any mixture.
+    Give points, strokes, polygons, boxes, masks and label images in any mixture; where two contradict each other,
+    points hold over strokes, strokes over boxes, polygons and masks, and these over label images.
 
-    The results are NAME_labels.png, in which the truth stands as given, NAME_overlay.png, NAME_uncertainty.png, and
-    NAME_before_after.png, the one to look at.
+    Each result begins with the name of the image: _labels.png has class indices as grey values, with the labelled
+    pixels as given; _overlay.png has class colours over the image; _uncertainty.png is the entropy of the posterior,
+    bright where the map may be wrong; _before_after.png shows the labelled pixels and what changed.
     """
     from segcode.data.files import read_image
     from segcode.export.comparison import before_after
     from segcode.export.picture import write_picture
 
-    given = GivenTruth(truth, complete, soft, labels, point, stroke, radius)
+    given = GivenTruth(truth, extent, polygon, box, stroke, excluded, point, soft, labels, radius)
     place, sheet = out / image.stem, out / f"{image.stem}_before_after.png"
     maps = [place.with_name(place.name + ending) for ending in MAP_FILES]
     refuse_to_overwrite([image, *given.files], [*maps, sheet])
     picture = read_image(image)
-    infer_whole &= bool(given.files)  # strokes and points tell parts
-    config = refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
-    refiner, classes = load_refiner(model, device, config)
+    refiner, classes = load_refiner(model, device)
     known = given.read((picture.shape[0], picture.shape[1]), classes)
-    before = refiner.set_image(picture)
+    before = refiner.set_image(picture).labels
     refined = refiner.refine(known)
-    after, revealed = refined.pasted(known), known.revealed().numpy()
+    after, uncertainty = refined.labels, refiner.predictive().entropy()
 
-    entropy = refined.entropy()
-    write_map(place, picture, after, entropy, classes)
-    write_picture(sheet, before_after(picture, before.labels, after, revealed, entropy, classes))
-    changed = (before.labels != after)[~revealed]
-    typer.echo(str(refined.solution))
-    typer.echo(
-        f"{revealed.sum()} pixels were told; of the other {changed.size}, {changed.sum()} changed "
-        f"({100 * changed.mean() if changed.size else 0:.1f} %)"
-    )
-    whole = [classes.names[i] for i in refined.elsewhere.whole.nonzero()[:, 0].tolist()]
-    if inferred := [name for name in whole if name not in complete]:
-        typer.echo(
-            f"Seems to be told as a whole, so ruled out elsewhere (not with --no-infer-whole): {', '.join(inferred)}"
-        )
+    write_map(place, picture, after, uncertainty, classes)
+    write_picture(sheet, before_after(picture, before, after, known.known_mask, uncertainty, classes))
+    typer.echo(_summary(refined, before, after))
     typer.echo(f"Look at {sheet}")
+
+
+def _summary(refined: SegmentationMap, before: LabelImage, after: LabelImage) -> str:
+    """How the solver ended, and how many pixels changed beside the labelled ones."""
+    changed = (before != after)[~refined.truth.known_mask]
+    share = 100 * changed.mean() if changed.size else 0
+    return f"{refined.status}; {changed.sum()} of {changed.size} unlabelled pixels changed ({share:.1f} %)"

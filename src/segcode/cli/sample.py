@@ -1,4 +1,4 @@
-"""`segcode sample`: several maps of one image, as likely as the model finds them."""
+"""`segcode sample`: several maps of one image, drawn from the posterior."""
 
 from __future__ import annotations
 
@@ -9,56 +9,46 @@ import typer
 from segcode.cli.given_truth import GivenTruth
 from segcode.cli.loading import load_refiner
 from segcode.cli.options import (
-    Complete,
+    Boxes,
     Device,
-    Energy,
-    Evidence,
-    Hold,
+    Excluded,
+    Extents,
     ImagePath,
-    InferWhole,
     Masks,
     Model,
     Out,
     PartialLabels,
     Points,
-    Prior,
+    Polygons,
     Radius,
     Soft,
-    Solver,
-    Steps,
     Strokes,
-    refinement_config,
 )
 from segcode.cli.outputs import refuse_to_overwrite
-from segcode.refinement.config import RefinementConfig, Stopping
 
 
 def sample(
     image: ImagePath,
-    truth: Masks,
-    complete: Complete,
     point: Points,
     stroke: Strokes,
+    excluded: Excluded,
+    polygon: Polygons,
+    box: Boxes,
+    truth: Masks,
+    extent: Extents,
     model: Model,
     out: Out,
     number: Annotated[int, typer.Option("-n", min=1, help="How many maps.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other maps.")] = 0,
+    radius: Radius = 2.0,
     soft: Soft = False,
     labels: PartialLabels = None,
-    radius: Radius = 2.0,
-    solver: Solver = RefinementConfig.solver,
-    energy: Energy = RefinementConfig.energy,
-    evidence: Evidence = RefinementConfig.evidence,
-    hold: Hold = RefinementConfig.hold,
-    infer_whole: InferWhole = RefinementConfig.infer_whole,
-    prior: Prior = RefinementConfig.prior,
-    steps: Steps = Stopping.steps,
     device: Device = "auto",
 ) -> None:
-    """Draw several maps that the model holds possible.
+    """Draw several maps from the posterior, all with the labelled pixels as given.
 
-    Without truth the codes are drawn from the model's prior. With truth they are drawn around the code that explains
-    it: what the truth settles stays the same in all maps, what it leaves open differs.
+    Where the labels settle the class the maps agree; elsewhere they differ as the model is uncertain. Without labels
+    they are drawn from the prior.
 
     The results are NAME_sample_01_labels.png and so on, with class indices as grey values, and NAME_samples.png, which
     shows them all and where they differ.
@@ -66,22 +56,18 @@ def sample(
     from segcode.data.files import read_image
     from segcode.export.comparison import sample_sheet
     from segcode.export.picture import write_picture
-    from segcode.truth.truth import Truth
 
-    given = GivenTruth(truth, complete, soft, labels, point, stroke, radius)
+    given = GivenTruth(truth, extent, polygon, box, stroke, excluded, point, soft, labels, radius)
     sheet = out / f"{image.stem}_samples.png"
     files = [out / f"{image.stem}_sample_{i:02d}_labels.png" for i in range(1, number + 1)]
     refuse_to_overwrite([image, *given.files], [*files, sheet])
     picture = read_image(image)
-    infer_whole &= bool(given.files)  # strokes and points tell parts
-    config = refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
-    refiner, classes = load_refiner(model, device, config)
-    size = picture.shape[0], picture.shape[1]
-    known = given.read(size, classes) if given else Truth.empty(size, len(classes))
+    refiner, classes = load_refiner(model, device)
+    known = given.read((picture.shape[0], picture.shape[1]), classes) if given else None
     refiner.set_image(picture)
-    if given:
-        typer.echo(str(refiner.refine(known).solution))
-    maps = [drawn.pasted(known) for drawn in refiner.sample(number, seed)]
+    if known is not None:
+        typer.echo(str(refiner.refine(known).status))
+    maps = [drawn.labels for drawn in refiner.sample(number, seed)]
     for path, drawn in zip(files, maps, strict=True):
         write_picture(path, drawn)
     write_picture(sheet, sample_sheet(picture, maps, classes))
