@@ -10,7 +10,7 @@ Error detection: a wrong pixel of the map should have a higher score than a righ
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final, NamedTuple
 
@@ -93,12 +93,11 @@ def measure_calibration(
     refiner: Refiner,
     classes: ClassSet,
     source: Source,
-    truths: Sequence[str],
     config: ClickConfig,
     draws: int = 16,
     progress: Progress = iter,
 ) -> CalibrationResults:
-    """Measure each image before labels, after clicks, and after an exhaustive mask of each class in `truths`.
+    """Measure each image before labels, after all clicks, and after an exhaustive mask of each of the truths.
 
     The rows have the protocols "before" and "after". Labelled pixels count in neither: "unlabelled" rows have the pixels
     that a truth leaves. Methods are the probabilities at the mode, and those averaged over draws, with their entropy as
@@ -109,8 +108,7 @@ def measure_calibration(
         refiner: of a segmenter.
         classes: of the segmenter.
         source: labelled images.
-        truths: classes whose masks are given; an image that lacks the class is left out.
-        config: of the annotator.
+        config: of the annotator, and the truths; an image that lacks the class of a truth is left out there.
         draws: from the posterior.
         progress: wraps the indices of the images.
 
@@ -118,7 +116,7 @@ def measure_calibration(
         ConfigError: if a truth is no class.
         DataError: if the source has other classes than the segmenter, or a sample has no labels.
     """
-    for name in truths:
+    for name in config.truths:
         classes.index(name)  # now, not after the first image
     found: defaultdict[Subject, list[_Judged]] = defaultdict(list)
     for seed, image in enumerate(labelled_images(refiner, source, classes, progress)):
@@ -126,25 +124,27 @@ def measure_calibration(
         before = _outlook(refiner, image.initial, draws, seed)
         for method, judged in _judge(before, image.labels, known, seed):
             found[Subject("before", method, None, 0)].append(judged)
-        for name, amount, truth in _truths(refiner, image, truths, config):
+        for truth_class, amount, truth in _truths(refiner, image, config):
             refiner.reset()
             after = _outlook(refiner, refiner.refine(truth), draws, seed)
             for protocol, outlook in (("before", before), ("after", after)):
                 for method, judged in _judge(outlook, image.labels, known & ~truth.known_mask, seed):
-                    found[Subject(protocol, method, name, amount, "unlabelled")].append(judged)
+                    found[Subject(protocol, method, truth_class, amount, "unlabelled")].append(judged)
     columns = {s: _Judged(*map(np.concatenate, zip(*images, strict=True))) for s, images in found.items()}
     rows = tuple(_row(subject, judged, len(found[subject])) for subject, judged in columns.items())
-    curves = {s: reliability(judged.confidence, judged.right) for s, judged in columns.items() if _is_probability(judged)}
+    curves = {
+        s: reliability(judged.confidence, judged.right) for s, judged in columns.items() if _is_probability(judged)
+    }
     return CalibrationResults(rows, len(source), {}, curves=curves)
 
 
 def _truths(
-    refiner: Refiner, image: LabelledImage, truths: Sequence[str], config: ClickConfig
+    refiner: Refiner, image: LabelledImage, config: ClickConfig
 ) -> Iterator[tuple[str | None, int | str, Truth]]:
     """The class, the amount and the truth: of all clicks together, then of masks."""
     if config.clicks:
         yield None, config.clicks, _clicked(refiner, image, config)
-    for name in truths:
+    for name in config.truths:
         index = image.classes.index(name)
         if (image.labels == index).any():
             yield name, EXHAUSTIVE, mask_truth(image.labels == index, index, len(image.classes), "exhaustive")
@@ -183,13 +183,16 @@ def _judge(
     for method, probabilities in outlook.probabilities.items():
         p = probabilities.reshape(len(probabilities), -1)[:, pixels]
         of_true = p[true, np.arange(len(true))]
-        yield method, _Judged(
-            wrong,
-            entropy(p[:, None])[0],
-            p.max(0, initial=0),
-            (p.argmax(0) == true).astype(np.float32),
-            -np.log(np.maximum(of_true, np.finfo(np.float32).tiny)),
-            (p**2).sum(0) - 2 * of_true + 1,
+        yield (
+            method,
+            _Judged(
+                wrong,
+                entropy(p[:, None])[0],
+                p.max(0, initial=0),
+                (p.argmax(0) == true).astype(np.float32),
+                -np.log(np.maximum(of_true, np.finfo(np.float32).tiny)),
+                (p**2).sum(0) - 2 * of_true + 1,
+            ),
         )
     none = np.full(len(pixels), np.nan)
     for method, score in outlook.scores.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -122,6 +122,14 @@ def measure_clicks(
     return Results(tuple(rows), len(source), dict(tally.outcomes), config.block)
 
 
+def final_accuracy(refiner: Refiner, classes: ClassSet, source: Source, method: Method, config: ClickConfig) -> float:
+    """Pixel accuracy of a method after the last click."""
+    only_clicks = replace(config, truths=())
+    results = measure_clicks(refiner, classes, source, [method], only_clicks)
+    (last,) = results.find(protocol="clicks", amount=config.clicks, pixels="all")
+    return float(last["pixel_accuracy"] or 0)
+
+
 def nested_masks(
     labels: LabelImage, class_index: int, amounts: Sequence[int], draw: np.random.Generator
 ) -> dict[int, Bool[ndarray, "H W"]]:
@@ -183,9 +191,7 @@ def _timed(method: Method, truth: Truth) -> tuple[LabelImage, float]:
 def _effect(number: int, click: Click, before: LabelImage, after: LabelImage, labels: LabelImage) -> ClickEffect:
     known = labels != IGNORE
     was, now = before == labels, after == labels
-    return ClickEffect(
-        number, click.class_index, int((known & now & ~was).sum()), int((known & was & ~now).sum())
-    )
+    return ClickEffect(number, click.class_index, int((known & now & ~was).sum()), int((known & was & ~now).sum()))
 
 
 def _cumulated(row: Row, effects: dict[str, list[ClickEffect]]) -> Row:

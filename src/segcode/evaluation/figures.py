@@ -111,7 +111,7 @@ def _mean_without(row: Row, classes: ClassSet, truth: object) -> float:
     return float(np.nanmean(np.array(scores, dtype=float)))
 
 
-def examples(results: MaskResults, truth: str | None) -> Figure:
+def examples_shown(results: MaskResults, truth: str | None) -> Figure:
     """Fig. 3 and 4: image, labels, encoder's code, initial prediction, optimised on one class, changes, uncertainty b.
 
     Among the changes, green was wrong and is right, red was right and is wrong.

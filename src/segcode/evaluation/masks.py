@@ -57,11 +57,11 @@ def measure_masks(
     refiner: Refiner,
     classes: ClassSet,
     source: Source,
+    model: SegCode | None,
     truths: Sequence[str],
-    model: SegCode | None = None,
+    code: CodeConfig,
     *,
     extent: Extent = "exhaustive",
-    code: CodeConfig | None = None,
     examples: int = 4,
     block: int = 1,
     progress: Progress = iter,
@@ -79,10 +79,10 @@ def measure_masks(
         refiner: of a segmenter.
         classes: of the segmenter.
         source: labelled images.
+        model: whose code is measured; None for another segmenter, which has no rows of the code.
         truths: classes to label.
-        model: whose code is measured; without it, there are no rows of the code.
+        code: how the code alone is optimised.
         extent: what a mask says of other pixels.
-        code: how the code is optimised.
         examples: images to show.
         block: neighbouring images that are drawn together for intervals.
         progress: wraps the indices of the images.
@@ -93,7 +93,8 @@ def measure_masks(
     """
     check_block(block, len(source))
     indices = {name: classes.index(name) for name in truths}
-    tally, shown = Tally(classes), []
+    tally = Tally(classes)
+    shown: list[Example] = []
     spacing = max(1, len(source) // max(1, examples))
     for number, image in enumerate(labelled_images(refiner, source, classes, progress)):
         tally.add(Subject("mask", INITIAL, None, "none"), image, image.initial.labels)

@@ -20,6 +20,8 @@ from segcode.truth.truth import Truth
 Row = dict[str, str | int | float | None]
 """Cells by column: a subject, and its scores in 0..1, None where undefined."""
 
+PixelSet = Literal["all", "unlabelled"]
+
 BELOW_PASTING: Final = 0.002
 """An image ends below pasting if its accuracy is lower by more than this."""
 
@@ -40,7 +42,7 @@ class Subject:
     method: str
     truth: str | None
     amount: int | str
-    pixels: Literal["all", "unlabelled"] = "all"
+    pixels: PixelSet = "all"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class Results:
 
     def paired(self, before: Subject, after: Subject) -> Paired:
         """Two subjects on the same images."""
-        return Paired(*([outcome.matrix for outcome in self.outcomes[s]] for s in (before, after)), self.block)
+        matrices = {subject: [outcome.matrix for outcome in self.outcomes[subject]] for subject in (before, after)}
+        return Paired(matrices[before], matrices[after], self.block)
 
 
 class Tally:
@@ -111,7 +114,7 @@ class Tally:
         """Count a map of an image; of a map that follows from a truth, the unlabelled pixels also by themselves."""
         initial = image.initial.labels
         pasted = initial if truth is None else np.where(truth.known_mask, truth.labels, initial)
-        labels = {"all": image.labels}
+        labels: dict[PixelSet, LabelImage] = {"all": image.labels}
         if truth is not None:
             labels["unlabelled"] = np.where(truth.known_mask, np.uint8(IGNORE), image.labels)
         for pixels, true in labels.items():

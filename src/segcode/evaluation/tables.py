@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -10,7 +10,7 @@ from segcode.evaluation.bootstrap import Interval, Paired, accuracy_gained, erro
 from segcode.evaluation.masks import CODE_REPLACED, EXCLUDED, OPTIMISED_REPLACED, REPLACED
 from segcode.evaluation.methods import Pasted, Refined
 from segcode.evaluation.report import markdown, number, percent
-from segcode.evaluation.results import Results, Row, Subject
+from segcode.evaluation.results import PixelSet, Results, Row, Subject
 
 SHOWN: Final = (0, 1, 2, 3, 5, 10, 15, 20, 30, 50, 100)
 """Clicks that a table shows, beside the last."""
@@ -89,7 +89,9 @@ def _leads(results: Results) -> list[str]:
     """How far segcode is ahead of each other method, on all pixels."""
     own = [s for s in results.outcomes if s.method == Refined.name and s.pixels == "all" and s.amount != 0]
     own = [s for s in own if s.protocol != "clicks" or s.amount in (*SHOWN, _last(results))]
-    others = [name for name in results.values("method", protocol=own[0].protocol) if name != Refined.name] if own else []
+    others = (
+        [name for name in results.values("method", protocol=own[0].protocol) if name != Refined.name] if own else []
+    )
     header = ["ahead of", "given", "accuracy", "mean IoU"]
 
     def lead(subject: Subject, method: str) -> list[str]:
@@ -130,8 +132,8 @@ def mask_tables(results: Results) -> str:
 
 
 def _gains(results: Results, subject: Subject, control: str) -> tuple[Interval, Interval, Interval]:
-    def beside(pixels: str) -> Paired:
-        after = next(s for s in results.outcomes if s == replace(subject, pixels=pixels))  # type: ignore[arg-type]
+    def beside(pixels: PixelSet) -> Paired:
+        after = replace(subject, pixels=pixels)
         return results.paired(replace(after, method=control), after)
 
     return accuracy_gained(beside("all")), error_removed(beside("all")), accuracy_gained(beside("unlabelled"))
@@ -151,7 +153,7 @@ def calibration_tables(results: Results) -> str:
     )
 
 
-def _states(rows: Sequence[Row], scores: dict[str, Callable[[object], str]]) -> str:
+def _states(rows: Sequence[Row], scores: Mapping[str, Callable[[object], str]]) -> str:
     cells = [
         [
             f"{row['protocol']} {row['amount']} {row['truth'] or 'clicks'}, {row['method']}",
