@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -18,7 +17,6 @@ from segcode.evaluation.masks import INITIAL, OPTIMISED, MaskResults
 from segcode.evaluation.results import Results, Row
 from segcode.export.comparison import corrections
 from segcode.export.picture import heat
-from segcode.tensors import Image
 
 _MARKERS = "osD^vPX*"
 
@@ -134,7 +132,7 @@ def examples_shown(results: MaskResults, truth: str | None) -> Figure:
     return _pictures([list(column.values()) for column in columns], list(columns[0]))
 
 
-def _pictures(columns: Sequence[Sequence[Image | Float[ndarray, "H W"]]], names: Sequence[str]) -> Figure:
+def _pictures(columns: Sequence[Sequence[ndarray]], names: Sequence[str]) -> Figure:
     height, width = columns[0][0].shape[:2]
     figure = Figure(figsize=(3 * len(columns) + 0.4, 3 * len(names) * height / width), layout="constrained")
     for axes, (i, j) in zip(

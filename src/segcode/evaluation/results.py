@@ -155,7 +155,7 @@ class Tally:
         return row | {f"iou {name}": defined(score) for name, score in named}
 
 
-def ratio(part: float, of: float) -> float | None:
+def ratio(part: int | float, of: int | float) -> float | None:
     """None in place of a division by zero: JSON has no NaN."""
     return part / of if of else None
 

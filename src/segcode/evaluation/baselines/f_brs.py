@@ -29,11 +29,12 @@ class FBRS:
 
     def begin(self, refiner: Refiner, image: Image) -> None:
         self._linearised = linearised_by(refiner)
+        # Autograd refuses tensors that were made in inference mode.
+        self._features = {stride: features.clone() for stride, features in self._linearised.features.items()}
 
-    @torch.inference_mode(False)
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
         labelled = LabelledCells.of(truth, self._linearised)
-        channels = self._linearised.features[1].shape[1]
+        channels = self._features[1].shape[1]
         mean = 1 / max(1e-12, float(labelled.weight.sum()))
 
         def energy(change: Tensor) -> Tensor:
@@ -47,5 +48,5 @@ class FBRS:
     def _logits(self, change: Float[Tensor, "2 C"]) -> Float[Tensor, "1 M h w"]:
         """The initial prediction's logits for changed features; the code path ends at a coarser stride."""
         scale, bias = change[:, :, None, None]
-        features = {stride: map_.clone() for stride, map_ in self._linearised.features.items()}
-        return self._linearised.decoder.base({**features, 1: (1 + scale) * features[1] + bias})
+        changed = (1 + scale) * self._features[1] + bias
+        return self._linearised.decoder.base({**self._features, 1: changed})
