@@ -11,14 +11,13 @@ from typer.testing import CliRunner
 
 from segcode import cli
 from segcode.cli import app, main
-from segcode.cli.options import refinement_config
 from segcode.errors import ConfigError
 from segcode.model.shipped import find_model, shipped_models
 from segcode.refinement.config import RefinementConfig, Solver, Stopping
 from segcode.refinement.refiner import SOLVERS
 
 COMMANDS = (
-    "demo", "train", "train-rivals", "predict", "refine", "refine-folder", "sample", "evaluate", "effort",
+    "demo", "train", "train-rivals", "predict", "refine", "refine-folder", "sample", "evaluate", "clicks",
     "calibration", "export", "data check", "data draw",
 )  # fmt: skip
 
@@ -41,7 +40,7 @@ def test_every_command_is_registered_once():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("command", ["refine", "sample", "evaluate", "effort", "calibration"])
+@pytest.mark.parametrize("command", ["refine", "sample", "evaluate", "clicks", "calibration"])
 def test_commands_that_refine_share_the_options_of_the_solver(command):
     text = segcode(command, "--help").out
     assert all(
@@ -81,7 +80,7 @@ def test_the_package_and_its_help_import_nothing_heavy(code):
         ("annotate --model streets", "fastapi", "serve"),
         ("annotate --model streets", "uvicorn", "serve"),
         ("evaluate --data streets --model streets -o x", "matplotlib", "eval"),
-        ("effort --data streets --model streets -o x", "matplotlib", "eval"),
+        ("clicks --data streets --model streets -o x", "matplotlib", "eval"),
         ("calibration --data streets --model streets -o x", "matplotlib", "eval"),
     ],
 )
