@@ -79,7 +79,9 @@ class CallableSegmenter:
             logits = logits[0]
         if logits.ndim != 3 or min(logits.shape) == 0 or len(logits) < 2:
             shape = " x ".join(map(str, logits.shape))
-            raise DataError(f"the segmenter returned {shape}: return logits of classes x rows x columns, 2 classes or more")
+            raise DataError(
+                f"the segmenter returned {shape}: return logits of classes x rows x columns, 2 classes or more"
+            )
         if not torch.isfinite(logits).all():
             raise DataError("the segmenter returned NaN or infinite logits: return finite logits or log-probabilities")
         return InitialPrediction(logits)

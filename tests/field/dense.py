@@ -14,6 +14,7 @@ from segcode.field.likelihood import Observations
 from segcode.field.precision import Precision
 
 PULL, VARIANCE = 0.02, 1.5
+GRID = Grid(5, 6)
 
 
 def dense_precision(precision: Precision) -> ndarray:
@@ -113,7 +114,7 @@ def random_precision(grid: Grid, seed: int = 0) -> Precision:
 
 
 def make_scene(
-    seed: int, labels: int = 6, code_size: int = 0, sets: bool = False, grid: Grid = Grid(5, 6), classes: int = 3
+    seed: int, labels: int = 6, code_size: int = 0, sets: bool = False, grid: Grid = GRID, classes: int = 3
 ) -> Scene:
     """Random labels at distinct cells: one class each; with `sets`, classes that a cell is not of, too."""
     draw = np.random.default_rng(seed)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from dense import make_scene, with_contradiction
+
 from segcode.field.closed_form import closed_form, margin
 from segcode.field.likelihood import Observations
 from segcode.field.newton import Prior, find_mode

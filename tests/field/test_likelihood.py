@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dense import make_scene, with_contradiction
 from scipy.optimize import approx_fprime
 
-from dense import make_scene, with_contradiction
 from segcode.field.likelihood import Observations, logsumexp, softmax
 
 SEEN = {

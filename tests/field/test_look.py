@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from dense import Scene, make_scene
+
 from segcode.field.likelihood import softmax
 from segcode.field.look import expected_changes
 from segcode.field.posterior import Posterior, condition

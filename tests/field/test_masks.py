@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
-
 from dense import Scene, make_scene, with_contradiction
+
 from segcode.field.grid import Grid
 from segcode.field.masks import GridMode, find_mode_on_grid
 
@@ -34,7 +36,7 @@ def test_many_steps_converge_to_the_mode_of_the_dense_model(scene):
 def test_the_energy_never_rises(scene):
     energies = [scene.energy(np.zeros(scene.base.size))]
     energies += [scene.energy(solve(scene, share=0.0, max_steps=steps).field.ravel()) for steps in range(1, 12)]
-    assert all(after <= before + 1e-12 for before, after in zip(energies, energies[1:], strict=False))
+    assert all(after <= before + 1e-12 for before, after in itertools.pairwise(energies))
     assert energies[1] < energies[0]
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from dense import Scene, make_scene, with_contradiction
+
 from segcode.field.newton import Curvature, Mode, Prior, find_mode
 
 SCENES = {

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from dense import Scene, make_scene
+
 from segcode.field import posterior as posterior_module
 from segcode.field.grid import Grid
 from segcode.field.posterior import Posterior, condition, preview
@@ -80,7 +80,9 @@ def test_without_labels_the_covariance_is_that_of_the_prior(scene):
 
 
 def test_labels_lower_the_variance(scene, monkeypatch):
-    before = np.array([without.covariance(np.array([i]))[i, 0] for without in [solve(without_labels(scene))] for i in range(30)])
+    before = np.array(
+        [without.covariance(np.array([i]))[i, 0] for without in [solve(without_labels(scene))] for i in range(30)]
+    )
     for limit in (FEW, 0):
         monkeypatch.setattr(posterior_module, "FEW", limit)
         found = solve(replace(scene, jacobian=None))
@@ -114,7 +116,9 @@ def test_few_and_many_labels_agree_around_the_boundary(code_size, monkeypatch):
     quick = solve(scene)
     assert exact._factor is None
     assert quick._factor is not None
-    added = [found.field if found.code is None else found.field + scene.jacobian @ found.code for found in (exact, quick)]
+    added = [
+        found.field if found.code is None else found.field + scene.jacobian @ found.code for found in (exact, quick)
+    ]
     labels = [(scene.base + a).argmax(1) for a in added]
     assert (labels[0] == labels[1]).mean() > 0.95
     assert (labels[0] != scene.base.argmax(1)).mean() > 0.2

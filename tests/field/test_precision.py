@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from dense import dense_precision, random_precision
+
 from segcode.field.constants import FieldConstants
 from segcode.field.grid import Grid
 from segcode.field.precision import Precision, edge_weights

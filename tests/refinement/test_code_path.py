@@ -55,7 +55,9 @@ def test_truth_lowers_the_cost_and_makes_its_class_more_likely(prediction, solve
     index = rarest(prediction, CORNER)
     solved = optimise_code(prediction, mask_truth(CORNER, index, 4), CodeConfig(energy, solver))
     assert solved.solution.costs[-1] < solved.solution.costs[0]
-    before, after = (logits.softmax(0)[index, CORNER[::2, ::2]].mean() for logits in (prediction.base_logits, solved[1]))
+    before, after = (
+        logits.softmax(0)[index, CORNER[::2, ::2]].mean() for logits in (prediction.base_logits, solved[1])
+    )
     assert after > before
 
 
@@ -95,7 +97,9 @@ def test_an_exhaustive_class_loses_probability_elsewhere(prediction):
 
 
 def test_nothing_is_excluded_where_no_class_would_be_left():
-    truth = mask_truth(CORNER, 0, 2, "exhaustive") + mask_truth(~CORNER & block(slice(40, 60), slice(0, 9)), 1, 2, "exhaustive")
+    truth = mask_truth(CORNER, 0, 2, "exhaustive") + mask_truth(
+        ~CORNER & block(slice(40, 60), slice(0, 9)), 1, 2, "exhaustive"
+    )
     assert len(excluded_entries(truth, Grid(32, 48)).cells) == 0
 
 

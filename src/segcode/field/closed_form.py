@@ -33,7 +33,7 @@ def margin(variance: float, weight: float) -> float:
 def closed_form(
     base: Float[ndarray, "n M"], observations: Observations, covariance: Float[ndarray, "n n"]
 ) -> Float[ndarray, "n M"]:
-    """a for the field C_:P a.
+    """Return a for the field C_:P a.
 
     Where a cell may be of several classes, the strongest of them is taken.
     """
