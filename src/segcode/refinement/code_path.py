@@ -108,7 +108,7 @@ def labelled_entries(truth: Truth, grid: Grid) -> Entries:
 
 
 def excluded_entries(truth: Truth, grid: Grid) -> Entries:
-    """"None of the exhaustive classes" at each cell where no entry names the class; nothing if no class is left."""
+    """No exhaustive class is at a cell where no entry names one class; no entries if that leaves no class."""
     left = ~truth.exhaustive
     cells = np.arange(len(grid)) if truth.exhaustive.any() and left.any() else np.zeros(0, int)
     named = truth.pixels[truth.allowed.sum(1) == 1]

@@ -42,7 +42,7 @@ class Objective(ABC):
 
     @abstractmethod
     def misfit(self, logits: Float[Tensor, "*k n M"]) -> Float[Tensor, "*k n"]:
-        """e of each entry."""
+        """The misfit e of each entry."""
 
     @abstractmethod
     def slope(self, logits: Float[Tensor, "n M"]) -> Float[Tensor, "n M"]:
