@@ -13,8 +13,8 @@ from segcode import cli
 from segcode.cli import app, main
 from segcode.errors import ConfigError
 from segcode.model.shipped import find_model, shipped_models
-from segcode.refinement.config import RefinementConfig, Solver, Stopping
-from segcode.refinement.refiner import SOLVERS
+from segcode.refinement.code_path import SOLVERS
+from segcode.refinement.config import Solver
 
 COMMANDS = (
     "demo", "train", "train-rivals", "predict", "refine", "refine-folder", "sample", "evaluate", "clicks",
@@ -38,20 +38,6 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 def test_every_command_is_registered_once():
     names = [command.callback.__name__ for command in app.registered_commands]
     assert len(names) == len(set(names))
-
-
-@pytest.mark.parametrize("command", ["refine", "sample", "evaluate", "clicks", "calibration"])
-def test_commands_that_refine_share_the_options_of_the_solver(command):
-    text = segcode(command, "--help").out
-    assert all(
-        f"--{option}" in text for option in ("solver", "energy", "evidence", "hold", "infer-whole", "prior", "steps")
-    )
-
-
-def test_the_options_of_the_solver_reach_their_setting():
-    config = refinement_config("gauss_newton", "euclidean", 3.0, 0.5, False, "encoder", 7)
-    expected = RefinementConfig("euclidean", "gauss_newton", 3.0, 0.5, False, "encoder", stopping=Stopping(steps=7))
-    assert config == expected
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -97,7 +83,7 @@ def test_without_a_model_the_shipped_ones_are_listed(command):
     assert ran.code == 2
     assert "give --model MODEL" in ran.err
     for name in shipped_models():
-        purpose = json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))["purpose"]
+        purpose = json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))["model"]["purpose"]
         assert f"  {name}: {purpose}" in ran.err.splitlines()
 
 

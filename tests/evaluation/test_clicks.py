@@ -149,9 +149,7 @@ def test_error_removed_compares_accuracies_on_the_same_pixels(results):
 def test_more_pasted_pixels_never_hurt_and_the_unlabelled_stay_as_they_were(results):
     accuracies = column(results, "pixel_accuracy", protocol="pixels", method="pasted", truth="road")
     assert accuracies == sorted(accuracies)
-    outcomes = (
-        results.outcomes[Subject("pixels", "pasted", "road", amount, "unlabelled")] for amount in (1, 5, 20)
-    )
+    outcomes = (results.outcomes[Subject("pixels", "pasted", "road", amount, "unlabelled")] for amount in (1, 5, 20))
     pixels = [sum(int(outcome.matrix.sum()) for outcome in images) for images in outcomes]
     assert pixels == [3 * (ROWS - 1) * COLUMNS - 3 * amount for amount in (1, 5, 20)]
 

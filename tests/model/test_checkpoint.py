@@ -17,26 +17,26 @@ CLASSES = ClassSet(("a", "b", "c", "d"), ((1, 2, 3), (4, 5, 6), (7, 8, 9), (9, 9
 
 @pytest.fixture
 def folder(tmp_path, tiny_model):
-    save_model(tmp_path / "model", LoadedModel(tiny_model, CLASSES, "tests"), "# card")
+    save_model(tmp_path / "model", LoadedModel(tiny_model, CLASSES), "# card")
     return tmp_path / "model"
 
 
 def test_a_saved_model_predicts_the_same(folder, tiny_model):
     loaded = load_model(folder)
     image, known = torch.rand(1, 3, 32, 48), torch.zeros(1, 8, 32, 48)
-    assert (loaded.classes, loaded.purpose) == (CLASSES, "tests")
+    assert (loaded.classes, loaded.purpose) == (CLASSES, TINY.purpose)
     assert loaded.model.config == TINY
     assert not loaded.model.training
     # Weights are kept in half precision.
     assert torch.allclose(loaded.model(image, known).base_logits, tiny_model(image, known).base_logits, atol=2e-2)
 
 
-def test_model_and_classes_come_first(folder):
-    model, classes, *_ = load_model(folder)
+def test_a_loaded_model_unpacks_into_model_and_classes(folder):
+    model, classes = load_model(folder)
     assert (model.config, classes) == (TINY, CLASSES)
 
 
-@pytest.mark.parametrize("name", ["purpose", "model", "classes"])
+@pytest.mark.parametrize("name", ["model", "classes"])
 def test_a_missing_entry_of_the_config_is_named(folder, name):
     config = json.loads((folder / "config.json").read_text())
     del config[name]
@@ -57,7 +57,7 @@ def test_a_folder_holds_weights_config_and_card_and_nothing_else(folder):
 
 
 def test_saving_again_replaces_the_folder(folder, tiny_model):
-    save_model(folder, LoadedModel(tiny_model, CLASSES, "tests"), "# another card")
+    save_model(folder, LoadedModel(tiny_model, CLASSES), "# another card")
     assert (folder / "README.md").read_text() == "# another card"
 
 
@@ -67,7 +67,7 @@ def test_a_save_that_fails_leaves_what_was_there(folder, tiny_model, monkeypatch
 
     monkeypatch.setattr("segcode.model.checkpoint.save_file", full_disk)
     with pytest.raises(OSError, match="no space"):
-        save_model(folder, LoadedModel(tiny_model, CLASSES, "tests"), "# lost")
+        save_model(folder, LoadedModel(tiny_model, CLASSES), "# lost")
     assert (folder / "README.md").read_text() == "# card"
     assert [p.name for p in folder.parent.iterdir()] == ["model"]
 
@@ -81,7 +81,7 @@ def test_a_kill_while_saving_again_leaves_a_whole_model(folder, tiny_model, monk
 
     monkeypatch.setattr("shutil.rmtree", kill)  # the old model is about to be deleted
     with pytest.raises(Kill):
-        save_model(folder, LoadedModel(tiny_model, CLASSES, "tests"), "# another card")
+        save_model(folder, LoadedModel(tiny_model, CLASSES), "# another card")
     assert (folder / "README.md").read_text() == "# another card"
     assert load_model(folder).classes == CLASSES
 
@@ -96,7 +96,7 @@ def test_a_folder_that_cannot_take_its_place_leaves_what_was_there(folder, tiny_
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(PermissionError):
-        save_model(folder, LoadedModel(tiny_model, CLASSES, "tests"), "# lost")
+        save_model(folder, LoadedModel(tiny_model, CLASSES), "# lost")
     assert (folder / "README.md").read_text() == "# card"
     assert [p.name for p in folder.parent.iterdir()] == ["model"]
 
@@ -132,6 +132,6 @@ def test_weights_of_another_architecture_are_refused(folder):
 
 @pytest.mark.parametrize(("name", "word"), [("camvid", "daylight"), ("streets", "not photographs")])
 def test_a_shipped_model_says_which_images_it_is_for(name, word):
-    model, classes, purpose = load_model(name)
-    assert word in purpose
-    assert model.config.classes == len(classes)
+    loaded = load_model(name)
+    assert word in loaded.purpose
+    assert loaded.model.config.classes == len(loaded.classes)

@@ -29,11 +29,11 @@ from segcode.training.run import _sources, _start_from, train
 TOML = """
 epochs = 4
 batch = 2
-purpose = "blocks, dark or light"
 [data]
 kind = "folder"
 root = "{root}"
 [model]
+purpose = "blocks, dark or light"
 size = [32, 48]
 width = 4
 code_size = 6

@@ -46,8 +46,8 @@ def calibration(
     """Measure whether probabilities can be believed, before and after clicks or a mask.
 
     Calibration: of all pixels with a top probability of 80 %, 80 % should be right. ECE is the mean distance from that;
-    NLL and the Brier score also reward confidence. They are measured at the mode of the posterior, and for probabilities
-    averaged over draws from it.
+    NLL and the Brier score also reward confidence. They are measured at the mode of the posterior, and for
+    probabilities averaged over draws from it.
 
     Error detection: wrong pixels should have a higher entropy than right ones. AUROC is the chance of that, 50 % for a
     guess; average precision is the precision of the flagged pixels, averaged over recall.

@@ -82,15 +82,15 @@ def clicks(
     accuracy gained, divided by what repairing exactly the largest wrong regions of the initial prediction would gain. A
     click is harmful if it lowers the accuracy of its image.
 
-    OUT gets results.json for programs, the same rows as results.csv, tables.md and pictures. Labels are written into the
-    maps of all methods. Scores come from one confusion matrix over all images, at the size of their labels; void pixels
-    do not count.
+    OUT gets results.json for programs, the same rows as results.csv, tables.md and pictures. Labels are written into
+    the maps of all methods. Scores come from one confusion matrix over all images, at the size of their labels; void
+    pixels do not count.
     """
     from dataclasses import asdict
 
     from segcode.evaluation.clicks import ClickConfig, measure_clicks
     from segcode.evaluation.figures import click_curves, pixel_curves
-    from segcode.evaluation.methods import Method, Pasted, Refined
+    from segcode.evaluation.methods import Pasted, Refined
     from segcode.evaluation.report import write_report
     from segcode.evaluation.tables import click_tables
 

@@ -37,7 +37,7 @@ def _shipped() -> str:
     from segcode.model.shipped import find_model, shipped_models
 
     purposes = {
-        name: json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))["purpose"]
+        name: json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))["model"]["purpose"]
         for name in shipped_models()
     }
     return "\n".join(f"  {name}: {purpose}" for name, purpose in purposes.items())

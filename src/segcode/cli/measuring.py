@@ -32,8 +32,8 @@ SegmenterName: TypeAlias = Annotated[
     typer.Option(
         "--segmenter",
         metavar="python:MODULE.NAME",
-        help="In place of a model: a function from an RGB image (H, W, 3) of bytes to logits (classes, h, w). The classes "
-        "are those of the data.",
+        help="In place of a model: a function from an RGB image (H, W, 3) of bytes to logits (classes, h, w). The "
+        "classes are those of the data.",
         show_default=False,
     ),
 ]

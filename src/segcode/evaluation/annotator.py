@@ -31,8 +31,8 @@ def next_click(
 ) -> Click | None:
     """In the middle of the largest wrong region, or near it; None where every known pixel is right.
 
-    A click that misses its region labels the class that it hits. A click outside the image, or on a void pixel, moves to
-    the nearest pixel of known class.
+    A click that misses its region labels the class that it hits. A click outside the image, or on a void pixel, moves
+    to the nearest pixel of known class.
 
     Args:
         prediction: the map (H, W).

@@ -99,10 +99,10 @@ def measure_calibration(
 ) -> CalibrationResults:
     """Measure each image before labels, after all clicks, and after an exhaustive mask of each of the truths.
 
-    The rows have the protocols "before" and "after". Labelled pixels count in neither: "unlabelled" rows have the pixels
-    that a truth leaves. Methods are the probabilities at the mode, and those averaged over draws, with their entropy as
-    the score for errors; and two more scores, the mutual information of the draws, and b where the segmenter has it.
-    Each image has its own seed, the same in all states.
+    The rows have the protocols "before" and "after". Labelled pixels count in neither: "unlabelled" rows have the
+    pixels that a truth leaves. Methods are the probabilities at the mode, and those averaged over draws, with their
+    entropy as the score for errors; and two more scores, the mutual information of the draws, and b where the segmenter
+    has it. Each image has its own seed, the same in all states.
 
     Args:
         refiner: of a segmenter.

@@ -62,8 +62,8 @@ def labelled_images(
         initial = refiner.set_image(sample.image)
         if len(initial.logits) != len(classes):
             raise DataError(
-                f"the segmenter has {len(initial.logits)} classes, the data {len(classes)}: return one logit for each of "
-                f"{', '.join(classes.names)}"
+                f"the segmenter has {len(initial.logits)} classes, the data {len(classes)}: return one logit for each "
+                f"of {', '.join(classes.names)}"
             )
         yield LabelledImage(sample.name, sample.image, sample.labels, initial, classes)
 
@@ -72,8 +72,8 @@ def check_classes(source: Source, classes: ClassSet) -> None:
     """Raises DataError if a source has other classes than a model."""
     if source.classes.names != classes.names:
         raise DataError(
-            f"the data has the classes {', '.join(source.classes.names)}, the model {', '.join(classes.names)}: choose a "
-            "model that was trained on these classes"
+            f"the data has the classes {', '.join(source.classes.names)}, the model {', '.join(classes.names)}: choose "
+            "a model that was trained on these classes"
         )
 
 

@@ -25,6 +25,8 @@ class FieldConstants:
         floor: smallest weight of an edge, relative to that of two equal cells.
         pull: precision of each cell towards zero, relative to the weight of two equal cells; the larger, the shorter
             the reach of a label.
+        pull_relief: g of pull exp(-g H): how much weaker the pull is at a cell for each nat of the entropy H of the initial
+            prediction there.
         prior_variance: V of C = V Q^-1, the covariance of the field, in squared logits.
         label_weight: weight of the log-likelihood of a labelled cell.
         temperature: the initial prediction's logits are divided by this.
@@ -37,6 +39,7 @@ class FieldConstants:
     edge_scales: tuple[float, ...]
     floor: float
     pull: float
+    pull_relief: float
     prior_variance: float
     label_weight: float
     temperature: float = 1.0
@@ -47,7 +50,11 @@ class FieldConstants:
             value = getattr(self, name)
             if not (0 < value < math.inf):
                 raise ConfigError(f"{name} is {value:g}: give a finite number above 0")
-        for name, value in (("floor", self.floor), ("code_variance", self.code_variance)):
+        for name, value in (
+            ("floor", self.floor),
+            ("pull_relief", self.pull_relief),
+            ("code_variance", self.code_variance),
+        ):
             if not (0 <= value < math.inf):
                 raise ConfigError(f"{name} is {value:g}: give a finite number of at least 0")
         if not self.edge_scales or not all(0 <= scale < math.inf for scale in self.edge_scales):

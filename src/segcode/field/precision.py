@@ -1,9 +1,10 @@
 """The prior of the field: a sparse precision on the grid, factorised once an image.
 
-    Q = Laplacian(w) + u I,      w_ij = exp(-sum_l s_l |f_i^l - f_j^l|^2) + floor
+    Q = Laplacian(w) + diag(u),      w_ij = exp(-sum_l s_l |f_i^l - f_j^l|^2) + floor,      u_i = pull exp(-g H_i)
 
-with f^l the features of level l at a cell, and u the pull. Two cells that look alike are joined by a weight of about 1,
-two sides of an edge by `floor`; the pull makes the correlation fall with the distance. Each class has a field
+with f^l the features of level l at a cell, and H the entropy of the initial prediction there, in nats. Two cells that
+look alike are joined by a weight of about 1, two sides of an edge by `floor`. The pull towards zero makes the
+correlation fall with the distance; it is weaker where the initial prediction is unsure. Each class has a field
 f_m ~ N(0, C) of its own, with the same covariance C = V Q^-1. The precision of a random walker with a prior
 (Grady 2005) is the same matrix.
 """
@@ -20,6 +21,7 @@ from scipy.sparse.linalg import SuperLU, splu
 
 from segcode.field.constants import FieldConstants
 from segcode.field.grid import Grid
+from segcode.field.likelihood import softmax
 
 
 def edge_weights(
@@ -42,22 +44,30 @@ def edge_weights(
     return np.exp(-distance.astype(np.float64)) + constants.floor
 
 
+def cell_pull(base: Float[ndarray, "n M"], constants: FieldConstants) -> Float[ndarray, "n"]:
+    """u at each cell, in 0..pull, from the initial prediction S0 / T."""
+    probability = softmax(base)
+    entropy = -(probability * np.log(np.maximum(probability, 1e-30))).sum(1)
+    return constants.pull * np.exp(-constants.pull_relief * entropy)
+
+
 class Precision:
     """Q / V of one image, its factorisation, and the columns of C that were asked for.
 
     Attributes:
         grid: the cells.
         weights: w of each edge.
-        pull: u.
+        pull: u of each cell.
         variance: V.
     """
 
-    def __init__(self, grid: Grid, weights: Float[ndarray, "e"], pull: float, variance: float) -> None:
+    def __init__(self, grid: Grid, weights: Float[ndarray, "e"], pull: float | Float[ndarray, "n"], variance: float) -> None:
         """Build the matrix and factorise it."""
-        self.grid, self.weights, self.pull, self.variance = grid, weights, pull, variance
         first, second = grid.neighbours
         count = len(grid)
-        degree = np.bincount(first, weights, count) + np.bincount(second, weights, count) + pull
+        self.grid, self.weights, self.variance = grid, weights, variance
+        self.pull = np.broadcast_to(np.asarray(pull, np.float64), (count,))
+        degree = np.bincount(first, weights, count) + np.bincount(second, weights, count) + self.pull
         cells = np.arange(count)
         values = np.concatenate([degree, -weights, -weights]) / variance
         places = np.concatenate([cells, first, second]), np.concatenate([cells, second, first])
@@ -94,7 +104,7 @@ class Precision:
         """Draws from N(0, C^-1)."""
         first, second = self.grid.neighbours
         across = np.sqrt(self.weights / self.variance)[:, None] * draw.standard_normal((len(first), count))
-        noise = np.sqrt(self.pull / self.variance) * draw.standard_normal((len(self.grid), count))
+        noise = np.sqrt(self.pull / self.variance)[:, None] * draw.standard_normal((len(self.grid), count))
         np.add.at(noise, first, across)
         np.subtract.at(noise, second, across)
         return noise

@@ -26,17 +26,20 @@ _WEIGHTS, _CONFIG, _CARD = "model.safetensors", "config.json", "README.md"
 
 
 class LoadedModel(NamedTuple):
-    """A model and what a user must know of it.
+    """A model and its classes.
 
     Attributes:
         model: in evaluation mode.
         classes: the classes that its indices mean.
-        purpose: the images that it is for, in words ("photographs of streets from a car, daylight").
     """
 
     model: SegCode
     classes: ClassSet
-    purpose: str
+
+    @property
+    def purpose(self) -> str:
+        """The images that it is for, in words."""
+        return self.model.config.purpose
 
 
 def save_model(folder: Path, loaded: LoadedModel, card: str) -> None:
@@ -45,9 +48,9 @@ def save_model(folder: Path, loaded: LoadedModel, card: str) -> None:
     The folder appears complete or not at all. One that stood there is moved aside, to a hidden name beside it, and
     deleted once the new one is in its place.
     """
-    model, classes, purpose = loaded
+    model, classes = loaded
     weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    config = {"purpose": purpose, "model": asdict(model.config), "classes": asdict(classes)}
+    config = {"model": asdict(model.config), "classes": asdict(classes)}
     with replacing_folder(folder) as unfinished:
         save_file({k: v.cpu().contiguous() for k, v in weights.items()}, unfinished / _WEIGHTS)
         (unfinished / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -64,7 +67,7 @@ def load_model(name_or_folder: str | Path) -> LoadedModel:
     for name in (_CONFIG, _WEIGHTS):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} has no {name}: give the folder that `segcode train` wrote under `model/`")
-    config, classes, purpose = _read_config(folder / _CONFIG)
+    config, classes = _read_config(folder / _CONFIG)
     model = build_segcode(config)
     try:
         weights = load_file(folder / _WEIGHTS)
@@ -74,15 +77,15 @@ def load_model(name_or_folder: str | Path) -> LoadedModel:
         lines = (line.strip() for line in str(error).splitlines() if not line.startswith("Error(s) in loading"))
         reason = shorten(next(lines, type(error).__name__), 200)
         raise CheckpointError(f"{folder / _WEIGHTS} does not fit its config.json ({reason}): export it again") from None
-    return LoadedModel(model.eval(), classes, purpose)
+    return LoadedModel(model.eval(), classes)
 
 
-def _read_config(path: Path) -> tuple[ModelConfig, ClassSet, str]:
+def _read_config(path: Path) -> tuple[ModelConfig, ClassSet]:
     try:
         tables = json.loads(path.read_text(encoding="utf-8"))
         config = parse(ModelConfig, tables["model"], f"{path} [model]")
         classes = parse(ClassSet, tables["classes"], f"{path} [classes]")
-        return config, classes, str(tables["purpose"])
+        return config, classes
     except KeyError as error:
         raise CheckpointError(f"{path} lacks {error}: train or export the model again with this version") from None
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError, ConfigError) as error:

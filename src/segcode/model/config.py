@@ -25,6 +25,8 @@ class ModelConfig:
             makes the Jacobian the same for every image (an ablation).
         code_start: what the code does before training: "waves" adds smooth waves to each class's logit, "random" is
             PyTorch's random weights, as the paper has it.
+        purpose: the images that the model is for, in words ("photographs of streets from a car, daylight"); it is saved
+            with the weights and shown to users.
 
     Raises:
         ConfigError: for a value that makes no network.
@@ -39,6 +41,7 @@ class ModelConfig:
     code_grid: tuple[int, int] = (6, 8)
     conditioning: Literal["product", "concatenation"] = "product"
     code_start: Literal["waves", "random"] = "waves"
+    purpose: str = "images like those that it was trained on"
 
     def __post_init__(self) -> None:
         for name in ("width", "code_size", "code_channels"):

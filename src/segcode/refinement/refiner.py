@@ -13,13 +13,13 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from segcode.edges.features import EdgeNetwork, edge_features, load_edge_network
+from segcode.edges.features import EdgeNetwork, at_cells, edge_features, load_edge_network
 from segcode.errors import DataError, TruthError
 from segcode.field.constants import FieldConstants, load_constants
 from segcode.field.grid import Grid
 from segcode.field.look import expected_changes
 from segcode.field.posterior import JacobianAt, Posterior, condition, preview
-from segcode.field.precision import Precision, edge_weights
+from segcode.field.precision import Precision, cell_pull, edge_weights
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
 from segcode.prediction import CallableSegmenter, CodePath, InitialPrediction, Segmenter
@@ -116,10 +116,9 @@ class Refiner:
         grid = Grid.over(size)
         features = edge_features(image, grid, prediction.features, self._edges)
         weights = edge_weights(features, grid, self.constants)
-        precision = Precision(grid, weights, self.constants.pull, self.constants.prior_variance)
-        self._open = self._current = _OpenImage(
-            size, prediction, _at_cells(prediction.base_logits, grid), precision, _pixels_of(prediction, grid)
-        )
+        base = _at_cells(prediction.base_logits, grid)
+        precision = Precision(grid, weights, cell_pull(base, self.constants), self.constants.prior_variance)
+        self._open = self._current = _OpenImage(size, prediction, base, precision, _pixels_of(prediction, grid))
         self.reset()
         return self._initial()
 
@@ -317,13 +316,7 @@ def _of_code(code: CodePath, value: Float[Tensor, "N"]) -> Float[Tensor, "M h w"
 
 
 def _at_cells(logits: Float[Tensor, "M h w"], grid: Grid) -> Float[ndarray, "c M"]:
-    """Logits at the centres of the cells, averaged over the cell where the grid of logits is finer."""
-    finer = logits.shape[1] > grid.rows and logits.shape[2] > grid.columns
-    if finer:
-        at = torch.nn.functional.adaptive_avg_pool2d(logits[None], grid.shape)
-    else:
-        at = resize(logits[None], grid.shape)
-    return at[0].flatten(1).T.cpu().numpy().astype(np.float64)
+    return at_cells(logits, grid).flatten(1).T.cpu().numpy().astype(np.float64)
 
 
 def _pixels_of(prediction: InitialPrediction, grid: Grid) -> Tensor:

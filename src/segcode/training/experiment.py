@@ -90,14 +90,12 @@ class Experiment:
         batch: images in a step, over all devices.
         seed: of the first weights, the order of the images and all noise.
         start: a model folder, or a shipped model's name, whose weights the training starts from instead of random ones.
-        purpose: the images that the model is for, in words; it is saved with the model and shown to its users.
     """
 
     epochs: Count = 80
     batch: Count = 8
     seed: int = 0
     start: str | None = None
-    purpose: str = "images like those that it was trained on"
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)

@@ -84,7 +84,7 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
     if trainer.is_global_zero:
         card = model_card(experiment, trainer.logged_metrics, len(training))
-        save_model(out / "model", LoadedModel(module.model, training.classes, experiment.purpose), card)
+        save_model(out / "model", LoadedModel(module.model, training.classes), card)
     return out / "model"
 
 
@@ -180,7 +180,7 @@ pipeline_tag: image-segmentation
 
 S = f(I, c): a segmentation map as a function of the image and of a code of {experiment.model.code_size} numbers.
 
-- For: {experiment.purpose}.
+- For: {experiment.model.purpose}.
 - Data: `{data.kind}`, split `{data.train}`, {images} images, scaled to {rows} x {columns} pixels;
   left out: {", ".join(data.leave_out) or "nothing"}.
 - Command: `{shlex.join(["segcode", *sys.argv[1:]])}`

@@ -91,7 +91,7 @@ def tune(heads: Heads, start: RivalConstants, accuracy: Callable[[Method], float
     for rival, name in _TUNED:
         if rival in make_rivals(heads, best):
             candidates = [_scaled(best, rival, name, factor) for factor in FACTORS]
-            best = max(candidates, key=lambda constants: accuracy(make_rivals(heads, constants)[rival]))  # noqa: B023
+            best = max(candidates, key=lambda constants: accuracy(make_rivals(heads, constants)[rival]))
     return best
 
 
