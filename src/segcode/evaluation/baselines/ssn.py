@@ -1,4 +1,4 @@
-"""Stochastic segmentation network (Monteiro et al. 2020): a Gaussian of low rank over the logits of a whole image.
+"""Stochastic segmentation network (Monteiro et al. 2020): a Gaussian of low rank over the logits of an image.
 
     logits = S0 + F w + d * e,    w ~ N(0, I) of a few numbers, e ~ N(0, I) for each pixel and class
 
