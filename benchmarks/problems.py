@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from segcode.evaluation.clicks import largest_error, middle
+from segcode.evaluation.annotator import largest_error, middle
 from segcode.model.checkpoint import load_model
 from segcode.model.segcode import SegCode, build_segcode
 from segcode.refinement.linearise import Linearised

@@ -1,11 +1,11 @@
-"""From an image's features and an energy to the code: segcode and others, within 1e-3 of the least energy."""
+"""The code path: from features and an energy to the code, segcode and others, within 1e-3 of the least energy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,10 +16,12 @@ from torch import Tensor
 from torch.func import jvp, vjp
 
 from segcode.evaluation.baselines.f_brs import FBRS
-from segcode.refinement.config import Stopping
+from segcode.evaluation.baselines.labelled import LabelledCells
+from segcode.model.linearisation import JacobianCache, Linearisation
+from segcode.refinement.code_path import SOLVERS, build_objective
+from segcode.refinement.config import CodeConfig, Stopping
 from segcode.refinement.gauss_newton import gauss_newton
-from segcode.refinement.objective import Divergence, Objective
-from segcode.refinement.refiner import SOLVERS
+from segcode.refinement.objective import Objective
 
 GAP = 1e-3
 PATIENCE = 1000
@@ -35,12 +37,13 @@ class Reached(Exception):  # noqa: N818
 
 @dataclass
 class Race:
-    """An energy, where it starts, and how low it has to come.
+    """An energy of the code, its minimum, and how many evaluations a solver takes to come near it.
 
     `logits` goes through the decoder to the full map, as one does without knowing that J is at hand.
     """
 
     problem: Problem
+    linearised: Linearisation
     objective: Objective
     pixels: Tensor
     least: float
@@ -49,29 +52,16 @@ class Race:
 
     @property
     def start(self) -> Tensor:
-        return self.objective.prior.mean
-
-    @cached_property
-    def term(self) -> Divergence:
-        """What is told and what is held as one sum, for all told pixels have a class."""
-        fields = ("base", "jacobian", "weight", "target")
-        return Divergence(*(torch.cat([getattr(term, field) for term in self.objective.terms]) for field in fields))
-
-    def with_jacobian(self, told: Tensor, held: Tensor | None = None) -> Objective:
-        of_told, of_held = self.objective.terms
-        of_held = of_held if held is None else replace(of_held, jacobian=held, known=None)
-        return replace(self.objective, terms=(replace(of_told, jacobian=told), of_held))
+        return torch.zeros(self.linearised.code_size, device=self.pixels.device)
 
     def logits(self, code: Tensor) -> Tensor:
-        """Of the told pixels, then of the held."""
-        linearised = self.problem.linearised
+        """At the labelled cells."""
+        added = self.linearised.decoder.linear(self.linearised.features, code[None])[0]
         rows, columns = self.pixels.unbind(1)
-        added = self.problem.model.decoder.linear(linearised.features, code[None])[0]
-        return (linearised.base + added)[:, rows, columns].T
+        return (self.linearised.base_logits + added)[:, rows, columns].T
 
     def energy(self, logits: Tensor, code: Tensor) -> Tensor:
-        prior = self.objective.prior
-        value = self.term.weight @ self.term.misfit(logits) + 0.5 * prior.precision @ (code - prior.mean).square()
+        value = self.objective.energy(code, logits)
         self.note(float(value.detach()))
         return value
 
@@ -88,26 +78,25 @@ def race(request, device) -> Race:
     return race_of(problem_of(request.param, device))
 
 
+@torch.no_grad()
 def race_of(problem: Problem) -> Race:
     """The energy of a problem, and its minimum."""
-    with torch.no_grad():
-        held = problem.held()
-        objective = problem.objective(held)
-        least = gauss_newton(objective, objective.prior.mean, Stopping(100, 1e-9)).costs[-1]
-        pixels = torch.cat([problem.entries().pixels, held.pixels])
-    return Race(problem, objective, pixels, least)
+    prediction = problem.refiner.prediction
+    seen = prediction.code
+    assert isinstance(seen, Linearisation)
+    # Autograd refuses tensors that were made in inference mode.
+    features = {stride: values.clone() for stride, values in seen.features.items()}
+    linearised = Linearisation(seen.base_logits.clone(), features, seen.decoder, seen.uncertainty)
+    objective = build_objective(replace(prediction, base_logits=linearised.base_logits), problem.truth, CodeConfig())
+    pixels = LabelledCells.of(problem.truth, linearised).pixels
+    least = gauss_newton(objective, torch.zeros(seen.code_size).to(objective.base), Stopping(100, 1e-9)).costs[-1]
+    return Race(problem, linearised, objective, pixels, least)
 
 
 def segcode(race: Race) -> None:
-    """J at the told pixels, and the solve; at the held pixels J is known since the image was set."""
-    objective = race.with_jacobian(race.problem.linearised.jacobian(race.pixels[: race.objective.told]))
-    gauss_newton(objective, race.start, Stopping(tolerance=GAP))
-
-
-def segcode_from_nothing(race: Race) -> None:
-    """J at the held pixels, too."""
-    jacobian = race.problem.linearised.jacobian(race.pixels)
-    objective = race.with_jacobian(*jacobian.split([race.objective.told, len(jacobian) - race.objective.told]))
+    """J at the labelled cells, and the solve."""
+    linearised = replace(race.linearised, cache=JacobianCache())
+    objective = replace(race.objective, jacobian=linearised.jacobian(race.pixels))
     gauss_newton(objective, race.start, Stopping(tolerance=GAP))
 
 
@@ -148,7 +137,7 @@ def lbfgs(race: Race) -> None:
 
 def newton_cg(race: Race) -> None:
     """Gauss-Newton steps by conjugate gradients in a trust region, J v and J^T u by automatic differentiation."""
-    prior, weight = race.objective.prior, race.term.weight[:, None]
+    weight = race.objective.weight[:, None]
 
     def of(x: np.ndarray) -> Tensor:
         return torch.from_numpy(x).to(race.start)
@@ -159,7 +148,7 @@ def newton_cg(race: Race) -> None:
     def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         code = of(x)
         logits = race.logits(code)
-        gradient = back(code, weight * race.term.slope(logits)) + prior.precision * (code - prior.mean)
+        gradient = back(code, weight * race.objective.slope(logits)) + code
         return float(race.energy(logits, code)), gradient.double().cpu().numpy()
 
     def product(x: np.ndarray, direction: np.ndarray) -> np.ndarray:
@@ -167,7 +156,7 @@ def newton_cg(race: Race) -> None:
         logits, moved = jvp(race.logits, (code,), (along,))
         p = logits.softmax(1)
         pull = weight * p * (moved - (p * moved).sum(1, keepdim=True))
-        return (back(code, pull) + prior.precision * along).double().cpu().numpy()
+        return (back(code, pull) + along).double().cpu().numpy()
 
     with torch.enable_grad(), suppress(Reached):
         minimize(value_and_gradient, race.start.double().cpu().numpy(), jac=True, hessp=product, method="trust-ncg")
@@ -175,22 +164,21 @@ def newton_cg(race: Race) -> None:
 
 def scipys_least_squares(race: Race) -> None:
     """Residuals are the roots of the misfits; their derivatives are by our J, gathered, for SciPy has none."""
-    objective, prior, term = race.objective, race.objective.prior, race.term
+    objective = race.objective
 
     def roots(logits: Tensor) -> Tensor:
-        return (2 * term.weight * term.misfit(logits).clamp(min=0) + 1e-6).sqrt()
+        return (2 * objective.weight * objective.misfit(logits).clamp(min=0) + 1e-6).sqrt()
 
     def residuals(x: np.ndarray) -> np.ndarray:
         code = torch.from_numpy(x).to(race.start)
         race.note(objective.at(code).value)
-        pull = prior.precision.sqrt() * (code - prior.mean)
-        return torch.cat([roots(term.logits(code)), pull]).double().cpu().numpy()
+        return torch.cat([roots(objective.at(code).logits), code]).double().cpu().numpy()
 
     def derivative(x: np.ndarray) -> np.ndarray:
-        logits = term.logits(torch.from_numpy(x).to(race.start))
-        pull = (term.weight / roots(logits))[:, None] * term.slope(logits)
-        rows = (pull[:, None] @ term.jacobian)[:, 0]
-        return torch.cat([rows, prior.precision.sqrt().diag()]).double().cpu().numpy()
+        logits = objective.at(torch.from_numpy(x).to(race.start)).logits
+        pull = (objective.weight / roots(logits))[:, None] * objective.slope(logits)
+        rows = (pull[:, None] @ objective.jacobian)[:, 0]
+        return torch.cat([rows, torch.eye(len(x)).to(rows)]).double().cpu().numpy()
 
     with suppress(Reached):
         least_squares(residuals, race.start.double().cpu().numpy(), derivative, ftol=None, xtol=1e-15, gtol=1e-15)
@@ -198,18 +186,17 @@ def scipys_least_squares(race: Race) -> None:
 
 def full_jacobian(race: Race) -> None:
     """J at every pixel by the decoder, sixteen unit codes at a time, then our solver."""
-    decoder, features = race.problem.model.decoder, race.problem.linearised.features
+    decoder, features = race.linearised.decoder, race.linearised.features
     codes = torch.eye(len(race.start), device=race.start.device).split(16)
     everywhere = torch.cat([decoder.linear(features, some) for some in codes])
     rows, columns = race.pixels.unbind(1)
     jacobian = everywhere[:, :, rows, columns].permute(2, 1, 0).contiguous()
-    objective = race.with_jacobian(*jacobian.split([race.objective.told, len(jacobian) - race.objective.told]))
-    gauss_newton(objective, race.start, Stopping(tolerance=GAP))
+    gauss_newton(replace(race.objective, jacobian=jacobian), race.start, Stopping(tolerance=GAP))
 
 
 def f_brs(race: Race) -> None:
     """Twenty steps on the scale and bias of the last features: another energy, for its time alone."""
-    method = FBRS()
+    method = FBRS(0.3)
     method.begin(race.problem.refiner, race.problem.image)
     with torch.enable_grad():
         method.refine(race.problem.truth)
@@ -228,7 +215,6 @@ def best_adam(race: Race) -> Callable[[Race], None]:
 
 RIVALS: dict[str, Callable[[Race], None]] = {
     "segcode": segcode,
-    "segcode, J of the held pixels included": segcode_from_nothing,
     "J of all pixels by the decoder, our solver": full_jacobian,
     "our J, L-BFGS": our_lbfgs,
     "our J, SciPy's least_squares": scipys_least_squares,

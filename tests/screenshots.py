@@ -10,7 +10,7 @@ import numpy as np
 from playwright.sync_api import Page
 
 from segcode.data.sources import open_source
-from segcode.evaluation.clicks import next_click
+from segcode.evaluation.annotator import next_click
 from segcode.export.picture import write_picture
 from segcode.tensors import LabelImage
 from serving import Served, chromium

@@ -1,4 +1,4 @@
-"""One confusion matrix for a whole data set, and the scores that follow from it."""
+"""One confusion matrix for a data set, and the scores that follow from it."""
 
 from __future__ import annotations
 

@@ -38,13 +38,13 @@ class InitialPrediction:
         base_logits: S0, logits or log-probabilities, on a grid of any size over the image.
         features: feature maps that edges are read from; without them segcode's own edge network reads the image.
         code: the code path, where the segmenter has one.
-        uncertainty: b of Eq. 3 on the grid of S0, where the segmenter has it.
+        uncertainty: b of Eq. 3 on the segmenter's grid, where it has that.
     """
 
     base_logits: Float[Tensor, "M h w"]
     features: tuple[Float[Tensor, "_ _ _"], ...] | None = None
     code: CodePath | None = None
-    uncertainty: Float[Tensor, "h w"] | None = None
+    uncertainty: Float[Tensor, "_ _"] | None = None
 
 
 @runtime_checkable
@@ -79,7 +79,9 @@ class CallableSegmenter:
             logits = logits[0]
         if logits.ndim != 3 or min(logits.shape) == 0 or len(logits) < 2:
             shape = " x ".join(map(str, logits.shape))
-            raise DataError(f"the segmenter returned {shape}: return logits of classes x rows x columns, 2 classes or more")
+            raise DataError(
+                f"the segmenter returned {shape}: return logits of classes x rows x columns, 2 classes or more"
+            )
         if not torch.isfinite(logits).all():
             raise DataError("the segmenter returned NaN or infinite logits: return finite logits or log-probabilities")
         return InitialPrediction(logits)

@@ -34,7 +34,7 @@ def segcode(*arguments: object) -> Ran:
 
 
 def make_model_folder(folder: Path, classes: ClassSet = FOUR) -> Path:
-    save_model(folder, LoadedModel(make_model(replace(TINY, classes=len(classes))), classes, "tests"), "untrained")
+    save_model(folder, LoadedModel(make_model(replace(TINY, classes=len(classes))), classes), "untrained")
     return folder
 
 

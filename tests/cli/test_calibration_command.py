@@ -26,22 +26,19 @@ def calibration(model, out, *options):
 
 
 def test_tables_pictures_and_results_are_written(model, streets, tmp_path):
-    ran = calibration(model, tmp_path / "out", "--truth", "road", "--samples", 2, "--codes", 3, "--solver", "lbfgs")
+    ran = calibration(model, tmp_path / "out", "--truth", "road", "--clicks", 1, "--draws", 3)
     assert ran.code == 0, ran.err
-    assert "| after road | not revealed by road | predictive |" in ran.out
-    names = ("calibration", "error_detection", "samples", "swaps")
-    others = {"calibration.json", "calibration.md", "reliability.png", "error_detection.png"}
-    assert files_in(tmp_path / "out") == {f"{name}.csv" for name in names} | others
-    results = json.loads((tmp_path / "out" / "calibration.json").read_text())
+    assert "| after exhaustive road, draws | unlabelled |" in ran.out
+    assert files_in(tmp_path / "out") == {"results.json", "results.csv", "tables.md", "reliability.png"}
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["images"] == 2
-    assert (results["settings"]["samples"], results["settings"]["codes"]) == (2, 3)
-    assert results["settings"]["refinement"]["solver"] == "lbfgs"
+    assert (results["settings"]["draws"], results["settings"]["clicks"]) == (3, 1)
 
 
-def test_without_truth_only_zero_code_is_measured(model, streets, tmp_path):
-    calibration(model, tmp_path, "--samples", 2, "--codes", 1, "--only", "street_000000")
-    results = json.loads((tmp_path / "calibration.json").read_text())
-    assert [row["state"] for row in results["rows"]] == ["before"]
+def test_clicks_alone_are_measured_without_truth(model, streets, tmp_path):
+    calibration(model, tmp_path, "--draws", 2, "--clicks", 2, "--only", "street_000000")
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert {(row["protocol"], row["amount"]) for row in results["rows"]} == {("before", 0), ("before", 2), ("after", 2)}
     assert results["images"] == 1
 
 
@@ -49,7 +46,7 @@ def test_without_truth_only_zero_code_is_measured(model, streets, tmp_path):
     ("options", "message"),
     [
         (["--truth", "roda"], "no class is called 'roda': did you mean 'road'?"),
-        (["--samples", "1"], "greater than or equal to 2"),
+        (["--draws", "1"], "2"),
     ],
 )
 def test_mistakes_are_named_with_their_cure(model, streets, tmp_path, options, message):

@@ -30,14 +30,14 @@ def evaluate(root, model, out, *options):
 def test_tables_pictures_and_results_are_written(root, model, tmp_path):
     ran = evaluate(root, model, tmp_path / "out", "--truth", "road", "--truth", "car")
     assert ran.code == 0, ran.err
-    assert "| road optimised |" in ran.out
-    tables = {"table_1.md", "table_1.csv", "table_1.tex", "gains.md", "results.json"}
+    assert "| road, optimised |" in ran.out
     pictures = {"iou_matrix.png", "predictions.png", "refined_road.png", "refined_car.png"}
-    assert files_in(tmp_path / "out") == tables | pictures
+    assert files_in(tmp_path / "out") == {"results.json", "results.csv", "tables.md"} | pictures
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["images"] == 4
     assert results["command"].startswith("segcode ")
-    assert results["settings"]["refinement"]["energy"] == "cross_entropy"
+    assert results["settings"]["code"]["energy"] == "cross_entropy"
+    assert {row["amount"] for row in results["rows"] if row["truth"]} == {"exhaustive"}
 
 
 def test_samples_are_chosen_by_name_and_beginning(root, model, tmp_path):
@@ -46,15 +46,22 @@ def test_samples_are_chosen_by_name_and_beginning(root, model, tmp_path):
         assert json.loads((tmp_path / str(images) / "results.json").read_text())["images"] == images
 
 
-def test_settings_of_the_refinement_reach_it(root, model, tmp_path):
-    rows = {}
-    for evidence in (0, 500):
-        given = ("--truth", "road", "--no-infer-whole", "--evidence", evidence)
-        evaluate(root, model, tmp_path / str(evidence), *given)
-        rows[evidence] = json.loads((tmp_path / str(evidence) / "results.json").read_text())["rows"]
-    scores = {e: {(r["method"], r["pixels"]): r["pixel_accuracy"] for r in rows[e]} for e in rows}
-    assert scores[0]["optimised", "all"] == scores[0]["zero", "all"]
-    assert scores[500]["optimised", "all"] != scores[500]["zero", "all"]
+def test_extent_energy_and_solver_reach_the_measurement(root, model, tmp_path):
+    options = {
+        "usual": (),
+        "part": ("--extent", "part"),
+        "euclidean": ("--energy", "euclidean", "--solver", "levenberg_marquardt"),
+    }
+    scores = {}
+    for name, given in options.items():
+        ran = evaluate(root, model, tmp_path / name, "--truth", "road", "--examples", 0, *given)
+        assert ran.code == 0, ran.err
+        rows = json.loads((tmp_path / name / "results.json").read_text())["rows"]
+        scores[name] = {row["method"]: row["pixel_accuracy"] for row in rows if row["pixels"] == "all"}
+    assert scores["part"]["replaced + excluded"] == scores["usual"]["replaced"]
+    assert scores["euclidean"]["code alone"] != scores["usual"]["code alone"]
+    assert scores["euclidean"]["optimised"] == scores["usual"]["optimised"]
+    assert not list((tmp_path / "usual").glob("refined*"))
 
 
 @pytest.mark.parametrize(
@@ -70,16 +77,3 @@ def test_mistakes_are_named_with_their_cure(root, model, tmp_path, options, mess
     assert ran.code == 2
     assert message in " ".join(ran.err.split())
     assert not (tmp_path / "out").exists()
-
-
-def test_a_part_of_a_class_and_runs_of_images_may_be_asked_for(root, model, tmp_path):
-    measured = {}
-    for name, given in (("all", ()), ("half", ("--part", 0.5)), ("runs", ("--block", 2))):
-        ran = evaluate(root, model, tmp_path / name, "--truth", "road", *given)
-        assert ran.code == 0, ran.err
-        measured[name] = json.loads((tmp_path / name / "results.json").read_text())
-    assert (measured["half"]["settings"]["part"], measured["runs"]["settings"]["block"]) == (0.5, 2)
-    assert measured["half"]["rows"] != measured["all"]["rows"] == measured["runs"]["rows"]
-    refused = evaluate(root, model, tmp_path / "both", "--truth", "road", "--part", 0.5, "--complete")
-    assert refused.code != 0
-    assert "0.5 of a class is not complete" in refused.err

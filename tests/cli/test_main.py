@@ -16,7 +16,7 @@ from segcode.model.shipped import find_model, shipped_models
 from segcode.truth.truth import Extent
 
 COMMANDS = (
-    "demo", "train", "train-rivals", "predict", "refine", "refine-folder", "sample", "evaluate", "effort",
+    "demo", "train", "train-rivals", "predict", "refine", "refine-folder", "sample", "evaluate", "clicks",
     "calibration", "export", "data check", "data draw",
 )  # fmt: skip
 
@@ -71,7 +71,7 @@ def test_the_package_and_its_help_import_nothing_heavy(code):
         ("annotate --model streets", "fastapi", "serve"),
         ("annotate --model streets", "uvicorn", "serve"),
         ("evaluate --data streets --model streets -o x", "matplotlib", "eval"),
-        ("effort --data streets --model streets -o x", "matplotlib", "eval"),
+        ("clicks --data streets --model streets -o x", "matplotlib", "eval"),
         ("calibration --data streets --model streets -o x", "matplotlib", "eval"),
     ],
 )

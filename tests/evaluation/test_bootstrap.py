@@ -22,7 +22,7 @@ PIXELS = 100_000
 
 
 def right(counts) -> list[torch.Tensor]:
-    """Matrices of two classes with so many right pixels, all others wrong."""
+    """Matrices of two classes with given numbers of right pixels, all others wrong."""
     return [torch.tensor([[int(n), PIXELS - int(n)], [0, 0]]) for n in counts]
 
 
@@ -34,7 +34,7 @@ def independent(gain: float, noise: float, images: int = 60, block: int = 1) -> 
 
 
 def video(block: int) -> Paired:
-    """Frames of which ten at a time gain the same."""
+    """Frames in runs of ten that gain the same."""
     gains = np.repeat(np.random.default_rng(0).normal(0.5, 1.0, 12), 10) / 100
     return Paired(right(np.full(120, 0.8 * PIXELS)), right((0.8 + gains) * PIXELS), block)
 

@@ -3,17 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from segcode.field.grid import Grid
 from segcode.refinement.places import WINDOW, Place, places_to_look
-from segcode.refinement.refiner import Predictive
 
 SIZE = (50, 100)
-NOTHING = np.zeros(SIZE, bool)
-
-
-def predictive(doubt: np.ndarray) -> Predictive:
-    """Two classes; the second has the probability that is given."""
-    doubt = doubt.astype(np.float32)
-    return Predictive(np.stack([1 - doubt, doubt]), np.zeros(SIZE, np.float32))
+GRID = Grid(12, 25)
 
 
 def covered(place: Place) -> np.ndarray:
@@ -23,12 +17,12 @@ def covered(place: Place) -> np.ndarray:
 
 
 @pytest.fixture
-def noise():
-    return np.random.default_rng(0).uniform(0, 0.5, SIZE)
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 0.5, len(GRID))
 
 
 def test_places_lie_inside_and_do_not_overlap(noise):
-    places = places_to_look(predictive(noise), NOTHING, count=30)
+    places = places_to_look(noise, GRID, SIZE, count=30)
     cover = np.sum([covered(place) for place in places], axis=0)
     assert len(places) > 8
     assert cover.max() == 1
@@ -36,35 +30,29 @@ def test_places_lie_inside_and_do_not_overlap(noise):
 
 
 def test_the_most_promising_come_first_and_no_more_than_asked_for(noise):
-    promises = [place.promise for place in places_to_look(predictive(noise), NOTHING, count=5)]
-    assert len(promises) == 5
-    assert promises == sorted(promises, reverse=True)
-    assert promises[-1] > 0
+    changes = [place.expected_change for place in places_to_look(noise, GRID, SIZE, count=5)]
+    assert len(changes) == 5
+    assert changes == sorted(changes, reverse=True)
+    assert changes[0] == noise.max()
 
 
-def test_doubt_is_found_and_its_promise_is_its_entropy():
-    doubt = np.zeros(SIZE)
-    doubt[20:30, 60:80] = 0.5
-    first = places_to_look(predictive(doubt), NOTHING)[0]
-    assert covered(first)[20:30, 60:80].sum() == first.height * first.width
-    assert first.promise == pytest.approx(np.log(2), rel=1e-4)
+def test_the_cell_lies_in_the_middle_of_its_place():
+    changes = np.zeros(GRID.shape)
+    changes[6, 10] = 0.25
+    (place,) = places_to_look(changes.ravel(), GRID, SIZE)
+    assert place.row + place.height / 2 == pytest.approx(6.5 * 50 / 12, abs=1)
+    assert place.column + place.width / 2 == pytest.approx(10.5 * 4, abs=1)
+    assert place.expected_change == 0.25
 
 
-def test_what_is_told_promises_nothing(noise):
-    told = NOTHING.copy()
-    told[:, :70] = True
-    for place in places_to_look(predictive(noise), told, count=30):
-        assert (covered(place) & ~told).any()
-    assert places_to_look(predictive(noise), ~NOTHING) == []
+def test_where_no_label_would_change_anything_are_no_places():
+    assert places_to_look(np.zeros(len(GRID)), GRID, SIZE) == []
 
 
-def test_a_map_without_doubt_has_no_places():
-    assert places_to_look(predictive(np.zeros(SIZE)), NOTHING) == []
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (3, 5)])
 def test_thin_images_have_places(size):
-    half = np.full((2, *size), 0.5, np.float32)
-    places = places_to_look(Predictive(half, np.zeros(size, np.float32)), np.zeros(size, bool))
+    grid = Grid.over(size)
+    places = places_to_look(np.full(len(grid), 0.5), grid, size)
     assert 1 <= len(places) <= 8
-    assert all(p.row + p.height <= size[0] and p.column + p.width <= size[1] for p in places)
+    assert all(p.row >= 0 and p.row + p.height <= size[0] for p in places)
+    assert all(p.column >= 0 and p.column + p.width <= size[1] for p in places)

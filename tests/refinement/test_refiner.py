@@ -5,450 +5,438 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
-from segcode.data.resize import resize_labels
 from segcode.errors import DataError, TruthError
-from segcode.refinement.config import PriorKind, RefinementConfig
-from segcode.refinement.objective import Divergence, Point
-from segcode.refinement.refiner import SOLVERS, Refiner, check_image
-from segcode.refinement.solution import Status
-from segcode.tensors import IGNORE
+from segcode.field import posterior as posterior_module
+from segcode.field.constants import FieldConstants
+from segcode.model.segmenter import SegCodeSegmenter
+from segcode.prediction import InitialPrediction
+from segcode.refinement.code_path import optimise_code
+from segcode.refinement.config import CodeConfig, Stopping
+from segcode.refinement.refiner import Refiner, check_image
 from segcode.truth.mask import label_truth, mask_truth
+from segcode.truth.scribble import point_truth
 from segcode.truth.truth import Truth
 from tiny import TINY
 
-SIZE = (40, 60)
-STRONG = RefinementConfig(evidence=500.0, hold=0.0, infer_whole=False)
+SIZE = (48, 72)
+CONSTANTS = FieldConstants((2.0, 2.0, 0.6, 0.6, 0.6), 1e-3, 1e-2, 2.0, 5.0)
+LEFT = np.arange(SIZE[1])[None] + np.zeros((SIZE[0], 1)) < 36
 
 
-@pytest.fixture
-def image():
-    return np.random.default_rng(0).integers(0, 255, (*SIZE, 3), np.uint8)
+def make_image(size: tuple[int, int] = SIZE) -> np.ndarray:
+    """Two colours side by side, with noise."""
+    noise = np.random.default_rng(0).integers(0, 12, (*size, 3))
+    noise[:, size[1] // 2 :] += 180
+    return noise.astype(np.uint8)
 
 
-@pytest.fixture
-def stroke():
+def make_logits(rows: int = 12, columns: int = 18, scale: float = 1.0) -> np.ndarray:
+    """Class 0 nearly everywhere, with some structure."""
+    logits = np.random.default_rng(1).standard_normal((3, rows, columns)).astype(np.float32)
+    logits[0] += 2
+    return scale * logits
+
+
+def block(rows: slice, columns: slice) -> np.ndarray:
     mask = np.zeros(SIZE, bool)
-    mask[5:12, 10:30] = True
+    mask[rows, columns] = True
     return mask
 
 
-@pytest.mark.parametrize("size", [(40, 60), (1, 1), (33, 100), (200, 7)])
-def test_maps_come_back_at_the_size_of_the_image(tiny_model, size):
-    first = Refiner(tiny_model).set_image(np.zeros((*size, 3), np.uint8))
-    assert first.labels.shape == first.uncertainty.shape == first.entropy().shape == size
+CLICK = block(slice(20, 24), slice(16, 20))
 
 
-def test_images_of_the_training_size_are_not_resampled(tiny_model):
-    image = np.random.default_rng(0).integers(0, 255, (*TINY.size, 3), np.uint8)
-    first = Refiner(tiny_model).set_image(image)
-    features = tiny_model.features(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
-    assert np.array_equal(first.labels, tiny_model.decoder.base(features)[0].argmax(0).numpy())
+@pytest.fixture
+def refiner() -> Refiner:
+    return fresh()
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("energy", ["cross_entropy", "euclidean"])
-def test_truth_lowers_the_cost_and_makes_its_class_more_likely(tiny_model, image, stroke, solver, energy):
-    refiner = Refiner(tiny_model, RefinementConfig(energy=energy, solver=solver, evidence=500.0))
-    first = refiner.set_image(image)
-    wrong = int((np.bincount(first.labels[stroke], minlength=4)).argmin())
-    refined = refiner.refine(mask_truth(stroke, wrong, 4))
-    assert refined.solution.costs[-1] < refined.solution.costs[0]
-    before, after = (m.logits.softmax(0)[wrong, 4:10, 8:24].mean() for m in (first, refined))
-    assert after > before
+def fresh() -> Refiner:
+    refiner = Refiner(lambda image: make_logits(), CONSTANTS)
+    refiner.set_image(make_image())
+    return refiner
 
 
-def test_full_truth_lowers_the_error_of_the_whole_map(tiny_model, image):
-    refiner = Refiner(tiny_model, STRONG)
-    first = refiner.set_image(image)
-    labels = refiner.sample(1, seed=4)[0].labels  # a map that the code can express
-    refined = refiner.refine(label_truth(labels, 4))
-    assert (refined.labels == labels).mean() > (first.labels == labels).mean()
+def resized(logits: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    return functional.interpolate(torch.as_tensor(logits)[None].float(), size, mode="bilinear")[0]
 
 
-def test_empty_truth_is_the_zero_code(tiny_model, image, stroke):
-    refiner = Refiner(tiny_model)
-    first = refiner.set_image(image)
-    refiner.refine(mask_truth(stroke, 2, 4))
-    again = refiner.refine(Truth.empty(SIZE, 4))
-    assert np.array_equal(again.labels, first.labels)
-    assert again.solution.status is Status.NO_TRUTH
-    assert not again.solution.code.any()
+class Predicts:
+    def predict(self, image):
+        return InitialPrediction(torch.from_numpy(make_logits()))
 
 
-def test_an_empty_mask_is_empty_truth(tiny_model, image):
-    refiner = Refiner(tiny_model)
-    refiner.set_image(image)
-    assert refiner.refine(mask_truth(np.zeros(SIZE, bool), 1, 4)).solution.status is Status.NO_TRUTH
+SEGMENTERS = {
+    "NumPy": lambda image: make_logits(),
+    "float64": lambda image: make_logits().astype(np.float64),
+    "tensor": lambda image: torch.from_numpy(make_logits()),
+    "with a gradient": lambda image: torch.from_numpy(make_logits()).requires_grad_(),
+    "batch of one": lambda image: make_logits()[None],
+    "prediction": lambda image: InitialPrediction(torch.from_numpy(make_logits())),
+    "object": Predicts(),
+}
 
 
-def test_a_warm_start_ends_where_a_cold_one_does(tiny_model, image, stroke):
-    refiner = Refiner(tiny_model)
-    refiner.set_image(image)
-    truth = mask_truth(stroke, 2, 4)
-    refiner.refine(mask_truth(stroke, 0, 4))
-    warm = refiner.refine(truth).solution
-    refiner.reset()
-    cold = refiner.refine(truth).solution
-    assert warm.costs[-1] == pytest.approx(cold.costs[-1], rel=1e-3)
-    assert refiner.refine(truth).solution.steps == 0
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_whatever_predicts_is_a_segmenter(name, refiner):
+    other = Refiner(SEGMENTERS[name], CONSTANTS)
+    first = other.set_image(make_image())
+    assert np.array_equal(first.labels, resized(make_logits(), SIZE).argmax(0).numpy())
+    truth = mask_truth(CLICK, 1, 3)
+    assert np.array_equal(other.refine(truth).labels, refiner.refine(truth).labels)
 
 
-def test_pasted_truth_stands_as_given(tiny_model, image, stroke):
-    refiner = Refiner(tiny_model)
-    truth = mask_truth(stroke, 3, 4)
-    refiner.set_image(image)
-    assert (refiner.refine(truth).pasted(truth)[stroke] == 3).all()
-
-
-def test_a_complete_mask_takes_the_class_away_elsewhere(tiny_model, image, stroke):
-    refiner = Refiner(tiny_model, STRONG)
-    first = refiner.set_image(image)
-    common = int(np.bincount(first.labels.ravel()).argmax())
-    truth = mask_truth(stroke & False, common, 4, complete=True)
-    refined = refiner.refine(truth)
-    assert (refined.labels == common).sum() < (first.labels == common).sum()
-    assert not (refined.pasted(truth) == common).any()
-
-
-def test_samples_differ_repeat_and_shrink_with_truth(tiny_model, image):
-    refiner = Refiner(tiny_model, STRONG)
-    refiner.set_image(image)
-    prior = torch.stack([m.logits for m in refiner.sample(8, seed=1)])
-    again = torch.stack([m.logits for m in refiner.sample(8, seed=1)])
-    labels = refiner.sample(1, seed=4)[0].labels
-    refiner.refine(label_truth(labels, 4))
-    posterior = torch.stack([m.logits for m in refiner.sample(8, seed=1)])
-    assert torch.equal(prior, again)
-    assert 0 < posterior.std(0).mean() < prior.std(0).mean()
-
-
-def test_encoding_depends_on_the_labels(tiny_model, image):
-    refiner = Refiner(tiny_model)
-    refiner.set_image(image)
-    a, b = (refiner.encode(np.full(SIZE, label, np.uint8)).logits for label in (0, 3))
-    assert not torch.equal(a, b)
-
-
-def test_thinning_a_large_region_hardly_moves_the_map(tiny_model, image):
-    mask = np.zeros(SIZE, bool)
-    mask[:, :40] = True
-    logits = []
-    for pixels in (400, 10_000):
-        refiner = Refiner(tiny_model, RefinementConfig(pixels=pixels, hold=0.0))
-        refiner.set_image(image)
-        logits.append(refiner.refine(mask_truth(mask, 2, 4)).logits)
-    first = refiner.set_image(image).logits
-    assert (logits[0] - logits[1]).norm() < 0.1 * (logits[1] - first).norm()
+@pytest.mark.parametrize("grid", [(1, 1), (3, 50), (48, 72), (100, 150), (7, 9)])
+@pytest.mark.parametrize("scale", [0.1, 30.0])
+def test_logits_of_any_grid_and_scale_are_refined(grid, scale):
+    refiner = Refiner(lambda image: make_logits(*grid, scale), CONSTANTS)
+    refiner.set_image(make_image())
+    refined = refiner.refine(mask_truth(CLICK, 1, 3))
+    assert refined.labels.shape == SIZE
+    assert refined.labels.dtype == np.uint8
+    assert (refined.labels[CLICK] == 1).all()
+    assert refined.logits.shape == (3, max(grid[0], 12), max(grid[1], 18))
+    assert torch.isfinite(refined.logits).all()
 
 
 @pytest.mark.parametrize(
-    ("act", "message"),
+    ("output", "message"),
     [
-        (lambda r: r.refine(Truth.empty((10, 10), 4)), "10 x 10 pixels, the image has 40 x 60"),
-        (lambda r: r.refine(Truth.empty(SIZE, 9)), "9 classes, the model has 4"),
-        (lambda r: r.encode(np.zeros((3, 3), np.uint8)), "3 x 3 pixels, the image has 40 x 60"),
+        (np.full((3, 4, 5), np.nan, np.float32), "NaN or infinite"),
+        (np.full((3, 4, 5), np.inf, np.float32), "NaN or infinite"),
+        (np.zeros((4, 5), np.float32), "returned 4 x 5: return logits"),
+        (np.zeros((1, 4, 5), np.float32), "2 classes or more"),
+        (np.zeros((3, 0, 5), np.float32), "returned 3 x 0 x 5"),
+        (np.zeros((2, 3, 4, 5), np.float32), "returned 2 x 3 x 4 x 5"),
     ],
 )
-def test_truth_that_does_not_fit_is_refused(tiny_model, image, act, message):
-    refiner = Refiner(tiny_model)
-    refiner.set_image(image)
-    with pytest.raises(TruthError, match=message):
-        act(refiner)
+def test_an_output_that_is_no_map_of_logits_is_refused(output, message):
+    with pytest.raises(DataError, match=message):
+        Refiner(lambda image: output, CONSTANTS).set_image(make_image())
 
 
-@pytest.mark.parametrize(("shape", "dtype"), [((4, 4), "u1"), ((4, 4, 4), "u1"), ((4, 4, 3), "f8"), ((0, 4, 3), "u1")])
-def test_what_is_no_rgb_image_of_bytes_is_refused(shape, dtype):
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((4, 5), np.uint8), np.zeros((4, 5, 4), np.uint8), np.zeros((4, 5, 3)), np.zeros((0, 5, 3), np.uint8)],
+)
+def test_an_array_that_is_no_image_is_refused(image):
     with pytest.raises(DataError, match="give rows x columns x 3"):
-        check_image(np.zeros(shape, dtype))
+        check_image(image)
 
 
-def test_an_image_must_be_set_first(tiny_model):
-    with pytest.raises(TruthError, match="set_image"):
-        Refiner(tiny_model).sample(1)
+def test_without_an_image_every_question_says_so():
+    refiner = Refiner(lambda image: make_logits(), CONSTANTS)
+    truth = Truth.empty(SIZE, 3)
+    questions = [
+        lambda: refiner.refine(truth),
+        lambda: refiner.preview(truth),
+        lambda: refiner.sample(1),
+        refiner.predictive,
+        refiner.places_to_look,
+        refiner.reset,
+        lambda: refiner.prediction,
+    ]
+    for question in questions:
+        with pytest.raises(DataError, match="call set_image first"):
+            question()
 
 
-def test_the_covariance_is_that_of_the_samples(tiny_model, image, stroke):
-    refiner = Refiner(tiny_model, STRONG)
-    refiner.set_image(image)
-    untold = refiner.covariance
-    refiner.refine(mask_truth(stroke, 2, 4))
-    assert not torch.allclose(refiner.covariance, untold)
-    codes = refiner._codes(20_000, seed=0)
-    assert torch.allclose(codes.T.cov(), refiner.covariance, atol=0.05)
-    refiner.reset()
-    assert torch.equal(refiner.covariance, untold)
+def test_truth_that_does_not_fit_the_image_or_its_classes_is_refused(refiner):
+    for ask in (refiner.refine, refiner.preview):
+        with pytest.raises(TruthError, match="for 48 x 71 pixels, the image has 48 x 72"):
+            ask(Truth.empty((48, 71), 3))
+        with pytest.raises(TruthError, match="for 4 classes, the segmenter has 3"):
+            ask(Truth.empty(SIZE, 4))
 
 
-def test_a_code_that_overthrows_the_first_prediction_is_unlikely(tiny_model, image):
-    held, free = (Refiner(tiny_model, replace(STRONG, hold=hold)) for hold in (1.0, 0.0))
-    for refiner in (held, free):
-        refiner.set_image(image)
-    assert torch.allclose(free.covariance, torch.eye(TINY.code_size), atol=1e-5)
-    assert held.covariance.trace() < 0.9 * free.covariance.trace()
+def test_an_empty_truth_gives_the_initial_prediction(refiner):
+    refiner.refine(mask_truth(CLICK, 1, 3))
+    for ask in (refiner.refine, refiner.preview):
+        again = ask(Truth.empty(SIZE, 3))
+        assert torch.allclose(again.logits, resized(make_logits(), again.logits.shape[1:]), atol=1e-6)
+        assert np.array_equal(again.labels, resized(make_logits(), SIZE).argmax(0).numpy())
+        assert str(again.status) == "initial prediction"
 
 
-def test_truth_narrows_what_the_code_leaves_open(tiny_model, image):
-    refiner = Refiner(tiny_model, STRONG)
-    refiner.set_image(image)
-    before = refiner.predictive()
-    refiner.refine(label_truth(refiner.sample(1, seed=4)[0].labels, 4))
-    after = refiner.predictive()
-    assert np.allclose(before.probabilities.sum(0), 1, atol=1e-5)
-    assert before.probabilities.shape == (4, *SIZE)
-    assert (before.spread >= 0).all()
-    assert after.spread.mean() < before.spread.mean()
+def test_a_label_spreads_to_the_edge_and_not_beyond(refiner):
+    before = refiner.set_image(make_image()).probabilities()[1]
+    refined = refiner.refine(mask_truth(CLICK, 1, 3))
+    rise = refined.probabilities()[1] - before
+    near_edge = np.abs(np.arange(SIZE[1]) - 35.5) < 4  # where cells of both sides are mixed
+    assert rise[LEFT & ~CLICK].mean() > 0.05
+    assert np.abs(rise[~LEFT & ~near_edge]).max() < 0.02
+    assert refined.status.labelled_cells == 1
+    assert refined.status.converged
 
 
-def test_a_proposal_is_the_encoders_and_needs_no_solve(tiny_model, image, stroke):
-    refiner = Refiner(tiny_model)
-    first = refiner.set_image(image)
-    proposed = refiner.propose(mask_truth(stroke, 2, 4))
-    assert proposed.solution is None
-    assert not torch.equal(proposed.logits, first.logits)
-    assert torch.equal(
-        refiner.encode(np.full(SIZE, 1, np.uint8)).logits,
-        refiner.propose(label_truth(np.full(SIZE, 1, np.uint8), 4)).logits,
-    )
+def test_truth_stands_in_the_labels_as_it_was_given(refiner):
+    labels = np.random.default_rng(2).integers(0, 3, SIZE).astype(np.uint8)
+    labels[np.random.default_rng(3).random(SIZE) < 0.5] = 255
+    refined = refiner.refine(label_truth(labels, 3))
+    assert (refined.labels == labels)[labels != 255].all()
+    assert (refiner.preview(label_truth(labels, 3)).labels == labels)[labels != 255].all()
+    probability = refined.probabilities()
+    assert np.array_equal(probability.argmax(0)[labels != 255], labels[labels != 255])
+    assert (refined.entropy()[labels != 255] == 0).all()
 
 
-def test_the_prior_is_the_models_own_unless_another_is_asked_for(tiny_model, image, stroke):
-    def refined(kind: PriorKind) -> np.ndarray:
-        refiner = Refiner(tiny_model, RefinementConfig(prior=kind))
-        refiner.set_image(image)
-        return refiner.refine(mask_truth(stroke, 2, 4)).logits.numpy()
-
-    assert tiny_model.config.prior == "standard"
-    assert np.array_equal(refined("model"), refined("standard"))
-    assert not np.array_equal(refined("model"), refined("encoder"))
-    tiny_model.config = replace(tiny_model.config, prior="encoder")
-    assert np.array_equal(refined("model"), refined("encoder"))
+def test_a_soft_label_below_one_half_is_not_written_into_the_map(refiner):
+    refined = refiner.refine(mask_truth(0.4 * CLICK, 1, 3))
+    assert np.array_equal(refined.labels, refined.unpasted())
+    assert refined.status.labelled_cells == 1
 
 
-def test_whether_a_class_is_told_as_a_whole_may_be_left_to_the_truth(tiny_model, image, stroke):
-    truth = mask_truth(stroke, 2, 4)
-    maps = {}
-    for infer in (True, False):
-        refiner = Refiner(tiny_model, RefinementConfig(infer_whole=infer))
-        refiner.set_image(image)
-        maps[infer] = refiner.refine(truth)
-        assert maps[infer].ruled_out.any() == infer
-    assert not torch.equal(maps[True].logits, maps[False].logits)
-
-
-def test_a_class_that_seems_to_be_told_as_a_whole_is_nowhere_else(tiny_model, image):
-    refiner = Refiner(tiny_model)
-    first = refiner.set_image(image)
-    common = int(np.bincount(first.labels.ravel()).argmax())
-    mask = np.zeros(SIZE, bool)
-    mask[:12, :12] = True
-    truth = mask_truth(mask, common, 4)
+def test_a_pixel_that_is_not_of_a_class_is_of_another(refiner):
+    first = refiner.set_image(make_image())
+    pixels = np.argwhere(CLICK)
+    allowed = np.broadcast_to(np.array([False, True, True]), (len(pixels), 3))
+    truth = Truth(SIZE, pixels, allowed, np.ones(len(pixels)), np.zeros(3, bool))
     refined = refiner.refine(truth)
-    for labels in (refined.labels, *(sample.labels for sample in refiner.sample(2)), refined.pasted(truth)):
-        assert not (labels[~mask] == common).any()
-    assert not refiner.predictive(2).probabilities[common][~mask].any()
-    assert refiner.predictive(2).probabilities.sum(0) == pytest.approx(1, abs=1e-5)
+    assert (first.labels[CLICK] == 0).any()
+    assert (refined.labels[CLICK] != 0).all()
+    assert refined.probabilities()[0][LEFT].mean() < 0.9 * first.probabilities()[0][LEFT].mean()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_an_exhaustive_class_is_nowhere_else(refiner, index):
+    refined = refiner.refine(mask_truth(CLICK, index, 3, "exhaustive"))
+    assert ((refined.labels == index) == CLICK).all()
+    assert (refined.probabilities()[index] == CLICK).all()
+    assert refined.probabilities().sum(0) == pytest.approx(1, abs=1e-5)
+    predictive = refiner.predictive(4)
+    assert (predictive.probabilities[index] == CLICK).all()
+    for drawn in refiner.sample(2):
+        assert ((drawn.labels == index) == CLICK).all()
+
+
+def test_where_every_class_is_excluded_none_is(refiner):
+    """Exhaustive masks of all classes that leave a hole contradict each other there."""
+    truth = Truth.empty(SIZE, 3)
+    for index in range(3):
+        truth = truth + mask_truth(block(slice(10 * index, 10 * index + 8), slice(0, 72)), index, 3, "exhaustive")
+    refined = refiner.refine(truth)
     assert np.isfinite(refined.entropy()).all()
-    inferred = refiner.infer(truth)
-    assert torch.equal(inferred.ruled_out, refined.ruled_out)
-    assert torch.equal(inferred.logits, first.logits)
-    assert torch.equal(refined.ruled_out.flatten(1).any(1), torch.arange(4) == common)
-    refiner.reset()
-    assert not refiner.sample(1)[0].ruled_out.any()
+    assert refined.probabilities().sum(0) == pytest.approx(1, abs=1e-5)
+    assert set(np.unique(refined.labels)) <= {0, 1, 2}
 
 
-def test_the_encoders_prior_pulls_towards_its_proposal(tiny_model, image, stroke):
-    weak = RefinementConfig(prior="encoder", evidence=0.0, hold=0.0)
-    refiner = Refiner(tiny_model, weak)
-    refiner.set_image(image)
-    truth = mask_truth(stroke, 2, 4)
-    assert torch.allclose(refiner.refine(truth).logits, refiner.propose(truth).logits, atol=1e-2)
+def test_an_outline_stops_the_spread_and_a_part_does_not(refiner):
+    region = block(slice(12, 36), slice(8, 24))
+    part, outline = (refiner.refine(mask_truth(region, 1, 3, extent)).labels for extent in ("part", "outline"))
+    around = LEFT & ~region
+    assert (outline[region] == 1).all()
+    assert (part[around] == 1).mean() > (outline[around] == 1).mean() + 0.3
 
 
-def test_any_code_has_a_map(tiny_model, image, stroke):
-    refiner = Refiner(tiny_model, STRONG)
-    first = refiner.set_image(image)
-    refined = refiner.refine(mask_truth(stroke, 2, 4))
-    assert np.array_equal(refiner.decode(torch.zeros(TINY.code_size)).labels, first.labels)
-    assert torch.equal(refiner.decode(refined.solution.code).logits, refined.logits)
-    with pytest.raises(DataError, match="the code has 5 numbers, the model's codes have 6"):
-        refiner.decode(torch.zeros(5))
+def test_the_outline_of_one_truth_does_not_cut_the_next(refiner):
+    part = refiner.refine(mask_truth(CLICK, 1, 3))
+    refiner.refine(mask_truth(block(slice(12, 36), slice(8, 24)), 1, 3, "outline"))
+    assert np.allclose(refiner.refine(mask_truth(CLICK, 1, 3)).logits, part.logits, atol=1e-3)
 
 
-def test_a_map_that_is_started_from_is_the_first_prediction(tiny_model, image, stroke):
-    refiner = Refiner(tiny_model, STRONG)
-    refiner.set_image(image)
-    sample = refiner.sample(1, seed=4)[0]
-    started = refiner.start_from(sample.code)
-    untold = refiner.refine(Truth.empty(SIZE, 4))
-    for labels in (started, untold):
-        assert np.array_equal(labels.labels, sample.labels)
-        assert torch.equal(labels.code, sample.code)
-    refined = refiner.refine(mask_truth(stroke, 2, 4))
-    assert torch.allclose(refiner.decode(refined.code).logits, refined.logits, atol=1e-4)
-    assert torch.allclose(refined.code, sample.code + refined.solution.code)
+TRUTHS = {
+    "click": mask_truth(CLICK, 1, 3),
+    "other class": mask_truth(CLICK, 2, 3),
+    "two": mask_truth(CLICK, 1, 3) + mask_truth(block(slice(40, 44), slice(60, 64)), 2, 3),
+    "outline": mask_truth(block(slice(4, 20), slice(4, 20)), 2, 3, "outline"),
+    "nothing": Truth.empty(SIZE, 3),
+}
 
 
-def test_a_code_has_the_same_map_wherever_the_start_is(tiny_model, image):
-    refiner = Refiner(tiny_model)
-    refiner.set_image(image)
-    one, other = torch.randn(2, TINY.code_size, generator=torch.Generator().manual_seed(0))
-    logits = refiner.decode(other).logits
-    refiner.start_from(one)
-    assert torch.allclose(refiner.decode(other).logits, logits, atol=1e-4)
+@pytest.mark.parametrize("before", TRUTHS)
+@pytest.mark.parametrize("now", TRUTHS)
+def test_a_map_does_not_depend_on_the_truths_before(before, now):
+    maps = []
+    for truths in ([now], [before, now]):
+        refiner = fresh()
+        maps.append([refiner.refine(TRUTHS[name]) for name in truths][-1])
+    assert torch.allclose(maps[0].logits, maps[1].logits, atol=5e-3)
 
 
-def test_after_a_start_maps_are_held_to_it_and_samples_lie_around_it(tiny_model, image, stroke):
-    refiner = Refiner(tiny_model, RefinementConfig(evidence=0.03, infer_whole=False))
-    refiner.set_image(image)
-    code = refiner.sample(1, seed=4)[0].code * 3
-    truth = mask_truth(stroke, 2, 4)
-    before = refiner.refine(truth).code
-    refiner.start_from(code)
-    assert torch.allclose(refiner._codes(4000, seed=0).mean(0), code, atol=0.1)
-    assert (refiner.refine(truth).code - code).norm() < (before - code).norm()
+def test_masks_of_many_cells_hardly_depend_on_the_truths_before(refiner, monkeypatch):
+    monkeypatch.setattr(posterior_module, "FEW", 8)
+    one, other = (
+        mask_truth(block(slice(0, 24), slice(0, 36)), 1, 3),
+        mask_truth(block(slice(16, 48), slice(20, 72)), 2, 3),
+    )
+    alone = refiner.refine(other).labels
+    refiner.refine(one)
+    assert (refiner.refine(other).labels == alone).mean() > 0.98
 
 
-def test_a_start_forgets_the_truth(tiny_model, image):
-    refiner = Refiner(tiny_model)
-    refiner.set_image(image)
-    refiner.refine(mask_truth(np.eye(*SIZE, dtype=bool), 2, 4, complete=True))
-    assert not refiner.start_from(torch.zeros(TINY.code_size)).ruled_out.any()
-    assert not refiner.sample(1)[0].ruled_out.any()
+def test_a_preview_is_close_to_the_map_and_leaves_the_refiner_as_it_was(refiner):
+    truth = mask_truth(CLICK, 1, 3)
+    quick = refiner.preview(truth)
+    assert refiner.places_to_look() == fresh().places_to_look()
+    assert (quick.labels == refiner.refine(truth).labels).mean() > 0.9
 
 
-def test_a_reset_goes_back_to_zero_code(tiny_model, image, stroke):
-    refiner = Refiner(tiny_model)
-    first = refiner.set_image(image)
-    truth = mask_truth(stroke, 2, 4)
+def test_samples_repeat_by_their_seed_and_differ_otherwise(refiner):
+    for _ in range(2):
+        one, same, other = (refiner.sample(2, seed) for seed in (5, 5, 6))
+        assert all(torch.equal(a.logits, b.logits) for a, b in zip(one, same, strict=True))
+        assert not torch.equal(one[0].logits, one[1].logits)
+        assert not torch.equal(one[0].logits, other[0].logits)
+        refiner.refine(mask_truth(CLICK, 1, 3))
+
+
+def test_samples_vary_less_around_labelled_pixels(refiner):
+    def deviation() -> torch.Tensor:
+        drawn = torch.stack([one.logits for one in refiner.sample(200)])
+        return (drawn[:, 1] - drawn[:, 0]).std(0)
+
+    before = deviation()
+    refiner.refine(mask_truth(CLICK, 0, 3))
+    ratio = deviation() / before
+    assert ratio[5, 4] < 0.85
+    assert ratio[5, 4] < ratio[:, 12:].mean() - 0.1
+    assert ratio[:, 12:].mean() == pytest.approx(1, abs=0.1)
+
+
+def test_the_predictive_probabilities_are_those_of_the_samples(refiner):
+    refiner.refine(mask_truth(CLICK, 1, 3))
+    predictive = refiner.predictive(8, seed=3)
+    drawn = torch.stack([one.logits.softmax(0) for one in refiner.sample(8, seed=3)]).mean(0)
+    expected = functional.interpolate(drawn[None], SIZE, mode="bilinear")[0].numpy()
+    assert predictive.probabilities[:, ~CLICK] == pytest.approx(expected[:, ~CLICK], abs=1e-5)
+    assert (predictive.probabilities[1, CLICK] == 1).all()
+    assert (predictive.mutual_information[CLICK] == 0).all()
+    assert (predictive.entropy() <= np.log(3) + 1e-5).all()
+    assert (predictive.mutual_information >= 0).all()
+    assert 0 < predictive.mutual_information.max() < np.log(3)
+
+
+def test_a_start_is_the_initial_prediction_until_a_reset(refiner):
+    first = refiner.set_image(make_image())
+    truth = mask_truth(CLICK, 1, 3)
     refined = refiner.refine(truth)
-    refiner.start_from(torch.ones(TINY.code_size))
+    sample = refiner.sample(1, seed=4)[0]
+    assert torch.equal(refiner.start_from(sample).logits, sample.logits)
+    assert torch.allclose(refiner.refine(Truth.empty(SIZE, 3)).logits, sample.logits)
+    assert (refiner.refine(truth).labels == sample.labels)[~LEFT].mean() > 0.9
     refiner.reset()
-    assert torch.equal(refiner.refine(Truth.empty(SIZE, 4)).logits, first.logits)
-    refiner.reset()
+    assert torch.equal(refiner.prediction.base_logits, first.logits)
     assert torch.equal(refiner.refine(truth).logits, refined.logits)
 
 
-def test_a_start_of_another_length_is_refused_and_changes_nothing(tiny_model, image):
-    refiner = Refiner(tiny_model)
-    first = refiner.set_image(image)
-    with pytest.raises(DataError, match="the code has 5 numbers, the model's codes have 6"):
-        refiner.start_from(torch.zeros(5))
-    assert torch.equal(refiner.refine(Truth.empty(SIZE, 4)).logits, first.logits)
+def test_a_start_forgets_the_truth(refiner):
+    refiner.refine(mask_truth(CLICK, 1, 3, "exhaustive"))
+    sample = refiner.sample(1)[0]
+    assert len(refiner.start_from(sample).truth) == 0
+    assert not refiner.sample(1)[0].truth.exhaustive.any()
 
 
-def test_a_class_that_is_told_of_all_is_nowhere_else(tiny_model, image):
-    refiner = Refiner(tiny_model, RefinementConfig(infer_whole=False))
-    first = refiner.set_image(image)
-    common = int(np.bincount(first.labels.ravel()).argmax())
-    mask = np.zeros(SIZE, bool)
-    mask[:8, :8] = True
-    refined = refiner.refine(mask_truth(mask, common, 4, complete=True))
-    assert not (refined.labels == common)[~mask].any()
-    assert torch.equal(refined.elsewhere.whole, torch.arange(4) == common)
-    assert not refiner.refine(mask_truth(mask, common, 4)).ruled_out.any()
+def test_places_to_look_lie_in_the_image_and_shrink_with_truth(refiner):
+    places = refiner.places_to_look(3)
+    changes = [place.expected_change for place in places]
+    assert 0 < len(places) <= 3
+    assert changes == sorted(changes, reverse=True)
+    assert refiner.expected_change() == changes[0] <= 1
+    refiner.refine(label_truth(refiner.set_image(make_image()).labels, 3))
+    assert refiner.places_to_look() == []
+    assert refiner.expected_change() == 0
 
 
-def test_where_every_class_is_ruled_out_none_is(tiny_model, image):
-    """Complete masks of all classes that leave a hole contradict each other there."""
-    refiner = Refiner(tiny_model)
-    refiner.set_image(image)
-    truth = Truth.empty(SIZE, 4)
-    for index in range(4):
-        mask = np.zeros(SIZE, bool)
-        mask[10 * index : 10 * index + 8] = True
-        truth = truth.beside(mask_truth(mask, index, 4, complete=True))
-    refined = refiner.refine(truth)
-    assert not refined.ruled_out.any()
-    assert np.isfinite(refined.entropy()).all()
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (1, 40), (9, 2)])
+def test_images_of_a_few_pixels_are_images(size):
+    refiner = Refiner(lambda image: make_logits(4, 4), CONSTANTS)
+    first = refiner.set_image(make_image(size))
+    assert first.labels.shape == size
+    refined = refiner.refine(point_truth([(0, 0)], 2, 3, size))
+    assert refined.labels.shape == size
+    assert refined.labels[0, 0] == 2
+    assert refiner.preview(point_truth([(0, 0)], 1, 3, size)).labels[0, 0] == 1
+    assert refiner.sample(1)[0].labels.shape == size
     assert np.isfinite(refiner.predictive(2).probabilities).all()
+    assert all(place.height <= size[0] and place.width <= size[1] for place in refiner.places_to_look())
+    assert (refiner.refine(mask_truth(np.ones(size, bool), 1, 3, "outline")).labels == 1).all()
 
 
-def test_sparse_labels_tell_no_class_as_a_whole(tiny_model):
-    """Though they speak of every cell of the network's grid."""
-    refiner = Refiner(tiny_model)
-    first = refiner.set_image(np.zeros((160, 240, 3), np.uint8))
-    labels = np.full((160, 240), IGNORE, np.uint8)
-    labels[::2, ::2] = first.labels[::2, ::2]
-    assert not refiner.refine(label_truth(labels, 4)).ruled_out.any()
-    held = next(term for term in refiner._objective.terms if isinstance(term, Divergence) and term.known is not None)
-    torch.testing.assert_close(held.target, held.base.softmax(1))
+def test_the_shipped_constants_serve_an_image_of_one_pixel():
+    refiner = Refiner(lambda image: make_logits(1, 1))
+    with np.errstate(over="raise", invalid="raise"):
+        refiner.set_image(make_image((1, 1)))
+        assert refiner.refine(point_truth([(0, 0)], 2, 3, (1, 1))).unpasted()[0, 0] == 2
+        refiner.preview(point_truth([(0, 0)], 2, 3, (1, 1)))
+        refiner.sample(2)
 
 
-def test_labels_at_the_images_size_are_the_maps(tiny_model, image):
-    refiner = Refiner(tiny_model, RefinementConfig(infer_whole=False))
-    first = refiner.set_image(image)
-    assert np.array_equal(first.labels_at(SIZE), first.labels)
-    common = int(np.bincount(first.labels.ravel()).argmax())
-    mask = np.zeros(SIZE, bool)
-    mask[10:20, 10:25] = True
-    refined = refiner.refine(mask_truth(mask, common, 4, complete=True))
-    assert np.array_equal(refined.labels_at(SIZE), refined.labels)
+def test_labels_at_another_size_are_of_the_logits_there_and_keep_an_exhaustive_class_in_its_place(refiner):
+    size = (96, 144)
+    refined = refiner.refine(mask_truth(CLICK, 1, 3))
+    assert np.array_equal(refined.unpasted(size), resized(refined.logits, size).argmax(0).numpy())
+    labels = refiner.refine(mask_truth(CLICK, 1, 3, "exhaustive")).unpasted(size)
+    assert ((labels == 1) <= CLICK.repeat(2, 0).repeat(2, 1)).all()
 
 
-def test_labels_at_another_size_are_of_the_scores_there_and_obey_what_is_ruled_out(tiny_model, image):
-    refiner = Refiner(tiny_model, RefinementConfig(infer_whole=False))
-    first = refiner.set_image(image)
-    size = (97, 131)
-    scores = torch.nn.functional.interpolate(first.logits[None], size, mode="bilinear")[0]
-    assert np.array_equal(first.labels_at(size), scores.argmax(0).numpy())
-    common = int(np.bincount(first.labels.ravel()).argmax())
-    mask = np.zeros(SIZE, bool)
-    mask[10:20, 10:25] = True
-    large = resize_labels(mask.astype(np.uint8), *size).astype(bool)
-    refined = refiner.refine(mask_truth(mask, common, 4, complete=True)).labels_at(size)
-    assert not (refined == common)[~large].any()
-    assert (refined == common)[large].any()
+def test_the_temperature_divides_the_initial_prediction():
+    refiner = Refiner(lambda image: make_logits(), replace(CONSTANTS, temperature=4.0))
+    first = refiner.set_image(make_image())
+    assert torch.allclose(first.logits, torch.from_numpy(make_logits()) / 4)
+    assert torch.equal(refiner.prediction.base_logits, first.logits)
 
 
-def test_the_entropy_of_what_is_known_lies_between_sure_and_even(tiny_model, image):
-    refiner = Refiner(tiny_model)
-    refiner.set_image(image)
-    known = refiner.predictive()
-    expected = -(known.probabilities * np.log(known.probabilities)).sum(0)
-    assert known.entropy() == pytest.approx(expected, abs=1e-5)
-    assert (known.entropy() <= np.log(4) + 1e-5).all()
-    assert (known.entropy() >= known.spread - 0.1).all()
+def test_memory_grows_with_the_labelled_cells(refiner):
+    before = refiner.nbytes
+    assert before > refiner.prediction.base_logits.nbytes
+    refiner.refine(mask_truth(CLICK, 1, 3))
+    assert refiner.nbytes == before + 12 * 18 * 8
 
 
-def test_following_a_stroke_comes_to_where_refining_comes(tiny_model, image, stroke):
-    truth, begun = mask_truth(stroke, 2, 4), mask_truth(stroke & (np.arange(SIZE[1]) < SIZE[1] // 3), 2, 4)
-    assert 0 < len(begun) < len(truth)
-    refiner = Refiner(tiny_model)
-    refiner.set_image(image)
-    refiner.follow(begun)
-    ways = [refiner.follow(truth) for _ in range(8)]
-    assert all(one.solution.steps <= 2 for one in ways)
-    assert np.allclose(ways[-1].code, refiner.refine(truth).code, atol=1e-3)
-    assert ways[0].solution.steps > ways[-1].solution.steps
+# With the paper's code: on an image of 128 x 192 the cells of the field are those of the network's grid.
+
+LARGE = (128, 192)
+CODE_ALONE = replace(CONSTANTS, prior_variance=1e-9, label_weight=1.0, code_variance=1.0)
+STROKE = np.zeros(LARGE, bool)
+STROKE[40:60, 20:80] = True
 
 
-def test_a_stroke_that_grows_is_followed_with_the_matrix_of_before(tiny_model, image, stroke, monkeypatch):
-    refiner = Refiner(tiny_model)
-    refiner.set_image(image)
-    columns = np.arange(SIZE[1])
-    refiner.refine(mask_truth(stroke & (columns < SIZE[1] // 2), 2, 4))
-    monkeypatch.setattr(Point, "matrix", lambda *_: pytest.fail("made anew"))
-    assert refiner.follow(mask_truth(stroke & (columns <= SIZE[1] // 2), 2, 4)).solution.status is Status.CONVERGED
+def test_a_refinement_without_a_field_is_that_of_the_code_path(tiny_model):
+    refiner = Refiner(tiny_model, CODE_ALONE)
+    first = refiner.set_image(make_image(LARGE))
+    truth = mask_truth(STROKE, 2, 4)
+    assert first.uncertainty.shape == first.logits.shape[1:] == TINY.size
+    refined = refiner.refine(truth)
+    fine = CodeConfig(pixels=10**6, stopping=Stopping(200, 1e-9))
+    solved = optimise_code(SegCodeSegmenter(tiny_model).predict(make_image(LARGE)), truth, fine)
+    assert torch.allclose(refined.logits, solved.logits, atol=0.05)
+    assert refined.code.shape == solved.code.shape
 
 
-@pytest.mark.parametrize("prior", ["standard", "learnt", "encoder"])
-def test_the_label_encoder_is_asked_for_its_own_prior_alone(tiny_model, image, stroke, prior):
-    asked = []
-    tiny_model.label_encoder.register_forward_hook(lambda *call: asked.append(call))
-    refiner = Refiner(tiny_model, RefinementConfig(prior=prior))
-    refiner.set_image(image)
-    refiner.refine(mask_truth(stroke, 2, 4))
-    refiner.follow(mask_truth(stroke, 3, 4))
-    assert len(asked) == (2 if prior == "encoder" else 0)
+def test_maps_and_samples_are_affine_in_their_code(tiny_model):
+    refiner = Refiner(tiny_model, replace(CODE_ALONE, code_variance=4.0, temperature=2.0))
+    refiner.set_image(make_image(LARGE))
+    code_path = SegCodeSegmenter(tiny_model).predict(make_image(LARGE)).code
+    for map_ in (refiner.sample(1)[0], refiner.refine(mask_truth(STROKE, 2, 4)), refiner.sample(1)[0]):
+        assert map_.code.norm() > 0.1
+        assert torch.allclose(map_.logits, code_path.logits(map_.code[None])[0] / 2, atol=1e-2)
 
 
-def test_memory_is_that_of_the_image(tiny_model, image, stroke):
-    refiner = Refiner(tiny_model)
-    refiner.set_image(image)
-    taken = refiner.memory
-    assert taken > refiner.image.nbytes + sum(level.nbytes for level in refiner.features.values())
-    refiner.refine(Truth.empty(SIZE, 4))
-    assert refiner.memory == taken
-    refiner.refine(mask_truth(stroke, 2, 4))
-    assert refiner.memory > taken  # J at the truth's pixels, remembered
+def test_codes_of_samples_have_the_variance_of_the_prior(tiny_model):
+    refiner = Refiner(tiny_model, replace(CODE_ALONE, code_variance=4.0))
+    refiner.set_image(make_image(LARGE))
+    codes = torch.stack([one.code for one in refiner.sample(300)])
+    assert codes.std(0) == pytest.approx(torch.full((TINY.code_size,), 2.0), rel=0.15)
+
+
+def test_without_code_variance_a_model_with_a_code_is_refined_by_the_field(tiny_model):
+    refiner = Refiner(tiny_model, CONSTANTS)
+    refiner.set_image(make_image(LARGE))
+    refined = refiner.refine(mask_truth(STROKE, 2, 4))
+    assert refined.code is None
+    assert refiner.sample(1)[0].code is None
+    assert (refined.labels[STROKE] == 2).all()
+
+
+def test_a_start_on_a_finer_grid_is_refined_with_the_code(tiny_model):
+    """A map has the finer of both grids, the code path that of the network."""
+    size = (200, 300)
+    refiner = Refiner(tiny_model, replace(CONSTANTS, code_variance=1.0))
+    refiner.set_image(make_image(size))
+    sample = refiner.sample(1)[0]
+    assert sample.logits.shape[1:] == (50, 75)
+    refiner.start_from(sample)
+    truth = mask_truth(np.arange(200)[:, None] + np.zeros(300) > 190, 2, 4)
+    assert (refiner.refine(truth).labels[191:] == 2).all()

@@ -14,9 +14,9 @@ import typer
 
 from segcode.cli.annotate import annotate
 from segcode.cli.calibration import calibration
+from segcode.cli.clicks import clicks
 from segcode.cli.data import app as data
 from segcode.cli.demo import demo
-from segcode.cli.effort import effort
 from segcode.cli.evaluate import evaluate
 from segcode.cli.export import export
 from segcode.cli.extras import install_command
@@ -74,11 +74,11 @@ app.command(
 )(evaluate)
 app.command(
     epilog=example(
-        "segcode effort --data camvid --root CAMVID --split val --model MODEL --truth road --truth car -o out",
-        "segcode effort --data streets --model streets --clicks 5 --only street_00000 -o out",
+        "segcode clicks --data camvid --root CAMVID --split val --model camvid --clicks 10 -o out",
+        "segcode clicks --data folder --root DATA --segmenter python:my_module.logits -o out",
     )
-)(effort)
-app.command(epilog=example("segcode calibration --data streets --model streets --truth road -o out"))(calibration)
+)(clicks)
+app.command(epilog=example("segcode calibration --data streets --model streets --clicks 5 -o out"))(calibration)
 app.command(
     epilog=example(
         "segcode export --data cityscapes --root Cityscapes --model MODEL -o results",

@@ -80,7 +80,7 @@ def choose(number: int, total: int, seed: int) -> list[int]:
 def _refine_and_draw(refiner: Refiner, classes: ClassSet, sample: Sample, out: Path) -> Scene:
     import numpy as np
 
-    from segcode.evaluation.clicks import disk_truth, next_click
+    from segcode.evaluation.annotator import disk_truth, next_click
     from segcode.export.comparison import before_after, sample_sheet
     from segcode.export.picture import heat, write_picture
 

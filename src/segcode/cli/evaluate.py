@@ -1,117 +1,94 @@
-"""`segcode evaluate`: the paper's experiment on a whole split."""
+"""`segcode evaluate`: the paper's experiment, one class of each image labelled."""
 
 from __future__ import annotations
 
-import shlex
-import sys
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 
 import typer
 
-from segcode.cli.loading import choose_device
-from segcode.cli.options import (
-    Block,
-    Data,
-    Device,
-    Energy,
-    Evidence,
-    Hold,
-    InferWhole,
-    LeaveOut,
-    Model,
-    Only,
-    Out,
-    Prior,
-    Root,
-    Solver,
-    Split,
-    Steps,
-    refinement_config,
-)
-from segcode.cli.progress import progress
-from segcode.refinement.config import RefinementConfig, Stopping
+from segcode.cli.measuring import Constants, Model, SegmenterName, command_line, open_measurement, truths_option
+from segcode.cli.options import Block, Data, Device, LeaveOut, Only, Out, Root, Split
+from segcode.refinement import config
+from segcode.refinement.config import CodeConfig
 
+Extent = Literal["exhaustive", "outline", "part"]
 Truths = Annotated[
     list[str],
-    typer.Option(
-        "--truth",
-        metavar="CLASS",
-        help="Reveal all pixels of this class, refine, and measure. May be repeated; without it only zero code and "
-        "the encoder's code are measured.",
-        default_factory=list,
-        show_default=False,
+    truths_option(
+        "Label all pixels of this class, refine, and measure. May be repeated; without it only the initial prediction "
+        "and the encoder's code are measured."
     ),
 ]
 
 
 def evaluate(
     data: Data,
-    model: Model,
     out: Out,
     truths: Truths,
     only: Only,
     leave_out: LeaveOut,
+    model: Model = "",
+    segmenter: SegmenterName = "",
+    constants: Constants = None,
     root: Root = None,
     split: Split = "val",
-    solver: Solver = RefinementConfig.solver,
-    energy: Energy = RefinementConfig.energy,
-    evidence: Evidence = RefinementConfig.evidence,
-    hold: Hold = RefinementConfig.hold,
-    infer_whole: InferWhole = RefinementConfig.infer_whole,
-    prior: Prior = RefinementConfig.prior,
-    steps: Steps = Stopping.steps,
-    complete: Annotated[
-        bool,
-        typer.Option("--complete", help="The masks are complete: other pixels are not of the class, for pasting too."),
-    ] = False,
-    part: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Reveal only so much of a class, on one side of a line: 0.5 is half a road."),
-    ] = 1.0,
-    examples: Annotated[int, typer.Option(min=0, help="How many images to show in the panels.")] = 4,
+    extent: Annotated[
+        Extent, typer.Option(help="What a mask says of other pixels; see `segcode refine`.")
+    ] = "exhaustive",
+    energy: Annotated[
+        config.Energy, typer.Option(help="Of the code alone: euclidean is the paper's, cross_entropy is convex.")
+    ] = CodeConfig.energy,
+    solver: Annotated[
+        config.Solver, typer.Option(help="Of the code alone; gauss_newton is recommended.")
+    ] = CodeConfig.solver,
+    examples: Annotated[int, typer.Option(min=0, help="Images to show in the pictures.")] = 4,
     block: Block = 1,
     device: Device = "auto",
 ) -> None:
-    """Measure first predictions, pasted truth and refinement on a whole split.
+    """Measure the initial prediction, two controls without optimisation, and refinement, on masks of one class.
 
-    OUT gets table_1 (Markdown, CSV, LaTeX), gains.md (with 95 % intervals over the images), iou_matrix.png (Fig. 5 of
-    the paper), predictions.png (Fig. 3), a refined_CLASS.png for each truth (Fig. 4), and results.json for programs.
-    All scores come from one confusion matrix over the data set, at the size of its labels; void pixels count nowhere.
+    "Replaced" writes the labelled pixels into the initial prediction; "replaced + excluded" also excludes an exhaustive
+    class elsewhere. "Optimised" is segcode; "code alone" optimises the paper's code without the field.
+
+    OUT gets results.json for programs, the same rows as results.csv, tables.md (with 95 % intervals over the images),
+    iou_matrix.png (Fig. 5 of the paper), predictions.png (Fig. 3), and a refined_CLASS.png for each truth (Fig. 4).
+    All scores come from one confusion matrix over all images, at the size of their labels; void pixels do not count.
     """
     from dataclasses import asdict
+    from functools import partial
 
-    from segcode.data.select import select
-    from segcode.data.sources import open_source
-    from segcode.evaluation.protocol import evaluate as measure
+    from segcode.evaluation.figures import examples_shown, iou_matrix
+    from segcode.evaluation.masks import measure_masks
     from segcode.evaluation.report import write_report
-    from segcode.evaluation.tables import GAINS, gains, markdown, table_1
-    from segcode.model.checkpoint import load_model
+    from segcode.evaluation.tables import mask_tables
 
-    config = refinement_config(solver, energy, evidence, hold, infer_whole, prior, steps)
-    source = select(open_source(data, root, split), only, leave_out)
-    evaluation = measure(
-        load_model(model),
-        source,
+    measured = open_measurement(data, root, split, only, leave_out, model, segmenter, constants, device)
+    code = CodeConfig(energy, solver)
+    results = measure_masks(
+        *measured,
         truths,
-        config,
-        choose_device(device),
-        complete=complete,
-        part=part,
+        code,
+        extent=extent,
         examples=examples,
         block=block,
-        progress=lambda indices: progress(indices, len(source), "Evaluating"),
+        progress=measured.progress,
     )
     settings = {
         "data": data,
         "root": root,
         "split": split,
-        "model": model,
-        "complete": complete,
-        "part": part,
+        "model": model or segmenter,
+        "extent": extent,
         "block": block,
+        "constants": asdict(measured.refiner.constants),
+        "code": asdict(code),
     }
-    write_report(evaluation, out, shlex.join(["segcode", *sys.argv[1:]]), settings | {"refinement": asdict(config)})
-    typer.echo(markdown(table_1(evaluation)))
-    if truths:
-        typer.echo(markdown(gains(evaluation), GAINS))
-    typer.echo(f"{evaluation.images} images; tables, pictures and results.json are in {out}")
+    figures = {"iou_matrix": partial(iou_matrix, results, measured.classes)}
+    if results.examples:
+        figures["predictions"] = partial(examples_shown, results, None)
+        figures |= {"refined_" + re.sub(r"\W+", "_", name): partial(examples_shown, results, name) for name in truths}
+    tables = mask_tables(results)
+    write_report(results, out, command_line(), settings, tables, figures)
+    typer.echo(tables)
+    typer.echo(f"{results.images} images; results.json, tables and pictures are in {out}")

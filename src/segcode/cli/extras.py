@@ -7,7 +7,7 @@ from typing import Final
 MODULES: Final = {
     "train": ("kornia", "lightning", "tensorboard"),
     "serve": ("fastapi", "filelock", "starlette", "uvicorn", "websockets"),
-    "eval": ("matplotlib",),
+    "eval": ("matplotlib", "torchmetrics"),
     "rivals": ("pydensecrf",),
 }
 """The modules that each extra of `pyproject.toml` installs."""

@@ -10,8 +10,6 @@ from typer.models import OptionInfo
 
 from segcode.cli.loading import DeviceName, require_model
 from segcode.data.sources import Kind
-from segcode.refinement import config
-from segcode.refinement.config import RefinementConfig, Stopping
 
 ImagePath: TypeAlias = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.", show_default=False)]
 Images: TypeAlias = Annotated[
@@ -118,50 +116,3 @@ Block: TypeAlias = Annotated[
         min=1, help="Images of a run for the intervals, drawn together: neighbouring frames of a video err alike."
     ),
 ]
-
-# The options below go away with the commands that use them.
-Solver: TypeAlias = Annotated[config.Solver, typer.Option(help="The first is fast and safe.")]
-Energy: TypeAlias = Annotated[
-    config.Energy,
-    typer.Option(help="Misfit to the truth: euclidean is the paper's; cross-entropy is convex."),
-]
-Evidence: TypeAlias = Annotated[
-    float,
-    typer.Option(
-        min=0,
-        help="Times what known pixels count in the model; in the shipped ones that was chosen on CamVid val.",
-    ),
-]
-Hold: TypeAlias = Annotated[
-    float,
-    typer.Option(
-        min=0,
-        help="Times how firmly the first prediction is held as far as truth leaves it; the paper has 0.",
-    ),
-]
-InferWhole: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        help="Where masks or labels of one class seem to show all of it, take it that there is none elsewhere.",
-    ),
-]
-Prior: TypeAlias = Annotated[
-    config.PriorKind,
-    typer.Option(
-        help="Of the code: N(0, I), learnt, around the encoder's proposal, or the model's own.",
-    ),
-]
-Steps: TypeAlias = Annotated[int, typer.Option(min=1, help="The solver stops after so many.")]
-
-
-def refinement_config(
-    solver: config.Solver,
-    energy: config.Energy,
-    evidence: float,
-    hold: float,
-    infer_whole: bool,
-    prior: config.PriorKind,
-    steps: int,
-) -> RefinementConfig:
-    """The options of the solver as the library takes them; what has no option keeps its default."""
-    return RefinementConfig(energy, solver, evidence, hold, infer_whole, prior, stopping=Stopping(steps=steps))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segcode.evaluation.baselines.head_training import EpochLosses
 
 COLLAPSED = 0.1
-"""A latent whose KL divergence is below so many nats an image tells next to nothing of it."""
+"""A latent whose KL divergence is below this, in nats an image, is hardly used."""
 
 
 def train_rivals(
@@ -63,11 +63,12 @@ def train_rivals(
     source = select(open_source(data, root, split), leave_out=leave_out)
     config = HeadTraining(epochs=epochs, batch=batch, learning_rate=learning_rate, beta=beta, seed=seed)
     heads, losses = train_heads(
-        trained,
+        trained.model,
+        trained.classes,
         source,
         config,
         progress=lambda indices: progress(indices, len(indices), "Training the rivals"),
-        told=None if somebody_watches() else lambda epoch, at: typer.echo(epoch_line(at, epoch, epochs), err=True),
+        report=None if somebody_watches() else lambda epoch, at: typer.echo(epoch_line(at, epoch, epochs), err=True),
     )
     save_heads(out, heads, trained.model)
     first, last = losses[0], losses[-1]

@@ -53,7 +53,8 @@ def load_edge_network() -> EdgeNetwork:
     """The shipped network, in evaluation mode."""
     network = EdgeNetwork()
     network.load_state_dict({name: tensor.float() for name, tensor in load_file(WEIGHTS).items()})
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    network.eval().requires_grad_(False)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # its stub lacks this one
 
 
 def edge_features(

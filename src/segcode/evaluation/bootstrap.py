@@ -40,7 +40,7 @@ class Paired(NamedTuple):
     Attributes:
         before: a confusion matrix of each image.
         after: those of the other method.
-        block: so many neighbours are drawn together. 1 takes the images for independent of each other, which the frames
+        block: neighbouring images that are drawn together. 1 takes them for independent, which the frames
             of a video are not: then give as many frames as err alike (the circular block bootstrap, Politis and Romano
             1992).
     """

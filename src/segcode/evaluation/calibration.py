@@ -1,213 +1,232 @@
-"""Are the probabilities right, does doubt find the errors, do samples cover them? Before and after refinement."""
+"""Whether probabilities can be believed, and whether uncertainty finds the errors: before and after labels.
+
+    ECE    sum over 15 bins of the top probability of (pixels / all) |accuracy - confidence|   (Guo et al. 2017)
+    NLL    mean of -log p_y
+    Brier  mean of sum_c (p_c - [c = y])^2                                                      (Brier 1950)
+
+Error detection: a wrong pixel of the map should have a higher score than a right one. AUROC is the chance of that.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Final, NamedTuple
 
+import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
+from torch import Tensor
+from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_calibration_error
 
 from segcode.classes import ClassSet
-from segcode.data.prefetch import prefetch
-from segcode.evaluation.diversity import Diversity, SampleScores, diversity
-from segcode.evaluation.error_detection import Detection, Histogram, detection, score_histogram
-from segcode.evaluation.inputs import check_classes, labels_of
-from segcode.evaluation.protocol import PixelSet
-from segcode.evaluation.reliability import Reliability, Scores, reliability
-from segcode.model.checkpoint import LoadedModel
-from segcode.refinement.config import RefinementConfig
-from segcode.refinement.refiner import Refiner, SegmentationMap
+from segcode.evaluation.annotator import disk_truth, next_click
+from segcode.evaluation.clicks import EXHAUSTIVE, ClickConfig
+from segcode.evaluation.images import LabelledImage, Progress, labelled_images
+from segcode.evaluation.results import Results, Row, Subject
+from segcode.refinement.refiner import Refiner
+from segcode.refinement.result import SegmentationMap, entropy
+from segcode.resampling import resize
 from segcode.sample import Source
 from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.mask import mask_truth
+from segcode.truth.truth import Truth
 
-DOUBTS: Final = ("learnt b", "entropy", "predictive entropy", "mutual information")
-"""The scores that are to find errors, as the tables call them."""
+BINS: Final = 15
 
-State = Literal["before", "after"]
-
-
-class Key(NamedTuple):
-    """What a row is about; None for all pixels, or else those that the truth of a class does not reveal."""
-
-    state: State
-    truth: str | None
+JUDGED: Final = 2**16
+"""Random pixels of an image that are judged at most: all of them are kept until the end."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """What was measured in one state on one set of pixels.
+class Curve(NamedTuple):
+    """A reliability diagram: mean confidence, accuracy and share of the pixels in each bin that is not empty."""
 
-    Attributes:
-        state: "before" is zero code, "after" the code that explains the truth.
-        truth: the class that is revealed; "before" it is not used, but the same pixels are judged.
-        pixels: all known pixels, or those that the truth does not reveal.
-        count: how many pixels were judged.
-        map: of the softmax at the code found; its labels are the map's.
-        predictive: of the probabilities averaged over codes; its accuracy is that of the mean map.
-        detection: for each of `DOUBTS`, how well it finds the wrong pixels of the map.
-        samples: what sampled maps differ in.
-    """
-
-    state: State
-    truth: str | None
-    pixels: PixelSet
-    count: int
-    map: Scores
-    predictive: Scores
-    detection: dict[str, Detection]
-    samples: SampleScores
+    confidence: Float[ndarray, "bins"]
+    accuracy: Float[ndarray, "bins"]
+    share: Float[ndarray, "bins"]
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """What a run measured.
+class CalibrationResults(Results):
+    """A measurement of calibration, with the reliability diagram of each subject."""
+
+    curves: Mapping[Subject, Curve] = field(default_factory=dict)
+
+
+class _Judged(NamedTuple):
+    """Some pixels of one image.
 
     Attributes:
-        rows: before on all pixels; then for each truth before and after on the pixels that it does not reveal.
-        images: how many were measured.
-        statuses: how often the solver ended how; "no_truth" where an image lacks the class.
+        wrong: whether the map is wrong.
+        score: uncertainty that should find that.
+        confidence: top probability; NaN for a score that is no probability, as the next three.
+        right: whether the most likely class is right.
+        nll: nats.
+        brier: summed over the classes.
     """
 
-    classes: ClassSet
-    rows: tuple[Row, ...]
-    images: int
-    statuses: dict[str, int]
-
-    def row(self, state: State, truth: str | None = None) -> Row:
-        """One row; on all pixels there is only "before"."""
-        return next(r for r in self.rows if (r.state, r.truth) == (state, truth))
-
-    @property
-    def truths(self) -> tuple[str, ...]:
-        """The classes that were revealed, one after the other."""
-        return tuple(dict.fromkeys(r.truth for r in self.rows if r.truth is not None))
-
-
-def measure_calibration(
-    trained: LoadedModel,
-    source: Source,
-    truths: Sequence[str],
-    config: RefinementConfig,
-    device: str = "cpu",
-    samples: int = 8,
-    codes: int = 16,
-    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
-) -> Calibration:
-    """Measure every image before and after each class in `truths` is revealed, at the size of its labels.
-
-    Only sums and histograms are kept, so that memory does not grow with the data set. Each image has its own seed, the
-    same in all its states: what differs between them is not the draw.
-
-    Args:
-        trained: a model and its classes.
-        source: labelled images of the same classes.
-        truths: each in turn is given with all its pixels and nothing else, from zero code; an image without the class
-            stays as it was.
-        config: how the code is found.
-        device: "cpu", "cuda".
-        samples: sampled maps of an image, at least 2.
-        codes: those that the predictive probabilities are averaged over.
-        progress: wraps the indices of the images.
-
-    Raises:
-        ConfigError: if a truth is no class of the model.
-        DataError: if the source has other classes than the model, or a sample without labels.
-    """
-    classes = trained.classes
-    check_classes(trained, source)
-    indices = {name: classes.index(name) for name in truths}
-    refiner = Refiner(trained.model, config, device)
-    sums: dict[Key, _Sums] = {}
-    statuses: Counter[str] = Counter()
-
-    def judge(key: Key, outlook: _Outlook, labels: LabelImage, mask: Bool[ndarray, "H W"]) -> None:
-        found = _judged(outlook, labels, mask, len(classes))
-        sums[key] = sums[key] + found if key in sums else found
-
-    loaded = prefetch(source.__getitem__, range(len(source)))
-    for i, sample in zip(progress(range(len(source))), loaded, strict=True):
-        labels = labels_of(sample)
-        known = labels != IGNORE
-        before = _outlook(refiner, refiner.set_image(sample.image), samples, codes, seed=i)
-        judge(Key("before", None), before, labels, known)
-        for name, index in indices.items():
-            truth = mask_truth(labels == index, index, len(classes))
-            refiner.reset()
-            refined = refiner.refine(truth)
-            assert refined.solution is not None
-            statuses[refined.solution.status.name.lower()] += 1
-            after = _outlook(refiner, refined, samples, codes, seed=i)
-            unrevealed = known & ~truth.revealed().numpy()
-            judge(Key("before", name), before, labels, unrevealed)
-            judge(Key("after", name), after, labels, unrevealed)
-    rows = tuple(found.row(key, classes) for key, found in sums.items())
-    return Calibration(classes, rows, len(source), dict(statuses))
+    wrong: Bool[ndarray, "n"]
+    score: Float[ndarray, "n"]
+    confidence: Float[ndarray, "n"]
+    right: Float[ndarray, "n"]
+    nll: Float[ndarray, "n"]
+    brier: Float[ndarray, "n"]
 
 
 class _Outlook(NamedTuple):
-    """All that one state says of an image, at the image's size."""
+    """What one state of the refiner says of an image.
+
+    Attributes:
+        labels: its map.
+        probabilities: by method.
+        scores: other scores for errors, by method.
+    """
 
     labels: LabelImage
-    probabilities: Float[ndarray, "M H W"]
-    predictive: Float[ndarray, "M H W"]
-    doubts: dict[str, Float[ndarray, "H W"]]
-    samples: list[LabelImage]
+    probabilities: dict[str, Float[ndarray, "M H W"]]
+    scores: dict[str, Float[ndarray, "H W"]]
 
 
-@dataclass(frozen=True)
-class _Sums:
-    map: Reliability
-    predictive: Reliability
-    doubts: dict[str, Histogram]
-    samples: Diversity
+def measure_calibration(
+    refiner: Refiner,
+    classes: ClassSet,
+    source: Source,
+    config: ClickConfig,
+    draws: int = 16,
+    progress: Progress = iter,
+) -> CalibrationResults:
+    """Measure each image before labels, after all clicks, and after an exhaustive mask of each of the truths.
 
-    def __add__(self, other: _Sums) -> _Sums:
-        return _Sums(
-            self.map + other.map,
-            self.predictive + other.predictive,
-            {name: histogram + other.doubts[name] for name, histogram in self.doubts.items()},
-            self.samples + other.samples,
+    The rows have the protocols "before" and "after". Labelled pixels count in neither: "unlabelled" rows have the
+    pixels that a truth leaves. Methods are the probabilities at the mode, and those averaged over draws, with their
+    entropy as the score for errors; and two more scores, the mutual information of the draws, and b where the segmenter
+    has it. Each image has its own seed, the same in all states.
+
+    Args:
+        refiner: of a segmenter.
+        classes: of the segmenter.
+        source: labelled images.
+        config: of the annotator, and the truths; an image that lacks the class of a truth is left out there.
+        draws: from the posterior.
+        progress: wraps the indices of the images.
+
+    Raises:
+        ConfigError: if a truth is no class.
+        DataError: if the source has other classes than the segmenter, or a sample has no labels.
+    """
+    for name in config.truths:
+        classes.index(name)  # now, not after the first image
+    found: defaultdict[Subject, list[_Judged]] = defaultdict(list)
+    for seed, image in enumerate(labelled_images(refiner, source, classes, progress)):
+        known = image.labels != IGNORE
+        before = _outlook(refiner, image.initial, draws, seed)
+        for method, judged in _judge(before, image.labels, known, seed):
+            found[Subject("before", method, None, 0)].append(judged)
+        for truth_class, amount, truth in _truths(refiner, image, config):
+            refiner.reset()
+            after = _outlook(refiner, refiner.refine(truth), draws, seed)
+            for protocol, outlook in (("before", before), ("after", after)):
+                for method, judged in _judge(outlook, image.labels, known & ~truth.known_mask, seed):
+                    found[Subject(protocol, method, truth_class, amount, "unlabelled")].append(judged)
+    columns = {s: _Judged(*map(np.concatenate, zip(*images, strict=True))) for s, images in found.items()}
+    rows = tuple(_row(subject, judged, len(found[subject])) for subject, judged in columns.items())
+    curves = {
+        s: reliability(judged.confidence, judged.right) for s, judged in columns.items() if _is_probability(judged)
+    }
+    return CalibrationResults(rows, len(source), {}, curves=curves)
+
+
+def _truths(
+    refiner: Refiner, image: LabelledImage, config: ClickConfig
+) -> Iterator[tuple[str | None, int | str, Truth]]:
+    """The class, the amount and the truth: of all clicks together, then of masks."""
+    if config.clicks:
+        yield None, config.clicks, _clicked(refiner, image, config)
+    for name in config.truths:
+        index = image.classes.index(name)
+        if (image.labels == index).any():
+            yield name, EXHAUSTIVE, mask_truth(image.labels == index, index, len(image.classes), "exhaustive")
+
+
+def _clicked(refiner: Refiner, image: LabelledImage, config: ClickConfig) -> Truth:
+    """The clicks of the annotator on the errors that segcode leaves."""
+    labels, prediction = image.labels, image.initial.labels
+    truth = image.initial.truth
+    refiner.reset()
+    for number in range(1, config.clicks + 1):
+        click = next_click(prediction, labels, image.draw(config.seed, number), config.jitter)
+        if click is not None:
+            truth = truth + disk_truth(click, labels, config.radius, len(image.classes))
+            prediction = refiner.refine(truth).labels
+    return truth
+
+
+def _outlook(refiner: Refiner, found: SegmentationMap, draws: int, seed: int) -> _Outlook:
+    predictive = refiner.predictive(draws, seed)
+    scores = {"mutual information": predictive.mutual_information}
+    if found.uncertainty is not None:
+        scores["learnt b"] = resize(found.uncertainty[None, None], found.truth.size)[0, 0].cpu().numpy()
+    return _Outlook(found.labels, {"mode": found.probabilities(), "draws": predictive.probabilities}, scores)
+
+
+def _judge(
+    outlook: _Outlook, labels: LabelImage, counted: Bool[ndarray, "H W"], seed: int
+) -> Iterator[tuple[str, _Judged]]:
+    """Each method at `JUDGED` random pixels of those that count."""
+    pixels = np.flatnonzero(counted)
+    if len(pixels) > JUDGED:
+        pixels = np.sort(np.random.default_rng(seed).choice(pixels, JUDGED, replace=False))
+    true = labels.ravel()[pixels]
+    wrong = outlook.labels.ravel()[pixels] != true
+    for method, probabilities in outlook.probabilities.items():
+        p = probabilities.reshape(len(probabilities), -1)[:, pixels]
+        of_true = p[true, np.arange(len(true))]
+        yield (
+            method,
+            _Judged(
+                wrong,
+                entropy(p[:, None])[0],
+                p.max(0, initial=0),
+                (p.argmax(0) == true).astype(np.float32),
+                -np.log(np.maximum(of_true, np.finfo(np.float32).tiny)),
+                (p**2).sum(0) - 2 * of_true + 1,
+            ),
         )
-
-    def row(self, key: Key, classes: ClassSet) -> Row:
-        return Row(
-            key.state,
-            key.truth,
-            "all" if key.truth is None else "unrevealed",
-            int(self.map.pixels.sum()),
-            self.map.scores(),
-            self.predictive.scores(),
-            {name: detection(histogram) for name, histogram in self.doubts.items()},
-            self.samples.scores(classes),
-        )
+    none = np.full(len(pixels), np.nan)
+    for method, score in outlook.scores.items():
+        yield method, _Judged(wrong, score.ravel()[pixels], none, none, none, none)
 
 
-def _outlook(refiner: Refiner, found: SegmentationMap, samples: int, codes: int, seed: int) -> _Outlook:
-    predictive = refiner.predictive(codes, seed)
-    doubts = (
-        found.uncertainty,
-        found.entropy(),
-        predictive.entropy(),
-        predictive.spread,
-    )
-    return _Outlook(
-        found.labels,
-        found.scores().softmax(0).cpu().numpy(),
-        predictive.probabilities,
-        dict(zip(DOUBTS, doubts, strict=True)),
-        [sample.labels for sample in refiner.sample(samples, seed)],
-    )
+def _row(subject: Subject, judged: _Judged, images: int) -> Row:
+    score, wrong = torch.from_numpy(judged.score).float(), torch.from_numpy(judged.wrong).long()
+    both = 0 < int(wrong.sum()) < len(wrong)
+    ranks = score / (1 + score)  # in 0..1, or torchmetrics takes its sigmoid, which rounds
+    means = (float(column.mean()) if _is_probability(judged) else None for column in judged[3:])
+    return asdict(subject) | {
+        "images": images,
+        "error": float(judged.wrong.mean()) if len(wrong) else None,
+        **dict(zip(("accuracy", "nll", "brier"), means, strict=True)),
+        "ece": _ece(judged) if _is_probability(judged) else None,
+        "auroc": float(binary_auroc(ranks, wrong)) if both else None,
+        "average_precision": float(binary_average_precision(ranks, wrong)) if both else None,
+    }
 
 
-def _judged(outlook: _Outlook, labels: LabelImage, mask: Bool[ndarray, "H W"], classes: int) -> _Sums:
-    truth, prediction = labels[mask], outlook.labels[mask]
-    return _Sums(
-        reliability(outlook.probabilities[:, mask], truth),
-        reliability(outlook.predictive[:, mask], truth),
-        {name: score_histogram(doubt[mask], prediction != truth) for name, doubt in outlook.doubts.items()},
-        diversity([sample[mask] for sample in outlook.samples], prediction, truth, classes),
-    )
+def _ece(judged: _Judged) -> float:
+    confidence, right = (torch.from_numpy(column).float() for column in (judged.confidence, judged.right))
+    error: Tensor = binary_calibration_error(confidence, right.long(), BINS)
+    return float(error)
+
+
+def _is_probability(judged: _Judged) -> bool:
+    return len(judged.confidence) > 0 and not bool(np.isnan(judged.confidence[0]))
+
+
+def reliability(confidence: Float[ndarray, "n"], right: Float[ndarray, "n"]) -> Curve:
+    """Accuracy by confidence, in `BINS` bins of equal width."""
+    cell = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    pixels, confident, hits = (np.bincount(cell, weights, BINS) for weights in (None, confidence, right))
+    filled = pixels > 0
+    return Curve(confident[filled] / pixels[filled], hits[filled] / pixels[filled], pixels[filled] / len(cell))

@@ -1,4 +1,4 @@
-"""What is compared: every method sees the same network's features and the same truth, and gives logits."""
+"""What is compared: each method gets the same initial prediction and the same truth, and gives logits."""
 
 from __future__ import annotations
 
@@ -14,63 +14,39 @@ from segcode.truth.truth import Truth
 
 @runtime_checkable
 class Method(Protocol):
-    """A way to use partial truth. The truth is pasted into the maps of all methods afterwards."""
+    """A way to use labelled pixels. They are written into the maps of all methods, with the same exclusion."""
 
     @property
     def name(self) -> str:
-        """As the tables call it."""
+        """In tables."""
 
     def begin(self, refiner: Refiner, image: Image) -> None:
-        """Turn to the image that is set in `refiner`, whose features, zero code and Jacobian are at hand."""
+        """Turn to the image that is set in `refiner`, and forget earlier truth."""
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
-        """Logits on the network's grid or at the image's size, for truth at that size; each call starts anew."""
+        """Logits of any size, for truth at the size of the image."""
 
 
 class Pasted:
-    """Zero code: what is known helps nowhere else."""
+    """The initial prediction: a label changes its own pixel alone."""
 
     name = "pasted"
 
     def begin(self, refiner: Refiner, image: Image) -> None:
-        self._logits = refiner.linearised.base
+        self._logits = refiner.prediction.base_logits
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
         return self._logits
 
 
-class Inferred:
-    """Zero code, and a class that seems to be told as a whole is ruled out elsewhere, as by `Optimised`."""
-
-    name = "pasted, inferred"
-
-    def begin(self, refiner: Refiner, image: Image) -> None:
-        self._refiner = refiner
-
-    def refine(self, truth: Truth) -> Float[Tensor, "M H W"]:
-        return self._refiner.infer(truth).scores()
-
-
-class Optimised:
-    """The code is optimised."""
+class Refined:
+    """The mode of the posterior."""
 
     name = "segcode"
 
     def begin(self, refiner: Refiner, image: Image) -> None:
+        refiner.reset()
         self._refiner = refiner
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
-        self._refiner.reset()
-        return self._refiner.refine(truth).scores()
-
-
-class Proposed:
-    """The label encoder's proposal: one forward pass, no solve."""
-
-    name = "segcode, proposal alone"
-
-    def begin(self, refiner: Refiner, image: Image) -> None:
-        self._refiner = refiner
-
-    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
-        return self._refiner.propose(truth).logits
+        return self._refiner.refine(truth).logits

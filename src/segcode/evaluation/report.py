@@ -1,76 +1,87 @@
-"""An evaluation as files: tables, figures, and `results.json` for programs."""
+"""The one writer of results: `results.json` for programs, the same rows as CSV, tables as Markdown, figures as PNG."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import platform
-import re
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from math import isnan
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from segcode.evaluation.figures import iou_matrix, predictions, refinements
-from segcode.evaluation.protocol import Evaluation, Gain
-from segcode.evaluation.tables import GAINS, comma_separated, gains, latex, markdown, table_1
+from segcode.evaluation.results import Results, Row
 from segcode.files import replacing, write_text
 
 
-def write_report(evaluation: Evaluation, out: Path, command: str, settings: Mapping[str, object]) -> None:
-    """Write `results.json` with command, commit, versions, settings and rows, `table_1.{md,csv,tex}`, `gains.md`,
-    `iou_matrix.png` (Fig. 5), `predictions.png` (Fig. 3) and `refined_CLASS.png` (Fig. 4).
+def write_report(
+    results: Results,
+    out: Path,
+    command: str,
+    settings: Mapping[str, object],
+    tables: str,
+    figures: Mapping[str, Callable[[], Figure]],
+) -> None:
+    """Write `results.json` with command, commit, versions, settings and rows; `results.csv`, `tables.md`, and figures.
 
     `results.json` comes first: hours of measuring must not be lost to a picture.
+
+    Args:
+        results: of a measurement.
+        out: folder; made if needed.
+        command: the command line.
+        settings: by name.
+        tables: Markdown.
+        figures: by file name without ending, drawn when their turn comes.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    _write_results(evaluation, out / "results.json", command, settings)
-    rows = table_1(evaluation)
-    write_text(out / "table_1.md", markdown(rows))
-    write_text(out / "table_1.csv", comma_separated(rows))
-    write_text(out / "table_1.tex", latex(rows))
-    write_text(out / "gains.md", markdown(gains(evaluation), GAINS))
-    write_figure(out / "iou_matrix.png", iou_matrix(evaluation))
-    if evaluation.examples:
-        write_figure(out / "predictions.png", predictions(evaluation))
-        for truth in evaluation.truths:
-            name = re.sub(r"\W+", "_", truth)
-            write_figure(out / f"refined_{name}.png", refinements(evaluation, truth))
+    record = provenance(command, settings) | {"images": results.images, "rows": results.rows}
+    write_text(out / "results.json", json.dumps(record, indent=2, default=str) + "\n")
+    write_text(out / "results.csv", comma_separated(results.rows))
+    write_text(out / "tables.md", tables)
+    for name, draw in figures.items():
+        with replacing(out / f"{name}.png") as unfinished:
+            draw().savefig(unfinished, dpi=110, format="png")
 
 
-def _write_results(evaluation: Evaluation, path: Path, command: str, settings: Mapping[str, object]) -> None:
-    results = provenance(command, settings) | {
-        "images": evaluation.images,
-        "seconds_a_refinement": evaluation.seconds,
-        "solver_statuses": evaluation.statuses,
-        "rows": [asdict(row) for row in evaluation.rows],
-        "gains": [_gain(gain) for gain in evaluation.gains],
-    }
-    write_text(path, json.dumps(results, indent=2, default=str) + "\n")
+def comma_separated(rows: Sequence[Row]) -> str:
+    """CSV with a header line; a cell that a row lacks is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
-def _gain(gain: Gain) -> dict[str, object]:
-    """Intervals by name, None where undefined: JSON has no NaN."""
-    figures = asdict(gain)
-    return {"truth": figures.pop("truth")} | {
-        name: {part: None if isnan(value) else value for part, value in interval._asdict().items()}
-        for name, interval in figures.items()
-    }
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A pipe table, the first column to the left and the others to the right."""
+    ruler = ["---", *["---:"] * (len(header) - 1)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, ruler, *rows))
+
+
+def percent(share: object) -> str:
+    """A share 0..1 with two decimals; a dash where there is none."""
+    return f"{100 * share:.2f}" if isinstance(share, int | float) else "-"
+
+
+def number(value: object) -> str:
+    """With three decimals, a count as it is; a dash where there is none."""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "-" if value is None else str(value)
 
 
 def provenance(command: str, settings: Mapping[str, object]) -> dict[str, object]:
-    """What a file of results begins with: how it can be made again."""
+    """How results can be reproduced."""
     return {
         "command": command,
         "commit": _commit(),
-        "versions": {name: version(name) for name in ("segcode", "torch", "numpy")}
+        "versions": {name: version(name) for name in ("segcode", "torch", "numpy", "scipy")}
         | {"python": sys.version.split()[0]},
         "machine": f"{platform.system()} {platform.machine()}",
-        "seed": 0,  # of the draw that thins large truths
         "settings": dict(settings),
     }
 
@@ -92,9 +103,3 @@ def _commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def write_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG by `replacing`."""
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, dpi=110, format="png")

@@ -58,7 +58,7 @@ class FieldConstants:
             if not (0 <= value < math.inf):
                 raise ConfigError(f"{name} is {value:g}: give a finite number of at least 0")
         if not self.edge_scales or not all(0 <= scale < math.inf for scale in self.edge_scales):
-            raise ConfigError(f"edge_scales are {self.edge_scales}: give one finite number of at least 0 for each level")
+            raise ConfigError(f"edge_scales are {self.edge_scales}: give a finite number of at least 0 for each level")
 
     def save(self, file: Path) -> None:
         """Write them as JSON."""
@@ -74,6 +74,6 @@ def load_constants(file: Path = SHIPPED) -> FieldConstants:
     try:
         return parse(FieldConstants, json.loads(file.read_text(encoding="utf-8")), str(file))
     except OSError as error:
-        raise CheckpointError(f"{file} cannot be read ({error.strerror}): give a file that `segcode fit` wrote") from None
+        raise CheckpointError(f"{file} cannot be read ({error.strerror}): give a file of `segcode fit`") from None
     except (ValueError, ConfigError) as error:
         raise CheckpointError(f"{file} is damaged ({error}): write it again with `segcode fit`") from None

@@ -61,7 +61,7 @@ class Observations:
 
 
 def logsumexp(logits: Float[ndarray, "n M"]) -> Float[ndarray, "n"]:
-    """log sum_m exp z_m; at least one logit of a row is finite."""
+    """Return log sum_m exp z_m; at least one logit of a row is finite."""
     top = logits.max(1)
     return top + np.log(np.exp(logits - top[:, None]).sum(1))
 

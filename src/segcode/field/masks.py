@@ -67,14 +67,17 @@ def find_mode_on_grid(
     bound = np.zeros(len(precision.grid))
     bound[cells] = observations.total / 2
     factor = precision.plus(bound)
-    field = np.zeros((len(precision.grid), base.shape[1])) if start is None else start
-    pulled = precision.matrix @ field
+    zero = np.zeros((len(precision.grid), base.shape[1]))
+    field = zero if start is None else start
+    pulled = precision.times(field)
     now = observations.value(base + field[cells]) + 0.5 * float((field * pulled).sum())
+    if (from_zero := observations.value(base)) < now:  # the start is for other labels
+        field, pulled, now = zero, zero, from_zero
     for step in range(1, max_steps + 1):
         gradient = pulled.copy()
         gradient[cells] += observations.slope(base + field[cells])
         towards = -factor.solve(gradient)
-        across = precision.matrix @ towards
+        across = precision.times(towards)
         linear, square = float((towards * pulled).sum()), float((towards * across).sum())
         prior = 0.5 * float((field * pulled).sum())
         costs = [

@@ -5,16 +5,18 @@ plus s^2 J_P J_P^T across classes where there is a code. The mode of the posteri
 
     E(u) = l(S0 + u) + 1/2 u^T K^-1 u
 
-which is convex. We write u = K a, so that K is never inverted and the field at every other cell is C_:P a. A step of
-Newton's method solves (I + W K) a = W u - dl/dz with W the second derivative of l (Rasmussen and Williams 2006,
-Algorithm 3.3). W is block diagonal by cell and K (without code) by class, so that for n cells and M classes the cost is
-M Cholesky factors of n x n and one more. The code is a correction of rank N (Woodbury).
+which is convex where each entry allows one class. We write u = K a, so that K is never inverted and the field at every
+other cell is C_:P a. A step of Newton's method solves (I + W K) a = W u - dl/dz with W the second derivative of l, or
+its bound for sets of classes (Rasmussen and Williams 2006, Algorithm 3.3). W is block diagonal by cell and K (without
+code) by class, so that for n cells and M classes the cost is M Cholesky factors of n x n and one more. The code is a
+correction of rank N (Woodbury).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -108,6 +110,11 @@ class Curvature:
         small = np.eye(lowered.shape[2]) + self.prior.code_of(lowered)
         return solved - np.tensordot(lowered, np.linalg.solve(small, self.prior.code_of(solved)), 1)
 
+    def information(self) -> Float[ndarray, "n n"]:
+        """The mean over classes of the blocks of (W^-1 + K)^-1, without the code: what labels take from C_PP."""
+        blocks = self.inner - self.inner @ np.stack([cho_solve(self.outer, inner) for inner in self.inner])
+        return blocks.mean(0)
+
     def _without_code(self, right: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
         reached = np.tensordot(self.prior.field, right, 1).transpose(1, 0, 2)
         c = self.inner @ reached
@@ -147,6 +154,9 @@ def find_mode(
     def energy(a: Float[ndarray, "n M"], u: Float[ndarray, "n M"]) -> float:
         return observations.value(base + u) + 0.5 * float((a * u).sum())
 
+    def energy_along(a: ndarray, u: ndarray, towards: ndarray, along: ndarray, length: float) -> float:
+        return energy(a + length * towards, u + length * along)
+
     a = np.zeros_like(base) if start is None else start
     u = prior.times(a)
     now = energy(a, u)
@@ -157,7 +167,7 @@ def find_mode(
         right = curvature.weighted(u[..., None])[..., 0] - observations.slope(base + u)
         towards = curvature.solve(right[..., None])[..., 0] - a
         along = prior.times(towards)
-        length = _length(lambda t, a=a, u=u, da=towards, du=along: energy(a + t * da, u + t * du), now)
+        length = _length(partial(energy_along, a, u, towards, along), now)
         a, u = a + length * towards, u + length * along
         before, now = now, energy(a, u)
         if before - now <= SHARE * abs(now):

@@ -23,7 +23,7 @@ from segcode.field.newton import Curvature, Prior, find_mode
 from segcode.field.precision import Precision
 
 FEW: Final = 128
-"""Labelled cells up to which the system between them is solved; more are cheaper on the grid. Cost alone depends on it."""
+"""Labelled cells up to which the system between them is solved; more are cheaper on the grid."""
 
 
 @runtime_checkable
@@ -87,35 +87,31 @@ class Posterior:
             code = None if self.code is None else np.broadcast_to(self.code, (count, len(self.code)))
             return Draws(self.field + _by_draw(self._factor.solve(noise), count), code)
         field = self.precision.solve(noise).reshape(cells, count, classes)
-        code = None if self.code is None else draw.standard_normal((count, len(self.code)))
+        code = np.zeros((count, 0)) if self.code is None else draw.standard_normal((count, len(self.code)))
         if self._curvature is not None:
             assert self._observations is not None
             curvature, labelled = self._curvature, self._observations.cells
             at = field[labelled].transpose(0, 2, 1)  # n M k
-            if code is not None and curvature.prior.code is not None:
+            if curvature.prior.code is not None:
                 at = at + np.tensordot(curvature.prior.code, code.T, 1)
             away = curvature.solve(curvature.weighted(at) + curvature.noise(count, draw))
             field = field - np.tensordot(self.precision.covariance(labelled), away, 1).transpose(0, 2, 1)
-            if code is not None and curvature.prior.code is not None:
+            if curvature.prior.code is not None:
                 code = code - curvature.prior.code_of(away).T
-        return Draws(self.field + field.transpose(1, 0, 2), None if code is None else self.code + code)
+        return Draws(self.field + field.transpose(1, 0, 2), None if self.code is None else self.code + code)
 
     def covariance(self, cells: ndarray) -> Float[ndarray, "c k"]:
-        """Columns of the field's posterior covariance, the mean over classes, at distinct cells."""
-        prior = self.precision.covariance(np.concatenate([cells, self._cells_not_in(cells)]))
-        columns = prior[:, : len(cells)]
+        """Columns of the field's posterior covariance, the mean over classes, at distinct cells; given the code."""
         if self._factor is not None:
             units = np.zeros((len(self.field), len(cells)))
             units[cells, np.arange(len(cells))] = 1.0
             return self._factor.solve(units)
         if self._curvature is None or self._observations is None:
-            return columns
+            return self.precision.covariance(cells)
         labelled = self._observations.cells
-        inner = self._curvature.inner.mean(0)
-        return columns - self.precision.covariance(labelled) @ (inner @ columns[labelled])
-
-    def _cells_not_in(self, cells: ndarray) -> ndarray:
-        return np.zeros(0, int) if self._observations is None else np.setdiff1d(self._observations.cells, cells)
+        prior = self.precision.covariance(np.concatenate([labelled, np.setdiff1d(cells, labelled)]))
+        columns = self.precision.covariance(cells)
+        return columns - prior[:, : len(labelled)] @ (self._curvature.information() @ columns[labelled])
 
 
 def condition(
@@ -192,9 +188,7 @@ def _condition_on_many(
         code = _condition_on_few(base, precision, observations.at(some), jacobian, None).code
         at_cells = at_cells + jacobian(cells) @ code
     mode = find_mode_on_grid(at_cells, observations, precision, None if last is None else last.field)
-    return Posterior(
-        precision, mode.field, code, mode.steps, mode.converged, {}, observations, None, mode.factor
-    )
+    return Posterior(precision, mode.field, code, mode.steps, mode.converged, {}, observations, None, mode.factor)
 
 
 def _by_draw(solved: Float[ndarray, "c _"], count: int) -> Float[ndarray, "k c M"]:

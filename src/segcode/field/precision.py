@@ -27,7 +27,7 @@ from segcode.field.likelihood import softmax
 def edge_weights(
     features: Sequence[Float[ndarray, "_ n"]], grid: Grid, constants: FieldConstants
 ) -> Float[ndarray, "e"]:
-    """w of each edge of the grid, in floor..1 + floor.
+    """The weight w of each edge of the grid, in floor..1 + floor.
 
     Args:
         features: one array (channels, cells) for each level, scaled so that the mean squared distance of neighbours is
@@ -80,6 +80,10 @@ class Precision:
         """C times each column."""
         return self._factor.solve(np.ascontiguousarray(right, np.float64))
 
+    def times(self, fields: Float[ndarray, "n *k"]) -> Float[ndarray, "n *k"]:
+        """C^-1 times each column."""
+        return np.asarray(self.matrix @ fields)
+
     def covariance(self, cells: Integer[ndarray, "k"]) -> Float[ndarray, "n k"]:
         """The columns of C at some cells, distinct ones; those of the last call are kept."""
         new = np.setdiff1d(cells, self._known)
@@ -93,7 +97,7 @@ class Precision:
         return self._columns[:, order[np.searchsorted(self._known, cells, sorter=order)]]
 
     def sample(self, count: int, draw: np.random.Generator) -> Float[ndarray, "n count"]:
-        """Draws from N(0, C): C (B^T W^(1/2) e1 + u^(1/2) e2), with B the differences over edges (perturb and solve)."""
+        """Draws from N(0, C): C (B^T W^(1/2) e1 + u^(1/2) e2), B the differences over edges (perturb and solve)."""
         return self.solve(self.noise(count, draw))
 
     def noise(self, count: int, draw: np.random.Generator) -> Float[ndarray, "n count"]:

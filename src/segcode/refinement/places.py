@@ -32,9 +32,7 @@ class Place(NamedTuple):
     expected_change: float
 
 
-def places_to_look(
-    changes: Float[ndarray, "c"], grid: Grid, size: tuple[int, int], count: int = 8
-) -> list[Place]:
+def places_to_look(changes: Float[ndarray, "c"], grid: Grid, size: tuple[int, int], count: int = 8) -> list[Place]:
     """Regions that do not overlap, the most promising first.
 
     Args:

@@ -18,7 +18,7 @@ from segcode.errors import DataError, TruthError
 from segcode.field.constants import FieldConstants, load_constants
 from segcode.field.grid import Grid
 from segcode.field.look import expected_changes
-from segcode.field.posterior import Posterior, condition, preview
+from segcode.field.posterior import JacobianAt, Posterior, condition, preview
 from segcode.field.precision import Precision, cell_pull, edge_weights
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
@@ -50,7 +50,7 @@ class _OpenImage:
     pixels: Tensor
 
     def jacobian(self, cells: ndarray, scale: float) -> Float[ndarray, "n M N"]:
-        """s J / T at some cells."""
+        """The Jacobian s J / T at some cells."""
         assert self.prediction.code is not None
         return scale * self.prediction.code.jacobian(self.pixels[cells]).cpu().numpy().astype(np.float64)
 
@@ -132,12 +132,8 @@ class Refiner:
         image = self._image
         prediction = replace(image.prediction, base_logits=start.logits)
         self.reset()
-        self._current = replace(
-            image,
-            prediction=prediction,
-            base=_at_cells(start.logits, image.precision.grid),
-            pixels=_pixels_of(prediction, image.precision.grid),
-        )
+        base = _at_cells(start.logits, image.precision.grid)
+        self._current = replace(image, prediction=prediction, base=base)  # the code path keeps its grid
         return self._initial()
 
     @torch.inference_mode()
@@ -149,9 +145,7 @@ class Refiner:
         """
         image = self._checked(truth)
         observations = observe(truth, image.precision.grid, self.constants.label_weight)
-        posterior = condition(
-            image.base, self._prior(truth), observations, self._jacobian(), self._posterior
-        )
+        posterior = condition(image.base, self._prior(truth), observations, self._jacobian(), self._posterior)
         self._posterior, self._truth = posterior, truth
         status = Status(len(observations), posterior.steps, posterior.converged)
         return self._map(posterior.field, posterior.code, truth, status)
@@ -252,7 +246,7 @@ class Refiner:
             return self._posterior.precision
         return prior.cut(regions, self.constants.floor)
 
-    def _jacobian(self) -> Callable[[ndarray], ndarray] | None:
+    def _jacobian(self) -> JacobianAt | None:
         if self._active.prediction.code is None or self.constants.code_variance == 0:
             return None
         return partial(self._active.jacobian, scale=self._code_scale / self.constants.temperature)
@@ -264,12 +258,9 @@ class Refiner:
     def _conditioned(self) -> tuple[Posterior, Truth]:
         image = self._active
         if self._posterior is None or self._truth is None:
-            code = image.prediction.code
-            with_code = code is not None and self._jacobian() is not None
-            classes = image.base.shape[1]
-            return Posterior.prior(image.precision, classes, code.code_size if with_code else None), Truth.empty(
-                image.size, classes
-            )
+            truth = Truth.empty(image.size, image.base.shape[1])
+            observations = observe(truth, image.precision.grid, self.constants.label_weight)
+            return condition(image.base, image.precision, observations, self._jacobian()), truth
         return self._posterior, self._truth
 
     def _initial(self) -> SegmentationMap:

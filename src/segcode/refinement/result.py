@@ -54,7 +54,7 @@ class SegmentationMap:
     truth: Truth
     status: Status
     code: Float[Tensor, "N"] | None = None
-    uncertainty: Float[Tensor, "h w"] | None = None
+    uncertainty: Float[Tensor, "_ _"] | None = None
 
     @property
     def labels(self) -> LabelImage:
@@ -71,16 +71,16 @@ class SegmentationMap:
         The logits are not resized for it: those of a large photograph would take gigabytes.
         """
         size = size or self.truth.size
-        labels = labels_of(self.logits, size)
+        labels = labels_of(self.logits, size).cpu()
         exhaustive = torch.from_numpy(self.truth.exhaustive)
         if exhaustive.any() and not exhaustive.all():
             left = (~exhaustive).nonzero()[:, 0]
-            others = left.to(torch.uint8)[labels_of(self.logits[left], size).long()]
+            others = left.to(torch.uint8)[labels_of(self.logits[left], size).cpu().long()]
             known = torch.from_numpy(exhaustive_labels(self.truth))[None, None].float()
             known = functional.interpolate(known, size, mode="nearest-exact")[0, 0].to(torch.uint8)
-            of_excluded = torch.from_numpy(self.truth.exhaustive)[labels.long()]
+            of_excluded = exhaustive[labels.long()]
             labels = torch.where(of_excluded & (known != labels + 1), others, labels)
-        return labels.cpu().numpy()
+        return labels.numpy()
 
     def probabilities(self) -> Float[ndarray, "M H W"]:
         """Class probabilities at the mode, at the size of the image: softmax of the logits.
@@ -120,4 +120,4 @@ def logits_at(logits: Float[Tensor, "M h w"], pixels: ndarray, size: tuple[int, 
     """Logits resized bilinearly to (rows, columns), at some pixels."""
     cells, shares = neighbours(torch.from_numpy(pixels), size, (logits.shape[1], logits.shape[2]))
     table = logits.flatten(1).T
-    return (table[cells] * shares[..., None].to(table.dtype)).sum(1).cpu().numpy()
+    return (table[cells] * shares[..., None].to(table)).sum(1).cpu().numpy()

@@ -75,9 +75,7 @@ class Truth:
     @staticmethod
     def empty(size: tuple[int, int], classes: int) -> Truth:
         """No pixel of an image of this size is labelled."""
-        return Truth(
-            size, np.zeros((0, 2), int), np.zeros((0, classes), bool), np.zeros(0), np.zeros(classes, bool)
-        )
+        return Truth(size, np.zeros((0, 2), int), np.zeros((0, classes), bool), np.zeros(0), np.zeros(classes, bool))
 
     def __add__(self, later: Truth) -> Truth:
         """Both truths, without entries of this one that certain ones of the later contradict or make superfluous."""

@@ -1,5 +1,1 @@
-"""Rivals: other ways to use partial truth, on the same trained features."""
-
-from segcode.evaluation.baselines.rivals import load_rivals
-
-__all__ = ["load_rivals"]
+"""Rivals: other ways to use labelled pixels, on the same trained features."""

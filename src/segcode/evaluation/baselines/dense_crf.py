@@ -18,12 +18,12 @@ from segcode.tensors import Image
 from segcode.truth.truth import Truth
 
 CLAMPED = 50.0
-"""Energy of a class that the truth rules out: far more than all neighbours together can outweigh."""
+"""Energy of an excluded class: more than all neighbours together can outweigh."""
 
 
 @dataclass(frozen=True)
 class DenseCRFConfig:
-    """Potts energies of two kernels, and steps of mean-field inference; chosen on CamVid val, 360 x 480 pixels.
+    """Potts energies of two kernels, and steps of mean-field inference.
 
     Attributes:
         smoothing: weight of the kernel of position alone.
@@ -48,21 +48,21 @@ def is_installed() -> bool:
 
 
 class DenseCRF:
-    """Another method's map, its revealed pixels clamped to their classes, and smoothed along the image.
+    """The map of another method, smoothed along the image, with labelled pixels clamped to their classes.
 
     Args:
-        first: whose logits give the unary energies, -log p.
+        first: the method whose logits give the unary energies, -log p.
         config: the pairwise energies.
 
     Raises:
         ConfigError: if the library is not installed.
     """
 
-    def __init__(self, first: Method, config: DenseCRFConfig | None = None) -> None:
+    def __init__(self, first: Method, config: DenseCRFConfig) -> None:
         if not is_installed():
             raise ConfigError("DenseCRF needs the library pydensecrf2: pip install 'segcode[rivals]'")
         self.first = first
-        self.config = config or DenseCRFConfig()
+        self.config = config
 
     @property
     def name(self) -> str:
@@ -91,9 +91,7 @@ class DenseCRF:
 
 
 def _penalty(truth: Truth) -> Float[Tensor, "M H W"]:
-    """What the sure entries rule out; where they contradict each other, the class that most of them allow is best."""
-    sure = truth.sure()
-    rows, columns = sure.pixels.unbind(1)
-    penalty = torch.zeros(*truth.size, truth.allowed.shape[1])
-    ruled_out = CLAMPED * sure.weight[:, None] * ~sure.allowed
-    return penalty.index_put((rows, columns), ruled_out, accumulate=True).permute(2, 0, 1)
+    """The energy of the classes that the truth leaves out, at labelled pixels and elsewhere (exhaustive classes)."""
+    impossible = truth.excluded()
+    impossible |= truth.known_mask & (np.arange(truth.classes)[:, None, None] != truth.labels)
+    return torch.from_numpy(np.where(impossible, np.float32(CLAMPED), np.float32(0)))

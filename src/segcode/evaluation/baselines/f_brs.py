@@ -6,42 +6,47 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from segcode.evaluation.baselines.labelled import LabelledCells, linearised_by
 from segcode.evaluation.baselines.lbfgs import minimise
-from segcode.evaluation.baselines.revealed import Revealed
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import Image
 from segcode.truth.truth import Truth
 
 
 class FBRS:
-    """A scale a and a bias b for each channel of the features f at full resolution, found anew for each truth.
+    """A scale a and a bias b for each channel of the features f at full resolution, optimised for each truth.
 
-        E(a, b) = mean misfit of the revealed pixels for the features a f + b  +  regulariser * (|a - 1|^2 + |b|^2)
+        E(a, b) = mean misfit of the labelled cells for the features a f + b  +  regulariser * (|a - 1|^2 + |b|^2)
 
     Args:
-        regulariser: weight of how far scale and bias may leave 1 and 0.
+        regulariser: weight of the distance of scale and bias from 1 and 0.
     """
 
     name = "f-BRS"
 
-    def __init__(self, regulariser: float = 0.3) -> None:
+    def __init__(self, regulariser: float) -> None:
         self.regulariser = regulariser
 
     def begin(self, refiner: Refiner, image: Image) -> None:
-        self._refiner = refiner
+        self._linearised = linearised_by(refiner)
+        # Autograd refuses tensors that were made in inference mode.
+        self._features = {stride: features.clone() for stride, features in self._linearised.features.items()}
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
-        revealed = Revealed.of(truth, self._refiner)
-        channels = self._refiner.features[1].shape[1]
-        change = minimise(lambda change: self._energy(change, revealed), torch.zeros(2, channels).to(revealed.weight))
+        labelled = LabelledCells.of(truth, self._linearised)
+        channels = self._features[1].shape[1]
+        mean = 1 / max(1e-12, float(labelled.weight.sum()))
+
+        def energy(change: Tensor) -> Tensor:
+            misfit: Tensor = mean * labelled.misfit(self._logits(change))[0]
+            return misfit + self.regulariser * change.square().sum()
+
+        change = minimise(energy, torch.zeros(2, channels, device=labelled.weight.device))
         with torch.no_grad():
             return self._logits(change)[0]
 
-    def _energy(self, change: Float[Tensor, "2 C"], revealed: Revealed) -> Float[Tensor, ""]:
-        return revealed.misfit(self._logits(change))[0] + self.regulariser * change.square().sum()
-
     def _logits(self, change: Float[Tensor, "2 C"]) -> Float[Tensor, "1 M h w"]:
-        """Zero code's logits for changed features; the code path, which ends at a coarser stride, does not see them."""
+        """The initial prediction's logits for changed features; the code path ends at a coarser stride."""
         scale, bias = change[:, :, None, None]
-        features = self._refiner.features
-        return self._refiner.model.decoder.base({**features, 1: (1 + scale) * features[1] + bias})
+        changed = (1 + scale) * self._features[1] + bias
+        return self._linearised.decoder.base({**self._features, 1: changed})

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from segcode.classes import ClassSet
 from segcode.config import Count, NotNegative
 from segcode.data.augment import Augment, AugmentConfig
 from segcode.data.dataset import Item, LabelledImages
@@ -17,8 +18,7 @@ from segcode.errors import DataError
 from segcode.evaluation.baselines.heads import Heads, HeadsConfig
 from segcode.evaluation.baselines.probabilistic_u_net import punet_loss
 from segcode.evaluation.baselines.ssn import at, ssn_loss
-from segcode.evaluation.inputs import check_classes
-from segcode.model.checkpoint import LoadedModel
+from segcode.evaluation.images import check_classes
 from segcode.model.segcode import SegCode
 from segcode.sample import Source
 from segcode.tensors import ImageBatch, Labels
@@ -26,7 +26,7 @@ from segcode.tensors import ImageBatch, Labels
 
 @dataclass(frozen=True)
 class HeadTraining:
-    """How the heads are trained: AdamW, its learning rate falling to nothing as a cosine.
+    """How the heads are trained: AdamW, its learning rate falls to 0 as a cosine.
 
     Args:
         epochs: passes over the images.
@@ -64,38 +64,40 @@ class EpochLosses(NamedTuple):
 
 
 class TrainedHeads(NamedTuple):
-    """Heads in evaluation mode, and the losses on their way, epoch by epoch."""
+    """Heads in evaluation mode, and the losses of each epoch."""
 
     heads: Heads
     losses: tuple[EpochLosses, ...]
 
 
 def train_heads(
-    trained: LoadedModel,
+    model: SegCode,
+    classes: ClassSet,
     source: Source,
     config: HeadTraining | None = None,
     augment: AugmentConfig | None = None,
     progress: Callable[[range], Iterable[int]] = iter,
-    told: Callable[[int, EpochLosses], None] | None = None,
+    report: Callable[[int, EpochLosses], None] | None = None,
 ) -> TrainedHeads:
     """Train both heads side by side, where the model is; it does not change.
 
     Args:
-        trained: the model, and the classes that its indices mean.
+        model: whose features are used.
+        classes: of the model.
         source: labelled images, read once and kept at the size of the model's training.
         config: how.
         augment: how the images are changed; as in the training of models if not given.
         progress: wraps the epochs, to show a bar.
-        told: gets the number of each epoch, from 1, and its losses.
+        report: gets the number of each epoch, from 1, and its losses.
 
     Raises:
         DataError: if the source has other classes than the model, no image, or one without labels.
     """
     config = config or HeadTraining()
-    check_classes(trained, source)
+    check_classes(source, classes)
     if len(source) == 0:
         raise DataError("there is no image to train the rivals on: choose another split, or leave out fewer samples")
-    model = trained.model.eval()
+    model.eval()
     device = next(model.parameters()).device
     loader = _loader(LabelledImages(source, *model.config.size, preload=True), config)
     augmented = Augment(augment or AugmentConfig())
@@ -112,14 +114,14 @@ def train_heads(
             losses = _losses(model, heads, changed.images, changed.labels, config)
             optimiser.zero_grad()
             (losses[0] + losses[1]).backward()
-            for head in (heads.low_rank, heads.latent):  # apart, or one's leap would hold the other back
+            for head in (heads.low_rank, heads.latent):  # separately: one large gradient must not shrink the other
                 nn.utils.clip_grad_norm_(head.parameters(), 5.0)
             optimiser.step()
             schedule.step()
             steps.append(losses.detach())
         epochs.append(EpochLosses(*torch.stack(steps).mean(0).tolist()))
-        if told is not None:
-            told(epoch + 1, epochs[-1])
+        if report is not None:
+            report(epoch + 1, epochs[-1])
     return TrainedHeads(heads.eval(), tuple(epochs))
 
 

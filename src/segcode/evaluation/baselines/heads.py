@@ -37,7 +37,7 @@ class HeadsConfig:
 
 
 class Heads(nn.Module):
-    """What the stochastic segmentation network and the probabilistic U-Net add to a frozen model."""
+    """The parts that the stochastic segmentation network and the probabilistic U-Net add to a frozen model."""
 
     def __init__(self, model: SegCode, config: HeadsConfig) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def refuse_existing(folder: Path) -> None:
 
 
 def save_heads(folder: Path, heads: Heads, model: SegCode) -> None:
-    """Write weights and configuration to a new folder, which appears whole or not at all.
+    """Write weights and configuration to a new folder, which appears complete or not at all.
 
     Raises:
         CheckpointError: if the folder exists.
@@ -92,7 +92,7 @@ def load_heads(folder: Path, model: SegCode) -> Heads:
 
 
 def _fingerprint(model: SegCode) -> str:
-    """Of what the heads rely on, the features and the zero-code logits; in half precision, as models are saved."""
+    """A digest of features and initial prediction, in half precision, as models are saved."""
     digest = hashlib.sha256()
     for part in (model.get_submodule("features"), model.decoder.of_zero):
         for name, value in part.state_dict().items():

@@ -1,7 +1,7 @@
-"""Probabilistic U-Net (Kohl et al. 2018): a latent z for the whole image, one that a prior net expects of the image.
+"""Probabilistic U-Net (Kohl et al. 2018): one latent z for an image, with a prior net that sees the image.
 
 Prior net and posterior net see the frozen features at stride 16, the posterior net the labels, too. The combiner, three
-1 x 1 convolutions of the last features and z, gives what is added to the zero-code logits S0.
+1 x 1 convolutions of the last features and z, gives what is added to the initial prediction S0.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
+from segcode.evaluation.baselines.labelled import LabelledCells, linearised_by
 from segcode.evaluation.baselines.lbfgs import minimise
-from segcode.evaluation.baselines.revealed import Revealed
 from segcode.loss import cross_entropy
 from segcode.model.features import Backbone, Pyramid
 from segcode.model.label_encoder import diagonal_gaussian, one_hot
@@ -94,7 +94,7 @@ def punet_loss(net: ProbabilisticUNet, features: Pyramid, base: Logits, labels: 
 
 
 class LikeliestSample:
-    """Of 16 draws from the prior net the one that explains the revealed pixels best; its mean for empty truth.
+    """The draw from the prior net, one of 16, that explains the labelled cells best; the prior's mean without labels.
 
     Args:
         net: trained on the features of the refiner's model.
@@ -110,8 +110,8 @@ class LikeliestSample:
 
     @torch.no_grad()
     def begin(self, refiner: Refiner, image: Image) -> None:
-        self._refiner = refiner
-        prior = self.net.to(refiner.device).prior(refiner.features[16])
+        self.linearised = linearised_by(refiner)
+        prior = self.net.to(self.linearised.base_logits.device).prior(self.linearised.features[16])
         self.mean, self.deviation = prior.mean, prior.stddev
         noise = torch.randn(self.count, self.mean.shape[1], generator=torch.Generator().manual_seed(self.seed))
         self.drawn = self.mean + self.deviation * noise.to(self.mean)
@@ -119,50 +119,48 @@ class LikeliestSample:
 
     def logits(self, latents: Code) -> Float[Tensor, "k M h w"]:
         """Of latents (k, latent)."""
-        return self._refiner.linearised.base + self.net.combine(self._refiner.features, latents)
+        return self.linearised.base_logits + self.net.combine(self.linearised.features, latents)
 
-    def likeliest(self, revealed: Revealed) -> int:
-        """Which draw explains the pixels best."""
-        return int(revealed.misfit(self._of_drawn).argmin())
+    def likeliest(self, labelled: LabelledCells) -> int:
+        """The index of the draw that explains the cells best."""
+        return int(labelled.misfit(self._of_drawn).argmin())
 
     @torch.no_grad()
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
-        revealed = Revealed.of(truth, self._refiner)
-        return self._of_drawn[self.likeliest(revealed)] if len(revealed) else self.logits(self.mean)[0]
+        labelled = LabelledCells.of(truth, self.linearised)
+        return self._of_drawn[self.likeliest(labelled)] if len(labelled) else self.logits(self.mean)[0]
 
 
 class OptimisedLatent:
-    """z of the highest posterior density under the prior net and the revealed pixels; the prior's mean without any.
+    """z of the highest posterior density under the prior net and the labelled cells; the prior's mean without labels.
 
-    L-BFGS starts from the likeliest of 16 draws, for the energy is not convex.
+    L-BFGS starts from the likeliest of 16 draws, since the energy is not convex.
 
     Args:
         net: trained on the features of the refiner's model.
-        evidence: n revealed pixels count as evidence * n ** 0.5 independent ones.
+        label_weight: of the likelihood of a labelled cell.
     """
 
     name = "probabilistic U-Net, z optimised"
 
-    def __init__(self, net: ProbabilisticUNet, evidence: float = 1.0) -> None:
-        self.evidence = evidence
+    def __init__(self, net: ProbabilisticUNet, label_weight: float) -> None:
+        self.label_weight = label_weight
         self._samples = LikeliestSample(net)
 
     def begin(self, refiner: Refiner, image: Image) -> None:
-        self._refiner = refiner
         self._samples.begin(refiner, image)
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
-        revealed = Revealed.of(truth, self._refiner)
-        mean, deviation = self._samples.mean, self._samples.deviation
-        total = revealed.worth(self.evidence).sum()
+        samples = self._samples
+        labelled = LabelledCells.of(truth, samples.linearised)
 
         def energy(white: Tensor) -> Tensor:
-            misfit = revealed.misfit(self._samples.logits(mean + deviation * white))[0]
-            return total * misfit + 0.5 * white.square().sum()
+            misfit = labelled.misfit(samples.logits(samples.mean + samples.deviation * white))[0]
+            return self.label_weight * misfit + 0.5 * white.square().sum()
 
-        start = torch.zeros_like(mean)
-        if len(revealed):
-            start = (self._samples.drawn[self._samples.likeliest(revealed)] - mean) / deviation
+        start = torch.zeros_like(samples.mean)
+        if len(labelled):
+            start = (samples.drawn[samples.likeliest(labelled)] - samples.mean) / samples.deviation
         white = minimise(energy, start)
         with torch.no_grad():
-            return self._samples.logits(mean + deviation * white)[0]
+            return samples.logits(samples.mean + samples.deviation * white)[0]

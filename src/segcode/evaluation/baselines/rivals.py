@@ -1,20 +1,73 @@
-"""All rivals at the same job, ready for one model."""
+"""All rivals, ready for one model, and their constants."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
-from segcode.evaluation.baselines.dense_crf import DenseCRF, is_installed
+from segcode.config import parse
+from segcode.errors import CheckpointError, ConfigError
+from segcode.evaluation.baselines.dense_crf import DenseCRF, DenseCRFConfig, is_installed
 from segcode.evaluation.baselines.f_brs import FBRS
-from segcode.evaluation.baselines.heads import load_heads
+from segcode.evaluation.baselines.heads import Heads, load_heads
 from segcode.evaluation.baselines.probabilistic_u_net import LikeliestSample, OptimisedLatent
 from segcode.evaluation.baselines.ssn import SSN
-from segcode.evaluation.methods import Method, Optimised, Pasted
+from segcode.evaluation.methods import Method, Pasted, Refined
+from segcode.files import write_text
 from segcode.model.segcode import SegCode
 
 
+@dataclass(frozen=True)
+class RivalConstants:
+    """Constants of the rivals; the defaults are where `tune` starts.
+
+    Args:
+        f_brs: regulariser of f-BRS.
+        ssn: label weight of the stochastic segmentation network.
+        u_net: label weight of the probabilistic U-Net's optimised latent.
+        crf: of DenseCRF on the initial prediction.
+        crf_after: of DenseCRF after segcode.
+    """
+
+    f_brs: float = 0.3
+    ssn: float = 1.0
+    u_net: float = 1.0
+    crf: DenseCRFConfig = field(default_factory=DenseCRFConfig)
+    crf_after: DenseCRFConfig = field(default_factory=DenseCRFConfig)
+
+
+FACTORS: Final = (1.0, 0.1, 0.3, 3.0, 10.0)
+"""Of a constant, when it is tuned."""
+
+_TUNED: Final = (
+    ("f_brs", None),
+    ("ssn", None),
+    ("u_net", None),
+    *((crf, name) for crf in ("crf", "crf_after") for name in ("smoothing", "bilateral", "colour_deviation")),
+)
+
+_FILE: Final = "constants.json"
+
+
+def make_rivals(heads: Heads, constants: RivalConstants) -> dict[str, Method]:
+    """Every rival by the name of its constants; DenseCRF where `pip install 'segcode[rivals]'` was done."""
+    methods: dict[str, Method] = {
+        "f_brs": FBRS(constants.f_brs),
+        "ssn": SSN(heads.low_rank, constants.ssn),
+        "u_net, best": LikeliestSample(heads.latent),
+        "u_net": OptimisedLatent(heads.latent, constants.u_net),
+    }
+    if is_installed():
+        methods["crf"] = DenseCRF(Pasted(), constants.crf)
+        methods["crf_after"] = DenseCRF(Refined(), constants.crf_after)
+    return methods
+
+
 def load_rivals(folder: Path, model: SegCode) -> list[Method]:
-    """Every rival with its default settings; DenseCRF where `pip install 'segcode[rivals]'` was done.
+    """Every rival, with the constants that `save_constants` wrote.
 
     Args:
         folder: what `segcode train-rivals` wrote for this model.
@@ -23,6 +76,47 @@ def load_rivals(folder: Path, model: SegCode) -> list[Method]:
     Raises:
         CheckpointError: if the folder is damaged, or for another model.
     """
-    heads = load_heads(folder, model)
-    rivals: list[Method] = [FBRS(), SSN(heads.low_rank), LikeliestSample(heads.latent), OptimisedLatent(heads.latent)]
-    return [*rivals, DenseCRF(Pasted()), DenseCRF(Optimised())] if is_installed() else rivals
+    return list(make_rivals(load_heads(folder, model), load_constants(folder)).values())
+
+
+def tune(heads: Heads, start: RivalConstants, accuracy: Callable[[Method], float]) -> RivalConstants:
+    """Choose each constant in turn, the others held, among `FACTORS` of its value.
+
+    Args:
+        heads: of the learnt rivals.
+        start: the first values.
+        accuracy: of a rival, on the images that constants are tuned on.
+    """
+    best = start
+    for rival, name in _TUNED:
+        if rival in make_rivals(heads, best):
+            candidates = [_scaled(best, rival, name, factor) for factor in FACTORS]
+            best = max(candidates, key=lambda constants: accuracy(make_rivals(heads, constants)[rival]))
+    return best
+
+
+def _scaled(constants: RivalConstants, rival: str, name: str | None, factor: float) -> RivalConstants:
+    value = getattr(constants, rival)
+    if name is not None:
+        return replace(constants, **{rival: replace(value, **{name: factor * getattr(value, name)})})
+    return replace(constants, **{rival: factor * value})
+
+
+def save_constants(folder: Path, constants: RivalConstants) -> None:
+    """Write constants beside the heads."""
+    write_text(folder / _FILE, json.dumps(asdict(constants), indent=2) + "\n")
+
+
+def load_constants(folder: Path) -> RivalConstants:
+    """The constants of a folder of heads; the defaults before they are tuned.
+
+    Raises:
+        CheckpointError: if the file is damaged.
+    """
+    file = folder / _FILE
+    if not file.exists():
+        return RivalConstants()
+    try:
+        return parse(RivalConstants, json.loads(file.read_text(encoding="utf-8")), str(file))
+    except (ValueError, ConfigError) as error:
+        raise CheckpointError(f"{file} is damaged ({error}): delete it, or tune the rivals again") from None

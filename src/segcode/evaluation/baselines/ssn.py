@@ -1,8 +1,8 @@
-"""Stochastic segmentation network (Monteiro et al. 2020): a Gaussian of low rank over the logits of a whole image.
+"""Stochastic segmentation network (Monteiro et al. 2020): a Gaussian of low rank over the logits of an image.
 
     logits = S0 + F w + d * e,    w ~ N(0, I) of a few numbers, e ~ N(0, I) for each pixel and class
 
-The mean is the model's zero-code prediction S0; the factor F and the deviation d come from a head on its features. The
+The mean is the model's initial prediction S0; the factor F and the deviation d come from a head on its features. The
 paper's head is one 1 x 1 convolution and its backbone learns with it. Here the backbone is frozen, so the head has a
 hidden layer, and it sees the strides that the code path sees, not the last features alone.
 """
@@ -10,6 +10,7 @@ hidden layer, and it sees the strides that the code path sees, not the last feat
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,13 +18,13 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segcode.evaluation.baselines.revealed import Revealed
+from segcode.evaluation.baselines.labelled import linearised_by
 from segcode.model.config import ModelConfig
 from segcode.model.features import Backbone, Pyramid, resize_like
-from segcode.refinement.config import RefinementConfig
-from segcode.refinement.objective import AmongAllowed, Objective, Prior
-from segcode.refinement.refiner import Refiner, solve
-from segcode.tensors import IGNORE, Image, Labels, Logits
+from segcode.prediction import InitialPrediction
+from segcode.refinement.code_path import optimise_code
+from segcode.refinement.refiner import Refiner
+from segcode.tensors import IGNORE, Code, Image, Labels, Logits, Pixels
 from segcode.truth.truth import Truth
 
 
@@ -64,8 +65,8 @@ def at(maps: Shaped[Tensor, "B *C H W"], chosen: Integer[Tensor, "n"]) -> Shaped
 def ssn_loss(base: Logits, low_rank: LowRank, labels: Labels, samples: int) -> Float[Tensor, ""]:
     """-log 1/T sum_t prod_i p(label of pixel i | logits of draw t), a pixel, mean over the images (their Eq. 6).
 
-    For the pixels of a whole image the product is so steep that the best draw alone counts: give some thousand that
-    are drawn at random (`at`). Void pixels count nowhere.
+    For all pixels of an image the product is so steep that the best draw alone counts: give some thousand random ones
+    (`at`). Void pixels count nowhere.
     """
     factor, deviation = low_rank
     common = torch.randn(samples, len(labels), factor.shape[2], device=labels.device)
@@ -78,37 +79,47 @@ def ssn_loss(base: Logits, low_rank: LowRank, labels: Labels, samples: int) -> F
     return (math.log(samples) - torch.logsumexp(likelihood, 0)).mean() / labels[0].numel()
 
 
-class SSN:
-    """Conditioned on the revealed pixels: S0 + F w, w of the highest posterior density.
+@dataclass(frozen=True)
+class LowRankCode:
+    """The Gaussian's low-rank part as a code path: logits = S0 + F w."""
 
-    d's noise is another for every pixel, tells nothing of the others, and stays at its mode 0.
+    base: Float[Tensor, "M h w"]
+    factor: Float[Tensor, "M rank h w"]
+
+    @property
+    def code_size(self) -> int:
+        return self.factor.shape[1]
+
+    def logits(self, codes: Code) -> Float[Tensor, "k M h w"]:
+        return self.base + torch.einsum("mrhw,kr->kmhw", self.factor, codes)
+
+    def jacobian(self, pixels: Pixels) -> Float[Tensor, "n M rank"]:
+        return self.factor[:, :, pixels[:, 0], pixels[:, 1]].permute(2, 0, 1)
+
+
+class SSN:
+    """Conditioned on the labelled cells: S0 + F w, w of the highest posterior density.
+
+    The noise d e is independent for each pixel and says nothing of others: it stays at its mode 0.
 
     Args:
         head: trained on the features of the refiner's model.
-        evidence: n revealed pixels count as evidence * n ** 0.5 independent ones.
+        label_weight: of the likelihood of a labelled cell.
     """
 
     name = "SSN"
 
-    def __init__(self, head: LowRankHead, evidence: float = 1.0) -> None:
+    def __init__(self, head: LowRankHead, label_weight: float) -> None:
         self.head = head
-        self.evidence = evidence
+        self.label_weight = label_weight
 
     @torch.no_grad()
     def begin(self, refiner: Refiner, image: Image) -> None:
-        self._refiner = refiner
-        self._factor = self.head.to(refiner.device)(refiner.features).factor[0]
+        linearised = linearised_by(refiner)
+        factor = self.head.to(linearised.base_logits.device)(linearised.features).factor[0]
+        # lambda sum_i e_i(F w) + |w|^2 / 2 is, but for a factor, sum_i e_i(lambda^(1/2) F v) + |v|^2 / 2
+        scaled = LowRankCode(linearised.base_logits, math.sqrt(self.label_weight) * factor)
+        self._prediction = InitialPrediction(linearised.base_logits, code=scaled)
 
-    @torch.no_grad()
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
-        revealed = Revealed.of(truth, self._refiner)
-        base = self._refiner.linearised.base
-        prior = Prior.standard(self.head.rank, base.device)
-        told = AmongAllowed(
-            base=revealed.at(base).T,
-            jacobian=revealed.at(self._factor).permute(2, 0, 1),
-            weight=revealed.worth(self.evidence),
-            allowed=revealed.allowed,
-        )
-        drawn = solve(Objective((told,), prior, len(revealed)), prior.mean, RefinementConfig()).code
-        return base + torch.einsum("mrhw,r->mhw", self._factor, drawn)
+        return optimise_code(self._prediction, truth).logits

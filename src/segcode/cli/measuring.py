@@ -1,0 +1,137 @@
+"""Options and steps that the commands that measure share: a segmenter, its classes, and labelled images."""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
+
+import typer
+
+from segcode.cli.loading import DeviceName, choose_device, require_model
+from segcode.cli.progress import progress
+from segcode.data.sources import Kind
+from segcode.errors import ConfigError
+
+if TYPE_CHECKING:
+    from segcode.classes import ClassSet
+    from segcode.model.segcode import SegCode
+    from segcode.prediction import Segmenter
+    from segcode.refinement.refiner import Refiner
+    from segcode.sample import Source
+
+Model: TypeAlias = Annotated[
+    str,
+    typer.Option(metavar="MODEL", help="Folder of a trained model, or the name of a shipped one.", show_default=False),
+]
+SegmenterName: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--segmenter",
+        metavar="python:MODULE.NAME",
+        help="In place of a model: a function from an RGB image (H, W, 3) of bytes to logits (classes, h, w). The "
+        "classes are those of the data.",
+        show_default=False,
+    ),
+]
+Constants: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Constants of the Gaussian model; the shipped ones if not given.", show_default=False
+    ),
+]
+Clicks: TypeAlias = Annotated[int, typer.Option(min=0, help="Simulated clicks in each image; 0 for none.")]
+ClickRadius: TypeAlias = Annotated[
+    float, typer.Option("--radius", min=0, help="Radius of the disk that a click labels, in pixels.")
+]
+Jitter: TypeAlias = Annotated[
+    float, typer.Option(min=0, help="Standard deviation of the clicks around their aim, in pixels.")
+]
+Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of the random pixels and of the jitter.")]
+
+
+def truths_option(help_: str) -> object:
+    """`--truth CLASS`, with what it does in a command."""
+    return typer.Option("--truth", metavar="CLASS", help=help_, default_factory=list, show_default=False)
+
+
+class Measured(NamedTuple):
+    """What is measured.
+
+    Attributes:
+        model: None for a segmenter that is not a segcode model.
+    """
+
+    refiner: Refiner
+    classes: ClassSet
+    source: Source
+    model: SegCode | None
+
+    def progress(self, indices: Iterable[int]) -> Iterable[int]:
+        """Go through the images under a bar."""
+        return progress(indices, len(self.source), "Measuring")
+
+
+def open_measurement(
+    data: Kind,
+    root: Path | None,
+    split: str,
+    only: list[str],
+    leave_out: list[str],
+    model: str,
+    segmenter: str,
+    constants: Path | None,
+    device: DeviceName,
+) -> Measured:
+    """What the options name.
+
+    Raises:
+        ConfigError: if neither a model nor a segmenter is named, or both, or one does not exist.
+        CheckpointError: if the model or the constants are damaged.
+        DataError: if there is no such data set.
+    """
+    from segcode.data.select import select
+    from segcode.data.sources import open_source
+    from segcode.field.constants import load_constants
+    from segcode.model.checkpoint import load_model
+    from segcode.refinement.refiner import Refiner
+
+    if model and segmenter:
+        raise ConfigError("--model and --segmenter: give one of them")
+    source = select(open_source(data, root, split), only, leave_out)
+    chosen = None if constants is None else load_constants(constants)
+    if segmenter:
+        return Measured(Refiner(load_segmenter(segmenter), chosen), source.classes, source, None)
+    loaded, on = load_model(require_model(model)), choose_device(device)
+    return Measured(Refiner(loaded.model, chosen, on), loaded.classes, source, loaded.model)
+
+
+def load_segmenter(name: str) -> Segmenter | Callable[..., object]:
+    """What `--segmenter python:MODULE.NAME` names; modules of the current folder are found.
+
+    Raises:
+        ConfigError: if there is no such module, or no such name in it.
+    """
+    kind, _, path = name.partition(":")
+    module, _, attribute = path.rpartition(".")
+    if kind != "python" or not module:
+        raise ConfigError(f"--segmenter is '{name}': write python:MODULE.NAME, as in python:my_module.logits")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found: Segmenter | Callable[..., object] = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"--segmenter {name}: there is no module '{error.name}': install it, or change to its folder"
+        ) from None
+    except AttributeError:
+        raise ConfigError(f"--segmenter {name}: the module '{module}' has no '{attribute}'") from None
+    return found
+
+
+def command_line() -> str:
+    """The command that runs, for the record."""
+    return shlex.join(["segcode", *sys.argv[1:]])

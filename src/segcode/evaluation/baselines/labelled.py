@@ -1,0 +1,55 @@
+"""The labels that rivals get: cells of the network's grid, and how well logits explain them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from segcode.errors import ConfigError
+from segcode.field.grid import Grid
+from segcode.model.linearisation import Linearisation
+from segcode.refinement.code_path import labelled_entries
+from segcode.refinement.refiner import Refiner
+from segcode.tensors import AllowedClasses, Pixels
+from segcode.truth.truth import Truth
+
+
+@dataclass(frozen=True)
+class LabelledCells:
+    """Cells of the network's grid, the classes that each may be of, and weights."""
+
+    pixels: Pixels
+    allowed: AllowedClasses
+    weight: Float[Tensor, "n"]
+
+    @staticmethod
+    def of(truth: Truth, linearised: Linearisation) -> LabelledCells:
+        """Truth at the size of the image."""
+        grid = Grid(*linearised.size)
+        entries, device = labelled_entries(truth, grid), linearised.base_logits.device
+        cells = torch.from_numpy(entries.cells)
+        return LabelledCells(
+            torch.stack([cells // grid.columns, cells % grid.columns], dim=1).to(device),
+            torch.from_numpy(entries.allowed).to(device),
+            torch.from_numpy(entries.weight).float().to(device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def misfit(self, logits: Float[Tensor, "k M h w"]) -> Float[Tensor, "k"]:
+        """The weighted sum of -log sum_{m in A} p_m over the cells, for each of k maps."""
+        scores = logits[..., self.pixels[:, 0], self.pixels[:, 1]]
+        chosen = scores.masked_fill(~self.allowed.T, -torch.inf)
+        return (torch.logsumexp(scores, 1) - torch.logsumexp(chosen, 1)) @ self.weight
+
+
+def linearised_by(refiner: Refiner) -> Linearisation:
+    """The image of a refiner as its segcode model sees it. Raises ConfigError for another segmenter."""
+    code = refiner.prediction.code
+    if not isinstance(code, Linearisation):
+        raise ConfigError("the rivals use the features of a segcode model: leave out --rivals, or give --model")
+    return code

@@ -1,0 +1,82 @@
+"""The images of a measurement: labels, initial prediction, and random draws that depend on the image's name alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from segcode.classes import ClassSet
+from segcode.data.prefetch import prefetch
+from segcode.errors import DataError
+from segcode.refinement.refiner import Refiner
+from segcode.refinement.result import SegmentationMap, Status
+from segcode.sample import Source
+from segcode.tensors import Image, LabelImage
+from segcode.truth.truth import Truth
+
+Progress = Callable[[Iterable[int]], Iterable[int]]
+"""Wraps the indices of the images, to show a bar."""
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """A labelled image that is set in a refiner.
+
+    Attributes:
+        name: of the sample.
+        image: RGB.
+        labels: true classes, IGNORE where unknown.
+        initial: the initial prediction.
+        classes: their names.
+    """
+
+    name: str
+    image: Image
+    labels: LabelImage
+    initial: SegmentationMap
+    classes: ClassSet
+
+    def draw(self, seed: int, number: int) -> np.random.Generator:
+        """Random numbers that depend on the image's name, a seed and a number: a subset gives the same draws."""
+        return np.random.default_rng([seed, crc32(self.name.encode()), number])
+
+
+def labelled_images(
+    refiner: Refiner, source: Source, classes: ClassSet, progress: Progress = iter
+) -> Iterator[LabelledImage]:
+    """Set each image of a source in a refiner.
+
+    Raises:
+        DataError: if the source has other classes than the segmenter, or a sample has no labels.
+    """
+    check_classes(source, classes)
+    samples = prefetch(source.__getitem__, range(len(source)))
+    for _, sample in zip(progress(range(len(source))), samples, strict=True):
+        if sample.labels is None:
+            raise DataError(f"'{sample.name}' has no labels: evaluate on a split that is labelled")
+        initial = refiner.set_image(sample.image)
+        if len(initial.logits) != len(classes):
+            raise DataError(
+                f"the segmenter has {len(initial.logits)} classes, the data {len(classes)}: return one logit for each "
+                f"of {', '.join(classes.names)}"
+            )
+        yield LabelledImage(sample.name, sample.image, sample.labels, initial, classes)
+
+
+def check_classes(source: Source, classes: ClassSet) -> None:
+    """Raises DataError if a source has other classes than a model."""
+    if source.classes.names != classes.names:
+        raise DataError(
+            f"the data has the classes {', '.join(source.classes.names)}, the model {', '.join(classes.names)}: choose "
+            "a model that was trained on these classes"
+        )
+
+
+def map_of(logits: Float[Tensor, "M h w"], truth: Truth) -> SegmentationMap:
+    """Logits of any size as a map; the truth is written in, and its exhaustive classes are excluded elsewhere."""
+    return SegmentationMap(logits, truth, Status(0, 0, True))
