@@ -32,7 +32,7 @@ def test_an_image_gives_labels_overlay_and_uncertainty(model, tmp_path):
 
 def test_the_first_line_says_which_images_the_model_is_for(model, tmp_path):
     ran = segcode("predict", street(tmp_path / "a.png"), "--model", model, "-o", tmp_path / "out")
-    assert ran.out.splitlines()[0] == f"Model {model}, for tests"
+    assert ran.out.splitlines()[0] == f"Model {model}, for {load_model(model).purpose}"
 
 
 def test_folders_and_patterns_keep_their_folders(model, tmp_path):

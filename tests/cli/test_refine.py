@@ -6,6 +6,7 @@ from command_line import FOUR, HEIGHT, WIDTH, files_in, make_model_folder, mask,
 
 from segcode.cli.given_truth import GivenTruth
 from segcode.errors import TruthError
+from segcode.model.checkpoint import load_model
 from segcode.tensors import IGNORE
 
 SIZE = (HEIGHT, WIDTH)
@@ -35,7 +36,7 @@ def test_refining_writes_four_pictures_and_one_line_of_what_changed(model, image
     assert files_in(tmp_path / "out") == {f"street_{ending}.png" for ending in endings}
     assert (read(tmp_path / "out" / "street_labels.png")[read(drawn) > 0] == FOUR.index("car")).all()
     purpose, status, look = ran.out.splitlines()
-    assert purpose == f"Model {model}, for tests"
+    assert purpose == f"Model {model}, for {load_model(model).purpose}"
     assert re.fullmatch(r"\d+ labelled cells, \d+ solver steps; \d+ of 2100 unlabelled pixels changed \(.* %\)", status)
     assert look == f"Look at {tmp_path / 'out' / 'street_before_after.png'}"
 
