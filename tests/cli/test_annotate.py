@@ -28,29 +28,29 @@ def images(tmp_path):
 def test_help_says_what_becomes_of_the_work():
     ran = segcode("annotate", "--help")
     assert ran.code == 0
-    for told in ("--port", "--token", "--memory", "WORK/journals"):
-        assert told in ran.out
+    for words in ("--port", "--token", "--memory", "WORK/journals"):
+        assert words in ran.out
 
 
 def test_a_second_server_on_the_same_work_is_refused(model, images):
     with locked(images / "annotations"):
         ran = segcode("annotate", images, "--model", model, "--port", 0)
     assert ran.code == 2
-    assert "annotations is under work by another `segcode annotate`: end that one, or give -o" in ran.err
+    assert "annotations is in use by another `segcode annotate`: end that one, or give -o" in ran.err
 
 
-def test_work_that_was_ended_may_be_taken_up(tmp_path):
+def test_work_whose_server_ended_may_be_continued(tmp_path):
     for _ in range(2):
         with locked(tmp_path / "deep" / "work"):
             assert (tmp_path / "deep" / "work").is_dir()
 
 
-def test_a_port_that_is_taken_is_told(model, images):
+def test_a_port_that_is_taken_is_named(model, images):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ran = segcode("annotate", images, "--model", model, "--port", port)
     assert ran.code == 2
-    assert f"127.0.0.1 port {port} cannot be listened at (Address already in use): give another --port" in ran.err
+    assert f"127.0.0.1 port {port} cannot be bound to (Address already in use): give another --port" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ def test_a_port_that_is_taken_is_told(model, images):
         (["nowhere/*.png"], "is no file, folder or matching pattern"),
         (["--token", ""], "--token is empty"),
         (["--port", "70000"], "65535"),
-        (["--model", "nothing"], "nothing"),
+        (["--model", "nothing"], "no shipped model is called 'nothing'"),
     ],
 )
-def test_what_cannot_be_served_is_told(tmp_path, monkeypatch, options, why):
+def test_what_cannot_be_served_is_named(tmp_path, monkeypatch, options, why):
     monkeypatch.chdir(tmp_path)
-    ran = segcode("annotate", *options, "--model", "streets")
+    ran = segcode("annotate", "--model", "streets", *options)
     assert ran.code == 2
     assert why in ran.err
 
@@ -86,6 +86,7 @@ def test_the_page_is_where_it_is_said_to_be(model, images, tmp_path):
     options = ["annotate", images, "-o", tmp_path / "work", "--model", model, "--port", "0", "--no-browser"]
     server = subprocess.Popen([sys.executable, "-c", command, *map(str, options)], stdout=subprocess.PIPE, text=True)
     try:
+        assert server.stdout.readline().startswith("Model ")
         assert "1 images; the work is kept in" in server.stdout.readline()
         address = re.search(r"The page is at (http://127\.0\.0\.1:\d+/) ", server.stdout.readline())[1]
         with urlopen(f"{address}health", timeout=30) as answer:

@@ -39,17 +39,19 @@ def annotate(
             show_default=False,
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; any but this machine's own asks for a token.")] = (
+    host: Annotated[str, typer.Option(help="Address to bind to; any but this machine's own asks for a token.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8765,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to bind to; 0 takes a free one.")] = 8765,
     token: Annotated[
         str | None,
         typer.Option(
-            envvar="SEGCODE_TOKEN", help="What a browser elsewhere must know; made up if not given.", show_default=False
+            envvar="SEGCODE_TOKEN",
+            help="Secret that a browser elsewhere must send; random if not given.",
+            show_default=False,
         ),
     ] = None,
-    memory: Annotated[int, typer.Option(min=1, metavar="MIB", help="What open images may take together.")] = 2048,
+    memory: Annotated[int, typer.Option(min=1, metavar="MIB", help="Memory of all open images together.")] = 2048,
     label_studio: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Serve a Label Studio, too: docs/label-studio.md.", show_default=False),
