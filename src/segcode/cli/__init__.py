@@ -20,6 +20,7 @@ from segcode.cli.demo import demo
 from segcode.cli.evaluate import evaluate
 from segcode.cli.export import export
 from segcode.cli.extras import install_command
+from segcode.cli.fit import fit
 from segcode.cli.options import EXTENTS
 from segcode.cli.predict import predict
 from segcode.cli.refine import refine
@@ -78,6 +79,12 @@ app.command(
         "segcode clicks --data folder --root DATA --segmenter python:my_module.logits -o out",
     )
 )(clicks)
+app.command(
+    epilog=example(
+        "segcode fit --data folder --root DATA --split val --segmenter python:my_module.logits -o constants.json",
+        "segcode fit --data camvid --root CAMVID --fold 0006R0=runs/left-0006R0/model -o constants.json",
+    )
+)(fit)
 app.command(epilog=example("segcode calibration --data streets --model streets --clicks 5 -o out"))(calibration)
 app.command(
     epilog=example(

@@ -114,7 +114,7 @@ def measure_clicks(
         for method in methods:
             if config.clicks:
                 method.begin(refiner, image.image)
-                effects[method.name] += _click(method, image, config, tally)
+                effects[method.name] += click_through(method, image, config, tally)
             for truth in config.truths:
                 _label_pixels(method, refiner, image, truth, config, tally)
     rows = [row | _cumulated(row, effects) for row in tally.rows()]
@@ -141,8 +141,11 @@ def nested_masks(
     return masks
 
 
-def _click(method: Method, image: LabelledImage, config: ClickConfig, tally: Tally) -> list[ClickEffect]:
-    """Once nothing is wrong, nothing is clicked, and the map stays."""
+def click_through(method: Method, image: LabelledImage, config: ClickConfig, tally: Tally) -> list[ClickEffect]:
+    """Simulate the clicks of one image, count each map, and return what each click changed.
+
+    Once nothing is wrong, nothing is clicked, and the map stays.
+    """
     labels, classes = image.labels, len(image.classes)
     prediction, truth = image.initial.labels, Truth.empty((labels.shape[0], labels.shape[1]), classes)
     attainable = np.cumsum(np.pad(error_sizes(prediction, labels), (1, config.clicks)))

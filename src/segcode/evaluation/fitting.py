@@ -1,0 +1,152 @@
+"""Fit the constants of the Gaussian model to labelled images that the segmenter was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from segcode.classes import ClassSet
+from segcode.errors import ConfigError
+from segcode.evaluation.clicks import ClickConfig, click_through
+from segcode.evaluation.images import labelled_images
+from segcode.evaluation.methods import Refined
+from segcode.evaluation.results import Tally
+from segcode.field.constants import FieldConstants
+from segcode.prediction import Segmenter
+from segcode.refinement.refiner import Refiner
+from segcode.sample import Source
+from segcode.tensors import IGNORE
+
+FACTORS: Final = (2.0, 1.4)
+"""Steps of the search, one sweep for each: every constant is multiplied and divided by it."""
+
+NAMES: Final = (
+    "pull",
+    "edge_scales",
+    "pull_relief",
+    "label_weight",
+    "prior_variance",
+    "floor",
+    "temperature",
+    "code_variance",
+)
+"""The constants in the order in which they are searched; the scales of all levels are changed together."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Labelled images, and a segmenter that was trained without them.
+
+    Attributes:
+        name: of the fold, such as that of its sequence.
+        segmenter: of the initial predictions.
+        source: the images.
+    """
+
+    name: str
+    segmenter: Segmenter
+    source: Source
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One evaluation of the search.
+
+    Attributes:
+        constants: that were tried.
+        cost: of them.
+        best: whether no earlier trial cost less.
+    """
+
+    constants: FieldConstants
+    cost: float
+    best: bool
+
+
+def click_cost(
+    folds: Sequence[Fold], classes: ClassSet, constants: FieldConstants, config: ClickConfig, broken_price: float
+) -> float:
+    """The mean over folds of (mean wrong pixels along the click curve + price x broken pixels) / wrong pixels at first.
+
+    Args:
+        folds: images that the segmenters have not seen.
+        classes: of all folds.
+        constants: of the Gaussian model.
+        config: of the simulated annotator.
+        broken_price: price of a right pixel that a click makes wrong, in wrong pixels along the whole curve. A click
+            that breaks what was right costs the annotator's trust, and more clicks.
+    """
+    costs = []
+    method = Refined()
+    for fold in folds:
+        spent = at_first = 0.0
+        refiner = Refiner(fold.segmenter, constants)
+        for image in labelled_images(refiner, fold.source, classes):
+            method.begin(refiner, image.image)
+            wrong = int(((image.initial.labels != image.labels) & (image.labels != IGNORE)).sum())
+            effects = click_through(method, image, config, Tally(classes))
+            left = wrong - np.cumsum([effect.repaired - effect.broken for effect in effects])
+            left = np.concatenate([left, np.zeros(config.clicks - len(left))])  # nothing is wrong any more
+            spent += float(left.mean()) + broken_price * sum(effect.broken for effect in effects)
+            at_first += wrong
+        costs.append(spent / max(at_first, 1.0))
+    return float(np.mean(costs))
+
+
+def fit_constants(
+    folds: Sequence[Fold],
+    classes: ClassSet,
+    start: FieldConstants,
+    config: ClickConfig,
+    broken_price: float = 0.5,
+    report: Callable[[Trial], None] = lambda trial: None,
+) -> FieldConstants:
+    """Constants of low click cost, by coordinate search on a logarithmic scale.
+
+    Args:
+        folds: images that the segmenters have not seen.
+        classes: of all folds.
+        start: constants to begin with; one that is 0 stays 0.
+        config: of the simulated annotator.
+        broken_price: as in `click_cost`.
+        report: called after each trial.
+
+    Raises:
+        ConfigError: if there is no fold.
+    """
+    if not folds:
+        raise ConfigError("there are no images to fit to: give at least one fold")
+
+    def cost_of(constants: FieldConstants) -> float:
+        return click_cost(folds, classes, constants, config, broken_price)
+
+    best, cost = start, cost_of(start)
+    report(Trial(best, cost, True))
+
+    def follow(name: str, factor: float) -> bool:
+        """Take steps in one direction while the cost falls; whether it fell at all."""
+        nonlocal best, cost
+        fell = False
+        while (tried := _scaled(best, name, factor)) != best:
+            now = cost_of(tried)
+            report(Trial(tried, now, now < cost))
+            if now >= cost:
+                break
+            best, cost, fell = tried, now, True
+        return fell
+
+    for factor in FACTORS:
+        for name in NAMES:
+            if not follow(name, factor):
+                follow(name, 1 / factor)
+    return best
+
+
+def _scaled(constants: FieldConstants, name: str, factor: float) -> FieldConstants:
+    value = getattr(constants, name)
+    if isinstance(value, tuple):
+        return replace(constants, edge_scales=tuple(factor * scale for scale in value))
+    return replace(constants, **{name: factor * value})
