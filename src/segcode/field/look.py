@@ -17,7 +17,7 @@ CANDIDATES: Final = 48
 
 
 def expected_changes(
-    base: Float[ndarray, "c M"], posterior: Posterior, labelled: Integer[ndarray, "k"]
+    logits: Float[ndarray, "c M"], posterior: Posterior, labelled: Integer[ndarray, "k"]
 ) -> Float[ndarray, "c"]:
     """The share of the map that a label at a cell is expected to change; 0 at cells that are not candidates.
 
@@ -28,11 +28,10 @@ def expected_changes(
         change(i) = sum_k p_i(k) #{j : d_ik K_ji / K_ii > max_m z_jm - z_jk} / c
 
     Args:
-        base: S0 / T.
-        posterior: given the labels so far, without its code.
+        logits: given the labels so far.
+        posterior: its covariance of the field is K.
         labelled: cells that are labelled already.
     """
-    logits = base + posterior.field
     probability = softmax(logits)
     cells = _candidates(probability, posterior.precision.grid.shape, labelled)
     changes = np.zeros(len(logits))

@@ -127,7 +127,7 @@ def draw(entries: Entries, base: Float[Tensor, "c M"], limit: int) -> Entries:
         return entries
     probability = base[torch.from_numpy(entries.cells).to(base.device)].softmax(1).cpu().numpy().astype(np.float64)
     missed = np.where(entries.allowed, 0.0, probability).sum(1)
-    chance = entries.weight * (1 + missed / max(missed.mean(), 1e-30))
+    chance = entries.weight * (1 + missed / max(np.average(missed, weights=entries.weight), 1e-30))
     order = np.random.default_rng(0).permutation(len(chance))
     sums = chance[order].cumsum()
     places = (np.arange(limit) + 0.5) * sums[-1] / limit

@@ -22,7 +22,7 @@ from segcode.field.posterior import JacobianAt, Posterior, condition, preview
 from segcode.field.precision import Precision, cell_pull, edge_weights
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
-from segcode.prediction import CallableSegmenter, CodePath, InitialPrediction, Segmenter
+from segcode.prediction import CallableSegmenter, InitialPrediction, Segmenter
 from segcode.refinement.observations import observe, region_of_cells
 from segcode.refinement.places import Place, places_to_look
 from segcode.refinement.result import SegmentationMap, Status, entropy, masked_softmax
@@ -195,8 +195,12 @@ class Refiner:
     def places_to_look(self, count: int = 8) -> list[Place]:
         """Where a label is expected to change the map most, given the last truth of `refine`."""
         posterior, truth = self._conditioned()
-        changes = expected_changes(self._active.base, posterior, truth_cells(truth, posterior.precision.grid))
-        return places_to_look(changes, posterior.precision.grid, self._active.size, count)
+        grid = posterior.precision.grid
+        logits = self._active.base + posterior.field
+        if posterior.code is not None:
+            logits = logits + _at_cells(self._of_code(posterior.code)[1], grid)
+        changes = expected_changes(logits, posterior, truth_cells(truth, grid))
+        return places_to_look(changes, grid, self._active.size, count)
 
     def expected_change(self) -> float:
         """The share of the map that the best next label is expected to change: orders the images of a folder."""
@@ -278,11 +282,18 @@ class Refiner:
         size = max(base.shape[1], grid.rows), max(base.shape[2], grid.columns)
         logits = resize(added, size)[0]
         logits = logits + resize(base[None], size)[0]
-        scaled = None
-        if code is not None and prediction.code is not None:
-            scaled = torch.from_numpy(self._code_scale * code).float().to(base.device)
-            logits += resize(_of_code(prediction.code, scaled)[None] / self.constants.temperature, size)[0]
-        return SegmentationMap(logits, truth, status, scaled, prediction.uncertainty)
+        if code is None:
+            return SegmentationMap(logits, truth, status, None, prediction.uncertainty)
+        scaled, of_code = self._of_code(code)
+        return SegmentationMap(logits + resize(of_code[None], size)[0], truth, status, scaled, prediction.uncertainty)
+
+    def _of_code(self, code: Float[ndarray, "N"]) -> tuple[Float[Tensor, "N"], Float[Tensor, "M h w"]]:
+        """C and J c / T, from the code in units of s."""
+        path = self._active.prediction.code
+        assert path is not None
+        scaled = torch.from_numpy(self._code_scale * code).float().to(self._active.prediction.base_logits.device)
+        both = path.logits(torch.stack([scaled, torch.zeros_like(scaled)]))
+        return scaled, (both[0] - both[1]) / self.constants.temperature
 
 
 def as_segmenter(segmenter: SegCode | Segmenter | Callable[[Image], Any], device: str | None) -> Segmenter:
@@ -307,12 +318,6 @@ def check_image(image: ndarray) -> None:
 def truth_cells(truth: Truth, grid: Grid) -> ndarray:
     """The cells that a certain entry labels."""
     return np.unique(grid.cells_of(truth.certain().pixels, truth.size))
-
-
-def _of_code(code: CodePath, value: Float[Tensor, "N"]) -> Float[Tensor, "M h w"]:
-    zero = torch.zeros_like(value)
-    both = code.logits(torch.stack([value, zero]))
-    return both[0] - both[1]
 
 
 def _at_cells(logits: Float[Tensor, "M h w"], grid: Grid) -> Float[ndarray, "c M"]:
