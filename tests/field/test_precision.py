@@ -9,7 +9,7 @@ from segcode.field.grid import Grid
 from segcode.field.precision import Precision, edge_weights
 
 GRIDS = [Grid(1, 1), Grid(1, 7), Grid(6, 1), Grid(5, 6)]
-CONSTANTS = FieldConstants((0.5, 2.0), 0.01, 1e-3, 1.0, 1.0)
+CONSTANTS = FieldConstants((0.5, 2.0), 0.01, 1e-3, 0.0, 1.0, 1.0)
 
 
 @pytest.fixture(params=GRIDS, ids=lambda grid: f"{grid.rows}x{grid.columns}")
