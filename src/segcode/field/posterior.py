@@ -101,16 +101,20 @@ class Posterior:
 
     def covariance(self, cells: ndarray) -> Float[ndarray, "c k"]:
         """Columns of the field's posterior covariance, the mean over classes, at distinct cells."""
+        prior = self.precision.covariance(np.concatenate([cells, self._cells_not_in(cells)]))
+        columns = prior[:, : len(cells)]
         if self._factor is not None:
             units = np.zeros((len(self.field), len(cells)))
             units[cells, np.arange(len(cells))] = 1.0
             return self._factor.solve(units)
         if self._curvature is None or self._observations is None:
-            return self.precision.covariance(cells)
+            return columns
         labelled = self._observations.cells
-        columns = self.precision.covariance(np.concatenate([cells, np.setdiff1d(labelled, cells)]))[:, : len(cells)]
         inner = self._curvature.inner.mean(0)
         return columns - self.precision.covariance(labelled) @ (inner @ columns[labelled])
+
+    def _cells_not_in(self, cells: ndarray) -> ndarray:
+        return np.zeros(0, int) if self._observations is None else np.setdiff1d(self._observations.cells, cells)
 
 
 def condition(

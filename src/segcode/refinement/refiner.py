@@ -168,7 +168,7 @@ class Refiner:
         observations = observe(truth, image.precision.grid, self.constants.label_weight)
         if len(observations) == 0:
             return self._initial()
-        field = preview(image.base, self._prior(truth), observations)
+        field = preview(image.base, image.precision, observations)
         return self._map(field, None, truth, Status(len(observations), 1, True))
 
     @torch.inference_mode()

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
 from scipy.ndimage import label as connected
+from torch import Tensor
 
 from segcode.data.resize import resize_image, resize_labels
 from segcode.errors import DataError
@@ -81,7 +82,14 @@ class Session:
     def memory(self) -> int:
         """Bytes, beside the model."""
         truth, start = self._map.truth, self._started[1]
-        arrays = [self.first, self._shown.labels, truth.pixels, truth.allowed, truth.weight, self._map.logits]
+        arrays: list[ndarray | Tensor] = [
+            self.first,
+            self._shown.labels,
+            truth.pixels,
+            truth.allowed,
+            truth.weight,
+            self._map.logits,
+        ]
         for painting in (self._base, self._painting):
             arrays += [painting.labels, painting.since, *([] if painting.regions is None else [painting.regions])]
         arrays += [] if start is None else [start.logits]
