@@ -16,6 +16,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import brentq
+from scipy.special import expit
 
 from segcode.field.likelihood import Observations
 
@@ -26,7 +27,7 @@ def margin(variance: float, weight: float) -> float:
     >>> round(margin(10.0, 5.0), 2)
     2.96
     """
-    return float(brentq(lambda g: weight / (1 + np.exp(g)) - g / (2 * variance), 0.0, 2 * variance * weight))
+    return float(brentq(lambda g: weight * expit(-g) - g / (2 * variance), 0.0, 2 * variance * weight))
 
 
 def closed_form(

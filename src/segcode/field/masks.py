@@ -67,9 +67,12 @@ def find_mode_on_grid(
     bound = np.zeros(len(precision.grid))
     bound[cells] = observations.total / 2
     factor = precision.plus(bound)
-    field = np.zeros((len(precision.grid), base.shape[1])) if start is None else start
+    zero = np.zeros((len(precision.grid), base.shape[1]))
+    field = zero if start is None else start
     pulled = precision.matrix @ field
     now = observations.value(base + field[cells]) + 0.5 * float((field * pulled).sum())
+    if (from_zero := observations.value(base)) < now:  # the start is for other labels
+        field, pulled, now = zero, zero, from_zero
     for step in range(1, max_steps + 1):
         gradient = pulled.copy()
         gradient[cells] += observations.slope(base + field[cells])

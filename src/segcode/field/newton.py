@@ -5,7 +5,7 @@ plus s^2 J_P J_P^T across classes where there is a code. The mode of the posteri
 
     E(u) = l(S0 + u) + 1/2 u^T K^-1 u
 
-which is convex. We write u = K a, so that K is never inverted and the field at every other cell is C_:P a. A step of
+which is convex where each entry allows one class. We write u = K a, so that K is never inverted and the field at every other cell is C_:P a. A step of
 Newton's method solves (I + W K) a = W u - dl/dz with W the second derivative of l (Rasmussen and Williams 2006,
 Algorithm 3.3). W is block diagonal by cell and K (without code) by class, so that for n cells and M classes the cost is
 M Cholesky factors of n x n and one more. The code is a correction of rank N (Woodbury).
@@ -107,6 +107,11 @@ class Curvature:
         lowered = self._without_code(self.weighted(self.prior.code))
         small = np.eye(lowered.shape[2]) + self.prior.code_of(lowered)
         return solved - np.tensordot(lowered, np.linalg.solve(small, self.prior.code_of(solved)), 1)
+
+    def information(self) -> Float[ndarray, "n n"]:
+        """The mean over classes of the blocks of (W^-1 + K)^-1, without the code: what labels take from C_PP."""
+        blocks = self.inner - self.inner @ np.stack([cho_solve(self.outer, inner) for inner in self.inner])
+        return blocks.mean(0)
 
     def _without_code(self, right: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
         reached = np.tensordot(self.prior.field, right, 1).transpose(1, 0, 2)

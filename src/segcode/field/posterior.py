@@ -9,7 +9,7 @@ precision (`masks`); the posterior is then that of the same quadratic model arou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +26,7 @@ FEW: Final = 128
 """Labelled cells up to which the system between them is solved; more are cheaper on the grid. Cost alone depends on it."""
 
 
+@runtime_checkable
 class JacobianAt(Protocol):
     """s J / T at some cells."""
 
@@ -100,21 +101,17 @@ class Posterior:
         return Draws(self.field + field.transpose(1, 0, 2), None if code is None else self.code + code)
 
     def covariance(self, cells: ndarray) -> Float[ndarray, "c k"]:
-        """Columns of the field's posterior covariance, the mean over classes, at distinct cells."""
-        prior = self.precision.covariance(np.concatenate([cells, self._cells_not_in(cells)]))
-        columns = prior[:, : len(cells)]
+        """Columns of the field's posterior covariance, the mean over classes, at distinct cells; given the code."""
         if self._factor is not None:
             units = np.zeros((len(self.field), len(cells)))
             units[cells, np.arange(len(cells))] = 1.0
             return self._factor.solve(units)
         if self._curvature is None or self._observations is None:
-            return columns
+            return self.precision.covariance(cells)
         labelled = self._observations.cells
-        inner = self._curvature.inner.mean(0)
-        return columns - self.precision.covariance(labelled) @ (inner @ columns[labelled])
-
-    def _cells_not_in(self, cells: ndarray) -> ndarray:
-        return np.zeros(0, int) if self._observations is None else np.setdiff1d(self._observations.cells, cells)
+        prior = self.precision.covariance(np.concatenate([labelled, np.setdiff1d(cells, labelled)]))
+        columns = self.precision.covariance(cells)
+        return columns - prior[:, : len(labelled)] @ (self._curvature.information() @ columns[labelled])
 
 
 def condition(

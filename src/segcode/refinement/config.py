@@ -1,4 +1,4 @@
-"""How truth is weighed and the code is found; light to import, for the command line shows these defaults."""
+"""How the code is optimised; light to import, for the command line shows these defaults."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Energy = Literal["cross_entropy", "euclidean"]
-PriorKind = Literal["model", "standard", "learnt", "encoder"]
 Solver = Literal["gauss_newton", "levenberg_marquardt", "adam", "lbfgs"]
 
 
@@ -15,12 +14,12 @@ class Stopping:
     """When a solver stops.
 
     Args:
-        steps: at most so many.
+        steps: at most this many.
         tolerance: stop once the cost is within this share of its minimum.
     """
 
     steps: int = 50
-    tolerance: float = 3e-7
+    tolerance: float = 1e-6
 
     def met(self, cost: float, gap: float) -> bool:
         """Whether a cost is near enough to its minimum, given a bound of the distance to it."""
@@ -28,30 +27,17 @@ class Stopping:
 
 
 @dataclass(frozen=True)
-class RefinementConfig:
-    """How truth is weighed and the code is found.
+class CodeConfig:
+    """How the code is optimised.
 
     Args:
         energy: "cross_entropy", convex in the code, or "euclidean", the paper's.
-        solver: "gauss_newton" is the fastest; the first-order solvers are baselines.
-        evidence: factor on what so many known pixels are worth in the model.
-        hold: factor on how firmly the model holds its first prediction, as far as truth leaves it; 0 leaves the prior
-            alone, as in the paper.
-        infer_whole: where a class, the only one, seems to be told as a whole, take it that there is none elsewhere.
-        prior: of the code: "standard" is N(0, I); "learnt" has the variances that the model has learnt for truth about
-            the told classes; "encoder" the same around what the label encoder proposes from the image and the truth;
-            "model" is the one of these that the model names as its own.
-        pixels: the most that enter a solve; of more, an even draw is taken.
-        held: at so many pixels, evenly spread, the first prediction is held.
+        solver: "gauss_newton" is recommended; the first-order solvers are baselines.
+        pixels: labelled pixels that enter at most; of more, a sample is taken.
         stopping: when the solver stops.
     """
 
     energy: Energy = "cross_entropy"
     solver: Solver = "gauss_newton"
-    evidence: float = 1.0
-    hold: float = 1.0
-    infer_whole: bool = True
-    prior: PriorKind = "model"
     pixels: int = 1024
-    held: int = 400
     stopping: Stopping = field(default_factory=Stopping)

@@ -8,26 +8,25 @@ from torch import Tensor
 
 from segcode.refinement.config import Stopping
 from segcode.refinement.objective import Objective
-from segcode.refinement.solution import Solution, Status
+from segcode.refinement.solution import Solution, StopReason
 
 
 def adam(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -> Solution:
     """Adam (Kingma and Ba 2015) with steps of 0.05; the best code on its way is kept."""
     code, best = start.clone(), start
     optimiser = torch.optim.Adam([code], lr=0.05)
-    here = objective.at(start)
+    here = objective.at(code.clone())
     costs = [here.value]
     for _ in range(stopping.steps):
+        if stopping.met(costs[-1], here.gap):
+            return Solution(best, tuple(costs), StopReason.CONVERGED)
         code.grad = here.gradient
-        if stopping.met(costs[-1], objective.gap(code.grad)):
-            return Solution(best, tuple(costs), Status.CONVERGED)
         optimiser.step()
-        here = objective.at(code)
-        cost = here.value
-        if cost < costs[-1]:
-            best = code.clone()
-            costs.append(cost)
-    return Solution(best, tuple(costs), Status.STEP_LIMIT)
+        here = objective.at(code.clone())
+        if here.value < costs[-1]:
+            best = here.code
+            costs.append(here.value)
+    return Solution(best, tuple(costs), StopReason.STEP_LIMIT)
 
 
 def lbfgs(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -> Solution:
@@ -43,13 +42,12 @@ def lbfgs(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -
         return tried.value
 
     for _ in range(stopping.steps):
-        if stopping.met(costs[-1], objective.gap(here.gradient)):
-            return Solution(here.code, tuple(costs), Status.CONVERGED)
+        if stopping.met(costs[-1], here.gap):
+            return Solution(here.code, tuple(costs), StopReason.CONVERGED)
         optimiser.step(evaluate)
         there = objective.at(code.clone())
-        cost = there.value
-        if cost >= costs[-1]:
-            return Solution(here.code, tuple(costs), Status.STALLED)
+        if there.value >= costs[-1]:
+            return Solution(here.code, tuple(costs), StopReason.STALLED)
         here = there
-        costs.append(cost)
-    return Solution(here.code, tuple(costs), Status.STEP_LIMIT)
+        costs.append(here.value)
+    return Solution(here.code, tuple(costs), StopReason.STEP_LIMIT)

@@ -9,38 +9,36 @@ from torch.linalg import solve
 
 from segcode.refinement.config import Stopping
 from segcode.refinement.objective import Objective
-from segcode.refinement.solution import Solution, Status
+from segcode.refinement.solution import Solution, StopReason
 
 FIRST_DAMPING = 1e-3
 LARGEST_DAMPING = 1e8
 
 
 def levenberg_marquardt(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -> Solution:
-    """Minimise E from a code on.
+    """Minimise E from a code.
 
     The step solves (H + m I) d = -g. The model promises to lower E by -g^T d - 1/2 d^T H d. If E falls at all the step
     is taken, and the damping m changes by max(1/3, 1 - (2 r - 1)^3) where r is the kept share of the promise; else m
     grows faster and faster (Nielsen 1999).
     """
     here = objective.at(start)
-    costs, gradient, matrix = [here.value], here.gradient, here.matrix()
+    costs = [here.value]
     damping, growth = FIRST_DAMPING, 2.0
     eye = torch.eye(len(start), dtype=start.dtype, device=start.device)
     for _ in range(stopping.steps):
-        if stopping.met(costs[-1], objective.gap(gradient)):
-            return Solution(here.code, tuple(costs), Status.CONVERGED)
-        step = -solve(matrix + damping * eye, gradient)
+        if stopping.met(costs[-1], here.gap):
+            return Solution(here.code, tuple(costs), StopReason.CONVERGED)
+        step = -solve(here.hessian + damping * eye, here.gradient)
         there = objective.at(here.code + step)
-        cost = there.value
-        fallen = costs[-1] - cost
+        fallen = here.value - there.value
         if fallen > 0:
-            promised = -float(gradient @ step + 0.5 * step @ matrix @ step)
+            promised = -float(here.gradient @ step + 0.5 * step @ here.hessian @ step)
             damping, growth = damping * max(1 / 3, 1 - (2 * fallen / promised - 1) ** 3), 2.0
             here = there
-            costs.append(cost)
-            gradient, matrix = here.gradient, here.matrix()
+            costs.append(here.value)
         else:
             damping, growth = damping * growth, 2 * growth
         if damping > LARGEST_DAMPING:
-            return Solution(here.code, tuple(costs), Status.STALLED)
-    return Solution(here.code, tuple(costs), Status.STEP_LIMIT)
+            return Solution(here.code, tuple(costs), StopReason.STALLED)
+    return Solution(here.code, tuple(costs), StopReason.STEP_LIMIT)

@@ -133,12 +133,8 @@ class Refiner:
         image = self._image
         prediction = replace(image.prediction, base_logits=start.logits)
         self.reset()
-        self._current = replace(
-            image,
-            prediction=prediction,
-            base=_at_cells(start.logits, image.precision.grid),
-            pixels=_pixels_of(prediction, image.precision.grid),
-        )
+        base = _at_cells(start.logits, image.precision.grid)
+        self._current = replace(image, prediction=prediction, base=base)  # the code path keeps its grid
         return self._initial()
 
     @torch.inference_mode()

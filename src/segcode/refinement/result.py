@@ -54,7 +54,7 @@ class SegmentationMap:
     truth: Truth
     status: Status
     code: Float[Tensor, "N"] | None = None
-    uncertainty: Float[Tensor, "h w"] | None = None
+    uncertainty: Float[Tensor, "_ _"] | None = None
 
     @property
     def labels(self) -> LabelImage:

@@ -1,0 +1,136 @@
+"""The paper's refinement: optimise the code alone, until the map agrees with the labelled pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Integer
+from numpy import ndarray
+from torch import Tensor
+
+from segcode.errors import DataError, TruthError
+from segcode.field.grid import Grid
+from segcode.prediction import InitialPrediction
+from segcode.refinement.config import CodeConfig, Energy, Solver, Stopping
+from segcode.refinement.first_order import adam, lbfgs
+from segcode.refinement.gauss_newton import gauss_newton
+from segcode.refinement.levenberg_marquardt import levenberg_marquardt
+from segcode.refinement.objective import EuclideanDistance, Objective, PartialLabelNLL
+from segcode.refinement.observations import observe
+from segcode.refinement.solution import Solution
+from segcode.truth.truth import Truth
+
+SOLVERS: Final[dict[Solver, Callable[[Objective, Float[Tensor, "N"], Stopping], Solution]]] = {
+    "gauss_newton": gauss_newton,
+    "levenberg_marquardt": levenberg_marquardt,
+    "adam": adam,
+    "lbfgs": lbfgs,
+}
+
+ENERGIES: Final[dict[Energy, type[Objective]]] = {
+    "cross_entropy": PartialLabelNLL,
+    "euclidean": EuclideanDistance,
+}
+
+
+class CodeSolution(NamedTuple):
+    """A code, and the map that it gives.
+
+    Attributes:
+        code: c, (N,).
+        logits: S0 + J c on the grid of the initial prediction, (M, h, w).
+        solution: of the solver: its costs and why it stopped.
+    """
+
+    code: Float[Tensor, "N"]
+    logits: Float[Tensor, "M h w"]
+    solution: Solution
+
+
+class Entries(NamedTuple):
+    """Cells of the grid of the initial prediction, the classes that each may be of, and weights."""
+
+    cells: Integer[ndarray, "n"]
+    allowed: Bool[ndarray, "n M"]
+    weight: Float[ndarray, "n"]
+
+
+@torch.no_grad()
+def optimise_code(prediction: InitialPrediction, truth: Truth, config: CodeConfig = CodeConfig()) -> CodeSolution:  # noqa: B008 - frozen
+    """Minimise sum_i w_i e_i(c) + 1/2 |c|^2 over the code (Sect. 3), from zero code.
+
+    Args:
+        prediction: of a segmenter that has a code path, as its `predict` returned it.
+        truth: labelled pixels of the image.
+        config: the energy, the solver and how many pixels enter.
+
+    Raises:
+        DataError: if the segmenter has no code path.
+        TruthError: if the truth is for other classes.
+    """
+    if prediction.code is None:
+        raise DataError("the segmenter has no code path: give the prediction of a segcode model, or use Refiner")
+    if truth.classes != len(prediction.base_logits):
+        raise TruthError(f"the truth is for {truth.classes} classes, the segmenter has {len(prediction.base_logits)}")
+    objective = build_objective(prediction, truth, config)
+    start = torch.zeros(prediction.code.code_size).to(objective.base)
+    solution = SOLVERS[config.solver](objective, start, config.stopping)
+    return CodeSolution(solution.code, prediction.code.logits(solution.code[None])[0], solution)
+
+
+def build_objective(prediction: InitialPrediction, truth: Truth, config: CodeConfig) -> Objective:
+    """E of a truth, from at most `config.pixels` entries.
+
+    The entries are those of labelled pixels; exhaustive classes are excluded at all other cells. Labelled entries keep
+    at least half of the places, however many cells lie elsewhere.
+    """
+    assert prediction.code is not None
+    base = prediction.base_logits
+    grid = Grid(base.shape[1], base.shape[2])
+    table = base.flatten(1).T
+    labelled, elsewhere = labelled_entries(truth, grid), excluded_entries(truth, grid)
+    kept = draw(labelled, table, max(config.pixels - len(elsewhere.cells), -(-config.pixels // 2)))
+    others = draw(elsewhere, table, config.pixels - len(kept.cells))
+    cells, allowed, weight = (
+        torch.from_numpy(np.concatenate(pair)).to(base.device) for pair in zip(kept, others, strict=True)
+    )
+    jacobian = prediction.code.jacobian(torch.stack([cells // grid.columns, cells % grid.columns], dim=1))
+    return ENERGIES[config.energy](table[cells], jacobian, weight.to(base.dtype), allowed)
+
+
+def labelled_entries(truth: Truth, grid: Grid) -> Entries:
+    """The entries of a truth at the cells that their pixels lie in, equal ones of a cell merged."""
+    observed = observe(truth, grid, 1.0)
+    return Entries(observed.cells[observed.place], observed.allowed, observed.weight)
+
+
+def excluded_entries(truth: Truth, grid: Grid) -> Entries:
+    """"None of the exhaustive classes" at each cell where no entry names the class; nothing if no class is left."""
+    left = ~truth.exhaustive
+    cells = np.arange(len(grid)) if truth.exhaustive.any() and left.any() else np.zeros(0, int)
+    named = truth.pixels[truth.allowed.sum(1) == 1]
+    cells = np.setdiff1d(cells, grid.cells_of(named, truth.size))
+    return Entries(cells, np.broadcast_to(left, (len(cells), len(left))), np.ones(len(cells)))
+
+
+def draw(entries: Entries, base: Float[Tensor, "c M"], limit: int) -> Entries:
+    """At most `limit` entries, weighed so that sums over them are unbiased for sums over all; the same every time.
+
+    Systematic sampling of a shuffled list (Madow 1949). An entry is the more likely drawn, the more probability m S0
+    gives to classes that it does not allow, for most entries say what S0 says. The chance w (1 + m / mean m) keeps the
+    weights of the drawn below twice those of an even draw (Hesterberg 1995).
+    """
+    if len(entries.cells) <= limit:
+        return entries
+    probability = base[torch.from_numpy(entries.cells).to(base.device)].softmax(1).cpu().numpy().astype(np.float64)
+    missed = np.where(entries.allowed, 0.0, probability).sum(1)
+    chance = entries.weight * (1 + missed / max(missed.mean(), 1e-30))
+    order = np.random.default_rng(0).permutation(len(chance))
+    sums = chance[order].cumsum()
+    places = (np.arange(limit) + 0.5) * sums[-1] / limit
+    drawn, times = np.unique(order[np.searchsorted(sums, places)], return_counts=True)
+    weight = entries.weight[drawn] * times * sums[-1] / (limit * chance[drawn])
+    return Entries(entries.cells[drawn], entries.allowed[drawn], weight)

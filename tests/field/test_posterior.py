@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dense import Scene, make_scene
+from segcode.field import posterior as posterior_module
+from segcode.field.grid import Grid
+from segcode.field.posterior import Posterior, condition, preview
+
+SCENES = {"field": make_scene(0), "field and code": make_scene(1, code_size=4)}
+FEW = 128
+
+
+def solve(scene: Scene, last: Posterior | None = None) -> Posterior:
+    jacobian = None if scene.jacobian is None else scene.jacobian_at
+    return condition(scene.base, scene.precision, scene.observations, jacobian, last)
+
+
+def without_labels(scene: Scene) -> Scene:
+    return replace(scene, observations=scene.observations.at(np.zeros(0, int)))
+
+
+@pytest.fixture(params=SCENES)
+def scene(request) -> Scene:
+    return SCENES[request.param]
+
+
+@pytest.fixture
+def few_is_zero(monkeypatch):
+    monkeypatch.setattr(posterior_module, "FEW", 0)
+
+
+def test_the_mode_is_that_of_the_dense_model(scene):
+    field, code = scene.parts(scene.mode())
+    found = solve(scene)
+    assert found.field == pytest.approx(field, abs=1e-5)
+    assert (found.code is None) == (scene.jacobian is None)
+    if found.code is not None:
+        assert found.code == pytest.approx(code, abs=1e-5)
+    assert found.converged
+
+
+def test_draws_have_the_covariance_of_the_dense_laplace_approximation(scene):
+    found = solve(scene)
+    draws = found.draw(20_000, seed=0)
+    unknowns = draws.field.reshape(20_000, -1)
+    if draws.code is not None:
+        unknowns = np.hstack([unknowns, draws.code])
+    expected = np.linalg.inv(scene.hessian(scene.mode()))
+    assert np.cov(unknowns.T) == pytest.approx(expected, abs=0.04 * expected.max())
+    assert unknowns.mean(0) == pytest.approx(scene.mode(), abs=0.04 * np.sqrt(expected.max()))
+
+
+def test_draws_before_any_label_are_from_the_prior(scene):
+    found = solve(without_labels(scene))
+    assert (found.field == 0).all()
+    draws = found.draw(20_000, seed=0)
+    first_class = draws.field[:, :, 0]
+    expected = scene.precision.covariance(np.arange(30))
+    assert np.cov(first_class.T) == pytest.approx(expected, abs=0.04 * expected.max())
+    if draws.code is not None:
+        assert np.cov(draws.code.T) == pytest.approx(np.eye(4), abs=0.04)
+
+
+def test_columns_of_the_covariance_are_the_mean_over_classes_of_the_dense_ones():
+    scene = SCENES["field"]
+    dense = np.linalg.inv(scene.hessian(scene.mode())).reshape(30, 3, 30, 3)
+    expected = np.mean([dense[:, k, :, k] for k in range(3)], axis=0)
+    cells = np.array([7, 2, scene.observations.cells[0]])
+    assert solve(scene).covariance(cells) == pytest.approx(expected[:, cells], abs=1e-5)
+
+
+def test_without_labels_the_covariance_is_that_of_the_prior(scene):
+    cells = np.array([4, 1])
+    found = solve(without_labels(scene)).covariance(cells)
+    assert found == pytest.approx(scene.precision.covariance(cells))
+
+
+def test_labels_lower_the_variance(scene, monkeypatch):
+    before = np.array([without.covariance(np.array([i]))[i, 0] for without in [solve(without_labels(scene))] for i in range(30)])
+    for limit in (FEW, 0):
+        monkeypatch.setattr(posterior_module, "FEW", limit)
+        found = solve(replace(scene, jacobian=None))
+        after = np.array([found.covariance(np.array([i]))[i, 0] for i in range(30)])
+        assert (after <= before + 1e-9).all()
+        assert (after < 0.99 * before)[scene.observations.cells].all()
+
+
+def test_draws_of_many_labels_have_the_covariance_of_the_bound(few_is_zero):
+    scene = SCENES["field"]
+    draws = solve(scene).draw(20_000, seed=0).field
+    precision = scene.precision.matrix.toarray()
+    precision[scene.observations.cells, scene.observations.cells] += scene.observations.total / 2
+    expected = np.linalg.inv(precision)
+    assert np.cov(draws[:, :, 1].T) == pytest.approx(expected, abs=0.04 * expected.max())
+    assert solve(scene).covariance(np.arange(30)) == pytest.approx(expected)
+
+
+def test_draws_repeat_by_their_seed(scene):
+    found = solve(scene)
+    assert np.array_equal(found.draw(2, seed=1).field, found.draw(2, seed=1).field)
+    assert not np.array_equal(found.draw(2, seed=1).field, found.draw(2, seed=2).field)
+    assert found.draw(2, seed=1).field.shape == (2, 30, 3)
+
+
+@pytest.mark.parametrize("code_size", [0, 4])
+def test_few_and_many_labels_agree_around_the_boundary(code_size, monkeypatch):
+    scene = make_scene(5, labels=FEW, grid=Grid(15, 20), code_size=code_size)
+    exact = solve(scene)
+    monkeypatch.setattr(posterior_module, "FEW", FEW - 1)
+    quick = solve(scene)
+    assert exact._factor is None
+    assert quick._factor is not None
+    added = [found.field if found.code is None else found.field + scene.jacobian @ found.code for found in (exact, quick)]
+    labels = [(scene.base + a).argmax(1) for a in added]
+    assert (labels[0] == labels[1]).mean() > 0.95
+    assert (labels[0] != scene.base.argmax(1)).mean() > 0.2
+
+
+def test_the_last_posterior_is_a_start_alone(scene):
+    """Fewer, more and other labels before lead to the same mode."""
+    cold = solve(scene)
+    other = replace(make_scene(9, labels=10), base=scene.base, precision=scene.precision, jacobian=scene.jacobian)
+    for before in (without_labels(scene), other, scene):
+        warm = solve(scene, solve(before))
+        assert warm.field == pytest.approx(cold.field, abs=1e-4)
+    assert solve(scene, cold).steps == 1
+
+
+def test_the_last_posterior_hardly_matters_for_many_labels(few_is_zero):
+    scene = make_scene(5, labels=150, grid=Grid(15, 20))
+    other = replace(scene, observations=make_scene(6, labels=150, grid=Grid(15, 20)).observations)
+    cold, warm = solve(scene), solve(scene, solve(other))
+    labels = [(scene.base + found.field).argmax(1) for found in (cold, warm)]
+    assert (labels[0] == labels[1]).mean() > 0.95
+
+
+def test_the_covariance_given_many_labels_needs_no_column_of_the_prior(few_is_zero, monkeypatch):
+    """There are thousands of labelled cells: their columns would take gigabytes."""
+    scene = SCENES["field"]
+    found = solve(scene)
+    monkeypatch.setattr(scene.precision, "covariance", lambda cells: pytest.fail("columns of the prior"))
+    assert found.covariance(np.array([3])).shape == (30, 1)
+
+
+def test_a_preview_is_the_closed_form_at_all_cells():
+    scene = SCENES["field"]
+    field = preview(scene.base, scene.precision, scene.observations)
+    labels = (scene.base + field).argmax(1)
+    cells = scene.observations.cells
+    assert (labels[cells] == scene.observations.allowed.argmax(1)).mean() > 0.6
+    assert field.shape == scene.base.shape
+
+
+def test_a_preview_of_many_cells_takes_an_even_choice_of_them(monkeypatch):
+    scene = make_scene(5, labels=200, grid=Grid(15, 20))
+    asked = []
+    covariance = scene.precision.covariance
+    monkeypatch.setattr(scene.precision, "covariance", lambda cells: asked.append(cells) or covariance(cells))
+    preview(scene.base, scene.precision, scene.observations)
+    (cells,) = asked
+    assert len(cells) == FEW
+    assert np.isin(cells, scene.observations.cells).all()
+    assert (np.diff(np.searchsorted(scene.observations.cells, cells)) <= 2).all()
