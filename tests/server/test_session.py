@@ -249,3 +249,15 @@ def test_an_accepted_class_is_exhaustive_until_some_of_it_is_erased(session):
 
 def test_a_filled_region_ends_at_its_outline(session):
     assert session.region([], 30.5, 20.5, None, "a").extent == "outline"
+
+
+def test_a_draft_is_shown_on_top_of_the_refined_marks(session, mark):
+    """Far from it the map stays as it was, however many pixels are labelled already."""
+    accepted = session.accept([mark], int(np.bincount(session.first.ravel()).argmax()), "all")
+    refined = session.show([mark, accepted]).labels
+    draft = Brush(label=(mark.label + 1) % 4, radius=2, points=((5, 5),))
+    drafted = session.show([mark, accepted], [draft]).labels
+    labelled = painted([draft]) != IGNORE
+    assert (drafted[labelled] == draft.label).all()
+    assert (drafted != refined).mean() < 0.5
+    assert np.array_equal(session.show([mark, accepted]).labels, refined)

@@ -71,6 +71,7 @@ class Session:
         opening = 1000 * (perf_counter() - start)
         self._shows: tuple[list[Mark], list[Mark]] | None = [], []
         self._kept: list[Mark] = []
+        self._refined: list[Mark] | None = None
         self._base = self._painting = Painting.blank(self.working)
         self._started: tuple[list[Mark], SegmentationMap | None] = [], None
         status = str(self._map.status)
@@ -105,8 +106,10 @@ class Session:
         self._painting = self._painted(marks).with_marks(drafts, self.scale)
         painted = perf_counter()
         self._start_from(started([*marks, *drafts]))
-        truth = self._painting.truth(self.classes)
-        self._map = self._refiner.preview(truth) if drafts else self._refiner.refine(truth)
+        if not drafts or self._refined != marks:
+            self._map = self._refine(marks)
+        if drafts:
+            self._map = self._refiner.preview(self._painting.truth(self.classes))
         refined = perf_counter()
         labels = _pasted(self._map.unpasted(), self._painting)
         times = {"paint": painted - began, "refine": refined - painted, "label": perf_counter() - refined}
@@ -130,7 +133,7 @@ class Session:
     def sample(self, marks: list[Mark], seed: int) -> list[LabelImage]:
         """Eight maps that the marks leave open, small. The marks and the seed alone determine them."""
         drawn = self._drawn(marks, seed)
-        self._shows = None  # the refiner starts afresh, too
+        self._shows = None  # the map is that of an earlier solution
         scale = min(1.0, _THUMBNAIL / max(self.working))
         size = max(1, round(self.working[0] * scale)), max(1, round(self.working[1] * scale))
         painting = self._painted(marks)
@@ -190,13 +193,20 @@ class Session:
             sample = self._drawn(marks[:-1], start.seed)[start.index] if isinstance(start, Start) else None
             self._started = list(marks), sample
         self._refiner.reset()
+        self._refined = None
         if self._started[1] is not None:
             self._refiner.start_from(self._started[1])
 
     def _drawn(self, marks: list[Mark], seed: int) -> list[SegmentationMap]:
         self._start_from(started(marks), afresh=True)
-        self._refiner.refine(self._painted(marks).truth(self.classes))
+        self._refine(marks)
         return self._refiner.sample(SAMPLES, seed)
+
+    def _refine(self, marks: list[Mark]) -> SegmentationMap:
+        self._refined = None
+        refined = self._refiner.refine(self._painted(marks).truth(self.classes))
+        self._refined = list(marks)
+        return refined
 
     def _status(self, drafting: bool) -> str:
         if drafting:
