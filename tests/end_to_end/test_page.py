@@ -47,7 +47,7 @@ def settle(page) -> None:
     page.wait_for_timeout(300)
 
 
-def test_a_stroke_bends_the_map_where_nothing_was_painted_and_undo_brings_it_back(open_page, served, street):
+def test_a_stroke_changes_the_map_where_nothing_was_labelled_and_undo_brings_it_back(open_page, served, street):
     page = open_page()
     before = pixels(page)
     paint(page)
@@ -266,8 +266,15 @@ def test_every_tool_makes_its_mark(open_page, served, street):
     page.wait_for_selector("body[data-marks='5']")
     page.locator("#reset").click()
     page.wait_for_selector("body[data-marks='6']")
-    kinds = [mark["kind"] for mark in json.loads(served.get(f"api/images/{street}/export/marks.json"))]
-    assert kinds == ["brush", "polygon", "region", "brush", "region", "reset"]
+    marks = served.json(f"api/images/{street}/export/marks.json")
+    assert [(mark["kind"], mark.get("extent")) for mark in marks] == [
+        ("brush", "part"),
+        ("polygon", "outline"),
+        ("region", "outline"),
+        ("brush", "part"),
+        ("region", "exhaustive"),
+        ("reset", None),
+    ]
     assert (served.png(street, "truth.png") == 255).all()
 
 
@@ -368,6 +375,12 @@ def test_images_can_be_added_and_others_are_refused_with_the_cure(open_page, ser
     assert len(served.json("api/images")) == len(before) + 1
 
 
+def test_the_page_names_the_model(open_page):
+    page = open_page()
+    page.keyboard.press("?")
+    assert page.locator("#model").text_content().startswith("Model: streets")
+
+
 def test_keys_are_explained_and_classes_chosen_by_number(open_page):
     page = open_page()
     page.keyboard.press("3")
@@ -450,7 +463,7 @@ def test_an_image_dropped_on_the_page_is_opened(open_page, served):
     assert (served.work / "uploads/dropped_street.png").is_file()
 
 
-def test_a_disk_that_refuses_is_told_and_nothing_is_lost(open_page, served, street):
+def test_a_disk_that_refuses_is_reported_and_nothing_is_lost(open_page, served, street):
     page = open_page()
     journals = served.work / "journals"
     journals.rename(served.work / "aside") if journals.exists() else None

@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 def until(ready: Callable[[], Any], seconds: float) -> Any:
-    """What is ready within so many seconds."""
+    """What is ready within a number of seconds."""
     end = monotonic() + seconds
     while not (found := ready()):
         assert monotonic() < end, f"not there after {seconds:g} seconds"
@@ -178,7 +178,7 @@ def first(label_studio, project, task, backend) -> np.ndarray:
     return map_of(prediction["result"])
 
 
-def test_predictions_are_whole_maps(first):
+def test_predictions_are_maps_of_all_pixels(first):
     assert (first != 255).all()
     assert len(np.unique(first)) >= 3
 

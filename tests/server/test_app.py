@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from pycocotools import mask as official
+from pydantic import TypeAdapter
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.websockets import WebSocket
@@ -25,10 +26,11 @@ from segcode.export.runs import encode_runs
 from segcode.server.app import create_app
 from segcode.server.guard import Access
 from segcode.server.library import Library, Limits
-from segcode.server.marks import MARK, Painting
+from segcode.server.marks import AnyMark, Painting
 from segcode.server.studio import Studio, Viewer
 from segcode.tensors import IGNORE
-from tiny import TINY
+
+MARK = TypeAdapter(AnyMark)
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def make_server(tiny_model, tmp_path: Path):
         images = [tmp_path / "images" / name for name in ("a.png", "b/c.png")]
         library = Library(images, tmp_path / "work" / "uploads", limits or Limits())
         studio = Studio(tiny_model, FOUR, library, tmp_path / "work", "cpu", memory)
-        server = Server(create_app(studio, "tiny", access), base_url=ADDRESS)
+        server = Server(create_app(studio, "tiny", access, purpose="tests"), base_url=ADDRESS)
         started.append(server.__enter__())
         return server
 
@@ -81,11 +83,11 @@ def test_the_server_says_that_it_is_up_and_what_it_holds(server):
 
 
 def test_the_model_has_names_and_colours(server):
-    told = server.get("/api/model").json()
-    assert [one["name"] for one in told["classes"]] == list(FOUR.names)
-    assert [tuple(one["colour"]) for one in told["classes"]] == list(FOUR.colours)
-    assert len({tuple(one["distinct"]) for one in told["classes"]}) == 4
-    assert (told["name"], told["code_size"]) == ("tiny", TINY.code_size)
+    model = server.get("/api/model").json()
+    assert [one["name"] for one in model["classes"]] == list(FOUR.names)
+    assert [tuple(one["colour"]) for one in model["classes"]] == list(FOUR.colours)
+    assert len({tuple(one["distinct"]) for one in model["classes"]}) == 4
+    assert (model["name"], model["purpose"]) == ("tiny", "tests")
 
 
 def test_images_are_listed_with_how_far_they_are(server):
@@ -146,7 +148,7 @@ def test_an_upload_never_takes_the_name_of_an_image_that_work_was_done_on(make_s
 
 def test_a_mark_for_another_folder_of_work_is_refused(server):
     refused = server.post("/api/images/a/marks", params={"work": "other"}, json=stroke())
-    assert (refused.status_code, "load the page anew" in refused.json()["detail"]) == (409, True)
+    assert (refused.status_code, "reload the page" in refused.json()["detail"]) == (409, True)
     work = server.get("/api/model").json()["work"]
     assert server.post("/api/images/a/marks", params={"work": work}, json=stroke()).status_code == 201
 
@@ -200,7 +202,7 @@ def test_work_is_found_again_by_the_next_server(make_server):
     ("mark", "status", "why"),
     [
         (stroke(label=4), 400, "class 4 is not one of the model's 4"),
-        ({"kind": "start", "code": [1.0]}, 400, "a code has 6 numbers, not 1"),
+        ({"kind": "start", "seed": 1, "index": 8}, 422, "less than 8"),
         ({"kind": "region", "label": 1, "size": [2, 2], "runs": [3]}, 422, "add up to 3 pixels"),
         ({"kind": "spray"}, 422, "expected tags"),
         ({**stroke(), "radius": 1001}, 400, "a radius of at most 1000 pixels, not 1001: fill a polygon"),
@@ -213,7 +215,7 @@ def test_marks_that_do_not_fit_are_refused_and_not_kept(server, mark, status, wh
     assert marks_of(server) == []
 
 
-def test_an_image_that_is_not_there_is_told(server):
+def test_an_image_that_is_not_there_is_named(server):
     for ask in ("picture", "thumbnail", "document", "export/labels.png"):
         assert server.get(f"/api/images/nothing/{ask}").status_code == 404
     for ask in ("undo", "redo"):
@@ -305,11 +307,11 @@ def test_undo_and_redo_over_the_socket(server):
         ('{"type": "look", "more": 1}', "Extra"),
         (json.dumps({"type": "add", "mark": stroke(label=9)}), "class 9 is not one of the model's 4"),
         ('{"type": "fill", "id": "x", "x": 99, "y": 1, "label": 1}', "is outside the image"),
-        ('{"type": "start", "id": "x", "seed": 1, "index": 8}', "less than or equal to 7"),
+        ('{"type": "add", "mark": {"kind": "start", "seed": 1, "index": 8}}', "less than 8"),
         ('{"type": "accept", "id": "x", "label": 9}', "class 9 is not one of the model's 4"),
     ],
 )
-def test_a_wrong_message_is_told_and_the_connection_lives_on(server, message, why):
+def test_a_wrong_message_is_answered_and_the_connection_lives_on(server, message, why):
     with server.tab("a") as socket:
         tab = Tab(socket)
         tab.say_raw(message)
@@ -318,7 +320,7 @@ def test_a_wrong_message_is_told_and_the_connection_lives_on(server, message, wh
         assert tab.hears("saved").header["mark"] == "one"
 
 
-def test_a_draft_that_cannot_be_followed_is_told_and_maps_go_on(server):
+def test_a_wrong_draft_is_answered_and_maps_go_on(server):
     with server.tab("a") as socket:
         tab = Tab(socket)
         tab.say("draw", mark=stroke(label=9))
@@ -331,7 +333,7 @@ def full(_: int) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_what_a_full_disk_refuses_is_told_and_may_be_sent_again(server, monkeypatch):
+def test_a_mark_that_a_full_disk_refuses_is_answered_and_may_be_sent_again(server, monkeypatch):
     with server.tab("a") as socket:
         tab = Tab(socket)
         with monkeypatch.context() as patch:
@@ -348,6 +350,27 @@ def test_what_a_full_disk_refuses_is_told_and_may_be_sent_again(server, monkeypa
     assert marks_of(server) == ["one"]
 
 
+@pytest.mark.parametrize(
+    ("number", "status", "cure"), [(errno.EACCES, 500, "let segcode write"), (errno.ENOENT, 404, "put it back")]
+)
+def test_only_a_full_disk_is_reported_as_one(server, monkeypatch, number, status, cure):
+    def refuse(_: int) -> None:
+        raise OSError(number, os.strerror(number), "a.jsonl")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    refused = server.post("/api/images/a/marks", json=stroke())
+    assert (refused.status_code, cure in refused.json()["detail"]) == (status, True)
+
+
+def test_a_segmenter_of_other_classes_is_refused_with_the_cure(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(0))
+    library = Library([tmp_path / "a.png"], tmp_path / "uploads", Limits())
+    studio = Studio(lambda _: np.zeros((3, 5, 5)), FOUR, library, tmp_path / "work", "cpu", 2**30)
+    with Server(create_app(studio, "mine"), base_url=ADDRESS) as server:
+        answer = server.get("/api/images/a/export/labels.png")
+    assert (answer.status_code, "predicts 3 classes, 4 are named" in answer.json()["detail"]) == (400, True)
+
+
 def test_two_tabs_see_each_others_marks_and_drafts(server):
     with server.tab("a") as one, server.tab("a") as other:
         here, there = Tab(one), Tab(other)
@@ -362,18 +385,18 @@ def test_two_tabs_see_each_others_marks_and_drafts(server):
     assert set(marks_of(server)) == {"one", "two"}
 
 
-def test_who_is_told_more_than_it_takes_gets_the_newest_of_a_topic_and_all_else():
+def test_a_slow_viewer_gets_the_newest_of_a_topic_and_all_else():
     async def take() -> list[object]:
         viewer = Viewer()
         for number in range(3):
-            viewer.tell({"type": "map", "number": number}, "map")
-            viewer.tell({"type": "saved", "number": number})
+            viewer.send({"type": "map", "number": number}, "map")
+            viewer.send({"type": "saved", "number": number})
         viewer.end()
         return [(message["type"], message["number"]) async for message in viewer.messages()]
 
     with ThreadPoolExecutor() as elsewhere:  # playwright's loop runs in this thread
-        told = elsewhere.submit(asyncio.run, take()).result()
-    assert told == [("map", 2), ("saved", 0), ("saved", 1), ("saved", 2)]
+        sent = elsewhere.submit(asyncio.run, take()).result()
+    assert sent == [("map", 2), ("saved", 0), ("saved", 1), ("saved", 2)]
 
 
 def test_a_tab_that_takes_nothing_holds_up_no_other(server, monkeypatch):
@@ -422,7 +445,7 @@ def test_the_model_answers_what_it_is_asked(server):
         tab.say("sample", seed=3)
         samples = tab.hears("samples")
         assert (samples.header["seed"], samples.planes.shape) == (3, (8, 40, 60))
-        tab.say("start", id="start", seed=3, index=5)
+        tab.say("add", mark={"kind": "start", "id": "start", "seed": 3, "index": 5})
         assert np.array_equal(tab.hears("map", lambda header: header["marks"] == 1).planes[0], samples.planes[5])
         tab.say("undo")
         assert np.array_equal(tab.hears("map", lambda header: header["marks"] == 0).planes[0], first)
@@ -446,7 +469,7 @@ def test_with_little_memory_one_image_is_held_and_work_goes_on(make_server):
     )
 
 
-def test_an_image_that_is_gone_is_told_over_the_socket(server, tmp_path):
+def test_an_image_that_is_gone_is_named_over_the_socket(server, tmp_path):
     (tmp_path / "images" / "a.png").unlink()
     with server.tab("a") as socket:
         tab = Tab(socket)
@@ -473,7 +496,7 @@ def test_what_the_server_cannot_do_is_said_in_its_own_words(server):
 def test_regions_may_be_sent(server):
     mask = np.zeros((40, 60), bool)
     mask[5:9, 3:20] = True
-    region = {"kind": "region", "label": 1, "size": [40, 60], "runs": encode_runs(mask), "whole": True}
+    region = {"kind": "region", "label": 1, "size": [40, 60], "runs": encode_runs(mask), "extent": "exhaustive"}
     assert server.post("/api/images/a/marks", json=region).status_code == 201
     assert np.array_equal(pixels(server.get("/api/images/a/export/labels.png").content) == 1, mask)
 
@@ -483,7 +506,7 @@ NAMES = st.sampled_from(["a", "b/c"]) | st.text(st.characters(categories=["L", "
 
 NOT_DESCRIBED = {
     "/api/images": "that a file is an image",
-    "/api/images/{name}/marks": "classes and codes of the model",
+    "/api/images/{name}/marks": "classes of the model",
     "/setup": "that a labelling configuration is XML",
     "/predict": "the same",
     "/webhook": "the same",

@@ -98,8 +98,8 @@ def test_the_state_follows_the_marks_until_it_is_done():
 
 MARKS = [
     Brush(label=None, radius=2, points=((3, 4),)),
-    Region(label=1, size=(2, 2), runs=(1, 3), whole=True),
-    Start(code=(0.5, -1.0)),
+    Region(label=1, size=(2, 2), runs=(1, 3), extent="exhaustive"),
+    Start(seed=3, index=1),
     Reset(),
 ]
 

@@ -35,8 +35,8 @@ ROAD, SKY, BUILDING, CAR = range(4)
 class Server:
     """segcode beside a small Label Studio, asked as the real one asks."""
 
-    def __init__(self, model, folder: Path, small: SmallLabelStudio | None) -> None:
-        studio = Studio(model, CLASSES, Library([], folder / "uploads", Limits()), folder, "cpu", 2**30)
+    def __init__(self, model, folder: Path, small: SmallLabelStudio | None, memory: int = 2**30) -> None:
+        studio = Studio(model, CLASSES, Library([], folder / "uploads", Limits()), folder, "cpu", memory)
         asked = LabelStudio(small.address, small.PERSONAL, Limits()) if small else None
         self.app = create_app(studio, "models/tiny", label_studio=asked)
         self.client = TestClient(self.app, base_url="http://localhost:8765")
@@ -54,8 +54,8 @@ class Server:
     def map(self, body: dict[str, Any] = RECORDED["predict"]) -> np.ndarray:
         return map_of(self.regions(body))
 
-    def news(self, body: dict[str, Any]) -> None:
-        """Returns once what follows from it has happened."""
+    def event(self, body: dict[str, Any]) -> None:
+        """Returns once its effects have happened."""
         assert self.post("/webhook", body) == {"status": "taken"}
         while self.app.state.label_studio._following:
             sleep(0.01)
@@ -190,7 +190,7 @@ def test_a_negative_point_takes_back_what_was_said_there(server, first):
 
 def test_a_saved_brush_holds_from_then_on_and_the_map_is_sent_to_label_studio(server, small):
     mask = box(slice(4, 12), slice(10, 30))
-    server.news(saved(brush(mask, "Car")))
+    server.event(saved(brush(mask, "Car")))
     bent = server.map()
     assert (bent[mask] == CAR).all()
     (prediction,) = small.predictions
@@ -200,8 +200,8 @@ def test_a_saved_brush_holds_from_then_on_and_the_map_is_sent_to_label_studio(se
 
 def test_an_update_takes_the_place_of_what_was_saved(server, small):
     mask = box(slice(4, 12), slice(10, 30))
-    server.news(saved(brush(mask, "Car")))
-    server.news({**saved(brush(mask, "Sky")), "action": "ANNOTATION_UPDATED"})
+    server.event(saved(brush(mask, "Car")))
+    server.event({**saved(brush(mask, "Sky")), "action": "ANNOTATION_UPDATED"})
     assert (server.map()[mask] == SKY).all()
     (prediction,) = small.predictions
     assert np.array_equal(map_of(prediction["result"]), server.map())
@@ -209,7 +209,7 @@ def test_an_update_takes_the_place_of_what_was_saved(server, small):
 
 @pytest.mark.parametrize("name", ["created", "updated"])
 def test_recorded_annotations_are_taken(server, first, name):
-    server.news(RECORDED[name])
+    server.event(RECORDED[name])
     mask = decode_brush(RECORDED[name]["annotation"]["result"][0]["value"]["rle"], (32, 48))
     expected = np.full(mask.sum(), BUILDING)
     if name == "updated":  # there, a point of a car is elsewhere
@@ -218,7 +218,7 @@ def test_recorded_annotations_are_taken(server, first, name):
 
 
 def test_predicted_regions_that_were_left_as_they_came_say_nothing(server, first):
-    server.news({**RECORDED["created from predictions"]})
+    server.event({**RECORDED["created from predictions"]})
     assert np.array_equal(server.map(), first)
 
 
@@ -228,14 +228,14 @@ def test_a_changed_region_says_what_it_has_beyond_the_map_even_when_it_is_saved_
     added = np.zeros((32, 48), bool)
     added.flat[others[: len(others) // 2 + 1]] = True
     changed = brush((first == label) | added, CLASSES.names[label], origin="prediction-changed")
-    server.news(saved(changed))
+    server.event(saved(changed))
     once = server.map()
-    server.news({**saved(changed), "action": "ANNOTATION_UPDATED"})
+    server.event({**saved(changed), "action": "ANNOTATION_UPDATED"})
     assert np.array_equal(server.map(), once)
     alone = Server(model, server.app.state.studio.folder, None)
     with alone.client:
         inline = inlined(saved(brush(added, CLASSES.names[label])))
-        alone.news(inline)
+        alone.event(inline)
         assert np.array_equal(alone.map(inlined(RECORDED["predict"])), once)
 
 
@@ -246,16 +246,16 @@ def inlined(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_skipped_task_says_nothing(server, first):
-    server.news(saved(brush(box(slice(4, 12), slice(10, 30)), "Car"), was_cancelled=True))
+    server.event(saved(brush(box(slice(4, 12), slice(10, 30)), "Car"), was_cancelled=True))
     assert np.array_equal(server.map(), first)
 
 
 @pytest.mark.parametrize("name", ["annotation deleted", "task deleted"])
 def test_what_is_deleted_is_forgotten(server, first, name):
     mask = box(slice(4, 12), slice(10, 30))
-    server.news(saved(brush(mask, "Car"), id=RECORDED["annotation deleted"]["annotations"][0]["id"]))
+    server.event(saved(brush(mask, "Car"), id=RECORDED["annotation deleted"]["annotations"][0]["id"]))
     assert not np.array_equal(server.map(), first)
-    server.news(RECORDED[name])
+    server.event(RECORDED[name])
     assert np.array_equal(server.map(), first)
 
 
@@ -267,7 +267,7 @@ def test_after_a_restart_a_tasks_own_annotation_counts(server):
 
 
 def test_labels_that_the_model_lacks_say_nothing(server, first):
-    server.news(saved(brush(box(slice(4, 12), slice(10, 30)), "Dog")))
+    server.event(saved(brush(box(slice(4, 12), slice(10, 30)), "Dog")))
     assert np.array_equal(server.map(), first)
 
 
@@ -278,8 +278,8 @@ def test_labels_that_the_model_lacks_say_nothing(server, first):
         ({"value": {"rle": [0, 0, 24, 0], "brushlabels": ["Car"]}}, "values"),
     ],
 )
-def test_a_brush_that_does_not_fit_is_told_and_changes_nothing(server, first, caplog, change, message):
-    server.news(saved({**brush(box(slice(4, 12), slice(10, 30)), "Car"), **change}))
+def test_a_brush_that_does_not_fit_is_logged_and_changes_nothing(server, first, caplog, change, message):
+    server.event(saved({**brush(box(slice(4, 12), slice(10, 30)), "Car"), **change}))
     assert message in caplog.text
     assert np.array_equal(server.map(), first)
 
@@ -288,8 +288,8 @@ def test_one_task_that_fails_leaves_the_others(server, first):
     body = deepcopy(RECORDED["predict"])
     body["tasks"].append({**body["tasks"][0], "id": 2, "data": {"image": "/data/upload/1/none.png"}})
     body["tasks"].append({**body["tasks"][0], "id": 3, "data": {"picture": UPLOAD}})
-    whole, missing, wrong = server.post("/predict", body)["results"]
-    assert np.array_equal(map_of(whole["result"]), first)
+    mapped, missing, wrong = server.post("/predict", body)["results"]
+    assert np.array_equal(map_of(mapped["result"]), first)
     assert "answers 404" in missing["error"]
     assert wrong["error"] == "task 3: the task's 'image' is None: let it be the path of an image"
 
@@ -304,25 +304,38 @@ def test_without_the_option_nobody_is_asked(model, tmp_path, small, first):
     with server.client:
         assert "--label-studio" in server.post("/predict", RECORDED["predict"], 400)["detail"]
         assert np.array_equal(server.map(inlined(RECORDED["predict"])), first)
-        server.news(inlined(RECORDED["created"]))
+        server.event(inlined(RECORDED["created"]))
     assert small.asked == []
 
 
-def test_no_more_tasks_and_images_are_kept_than_the_last(server, small, monkeypatch, first):
+def test_the_last_tasks_alone_are_kept(server, small, monkeypatch, first):
     monkeypatch.setattr(protocol, "_TASKS", 2)
     mask = box(slice(4, 12), slice(10, 30))
     for task in range(5, 12):
         small.files[f"/{task}.png"] = png(PICTURE)
         body = saved(brush(mask, "Car"))
         body["task"].update(id=task, data={"image": f"/{task}.png"})
-        server.news(body)
+        server.event(body)
     backend = server.app.state.label_studio
     assert [task for _, task in backend._truths] == [10, 11]
-    assert list(backend._sessions) == ["/8.png", "/9.png", "/10.png", "/11.png"]
+
+
+def test_images_of_tasks_share_the_memory_of_the_server(model, small, tmp_path):
+    """One alone stays open with little memory, and tasks go on."""
+    server = Server(model, tmp_path, small, memory=1)
+    mask = box(slice(4, 12), slice(10, 30))
+    with server.client:
+        for task in (5, 6):
+            small.files[f"/{task}.png"] = png(PICTURE)
+            body = saved(brush(mask, "Car"))
+            body["task"].update(id=task, data={"image": f"/{task}.png"})
+            server.event(body)
+            assert server.client.get("/health").json()["images_in_memory"] == 1
+    assert [(map_of(prediction["result"])[mask] == CAR).all() for prediction in small.predictions] == [True, True]
 
 
 @pytest.mark.parametrize("action", ["PROJECT_UPDATED", "TASKS_CREATED", "START_TRAINING", "LABEL_LINK_CREATED"])
-def test_other_news_changes_nothing(server, action):
+def test_other_events_change_nothing(server, action):
     assert server.post("/webhook", {**RECORDED["created"], "action": action}) == {"status": "ignored"}
     assert server.post("/webhook", {"action": action}) == {"status": "ignored"}
     assert not server.app.state.label_studio._truths

@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from segcode.export.runs import encode_runs
-from segcode.server.marks import MARK, REGION_PIXELS, Brush, Mark, Painting, Polygon, Region, Reset, Start
+from segcode.server.marks import REGION_PIXELS, AnyMark, Brush, Mark, Painting, Polygon, Region, Reset, Start, started
 from segcode.tensors import IGNORE
+from segcode.truth.mask import label_truth, mask_truth
+from segcode.truth.truth import Extent
 
 SIZE = (40, 60)
+MARK = TypeAdapter(AnyMark)
 
 
 def painted(*marks: Mark, size: tuple[int, int] = SIZE, scale: float = 1.0) -> Painting:
@@ -26,8 +29,14 @@ def square(label: int | None, left: int, top: int, side: int) -> Polygon:
     return Polygon(label=label, points=((left, top), (right, top), (right, bottom), (left, bottom)))
 
 
-def region(mask: np.ndarray, label: int, whole: bool = False) -> Region:
-    return Region(label=label, size=mask.shape, runs=tuple(encode_runs(mask)), whole=whole)
+def region(mask: np.ndarray, label: int, extent: Extent = "part") -> Region:
+    return Region(label=label, size=mask.shape, runs=tuple(encode_runs(mask)), extent=extent)
+
+
+def rectangle(rows: slice, columns: slice) -> np.ndarray:
+    mask = np.zeros(SIZE, bool)
+    mask[rows, columns] = True
+    return mask
 
 
 def test_a_brush_is_a_disc_around_its_point():
@@ -57,17 +66,25 @@ def test_a_region_is_its_mask_and_may_come_from_another_grid():
 
 
 def test_a_reset_forgets_everything():
-    everything = [brush(), region(np.ones(SIZE, bool), 2, whole=True), Start(code=(1.0,)), Reset()]
+    everything = [brush(), region(np.ones(SIZE, bool), 2, "exhaustive"), Start(seed=1, index=2), Reset()]
     painting = painted(*everything)
     assert (painting.labels == IGNORE).all()
-    assert (painting.whole, painting.code) == (frozenset(), None)
+    assert (painting.exhaustive, painting.regions) == (frozenset(), None)
+    assert started(everything) == []
 
 
-def test_a_start_sets_the_code_and_keeps_the_paint():
-    before = painted(brush())
-    after = before.with_mark(Start(code=(1.0, -2.0)))
-    assert after.code == (1.0, -2.0)
-    assert np.array_equal(after.labels, before.labels)
+def test_a_start_keeps_the_labels_and_begins_a_new_truth():
+    start = Start(seed=1, index=2)
+    painting = painted(brush(1), start, brush(2, points=((5, 35),)))
+    assert set(np.unique(painting.labels)) == {1, 2, IGNORE}
+    assert set(np.unique(painting.truth(4).labels)) == {2, -1}
+
+
+def test_the_last_start_counts_with_the_marks_before_it():
+    marks = [brush(), Start(seed=1, index=2), brush(2), Start(seed=5, index=0), brush(3)]
+    assert started(marks) == marks[:4]
+    assert started(marks[:1]) == []
+    assert started([*marks, Reset(), brush()]) == []
 
 
 def test_later_marks_win():
@@ -78,7 +95,7 @@ def test_later_marks_win():
 
 
 @pytest.mark.parametrize("rubber", [brush(None), square(None, 10, 10, 10)])
-def test_rubbing_out_leaves_nothing_said(rubber):
+def test_erasing_leaves_pixels_without_a_label(rubber):
     labels = painted(square(2, 0, 0, 60), rubber).labels
     assert 0 < (labels == IGNORE).sum() < labels.size
     assert set(np.unique(labels)) == {2, IGNORE}
@@ -90,23 +107,56 @@ def test_a_mark_leaves_the_painting_before_it_alone():
     assert (before.labels == IGNORE).all()
 
 
-def test_a_class_that_is_partly_rubbed_out_is_no_longer_known_as_a_whole():
-    left = np.zeros(SIZE, bool)
-    left[:, :30] = True
-    accepted = painted(region(left, 1, whole=True), region(~left, 2, whole=True))
-    assert accepted.whole == {1, 2}
-    assert accepted.with_mark(brush(None, 2, ((5, 5),))).whole == {2}
-    assert accepted.with_mark(brush(3, 2, ((5, 5),))).whole == {1, 2}
+def test_a_class_that_is_partly_erased_is_no_longer_exhaustive():
+    left = rectangle(slice(None), slice(30))
+    accepted = painted(region(left, 1, "exhaustive"), region(~left, 2, "exhaustive"))
+    assert accepted.exhaustive == {1, 2}
+    assert accepted.with_mark(brush(None, 2, ((5, 5),))).exhaustive == {2}
+    assert accepted.with_mark(brush(3, 2, ((5, 5),))).exhaustive == {1, 2}
 
 
-def test_the_truth_of_a_whole_class_excludes_it_elsewhere():
-    mask = np.zeros(SIZE, bool)
-    mask[:10] = True
-    truth = painted(region(mask, 1, whole=True)).truth(4)
-    known, excluded = truth.planes().bool().numpy().reshape(2, 4, *SIZE)
-    assert np.array_equal(known[1], mask)
-    assert np.array_equal(excluded[1], ~mask)
-    assert not painted(region(mask, 1)).truth(4).planes()[4:].any()
+def test_the_extent_of_a_mark_is_that_of_its_truth():
+    mask, other = rectangle(slice(10), slice(None)), rectangle(slice(20, 30), slice(10, 20))
+    for extent in ("part", "outline", "exhaustive"):
+        expected = mask_truth(mask, 1, 4, extent) + mask_truth(other, 2, 4, "outline")
+        truth = painted(region(mask, 1, extent), region(other, 2, "outline")).truth(4)
+        assert np.array_equal(truth.labels, expected.labels)
+        assert np.array_equal(truth.excluded(), expected.excluded())
+        for number in range(3):  # the regions are the same, whatever their numbers
+            assert len(np.unique(truth.regions[expected.regions == number])) <= 1
+
+
+def test_a_stroke_outlines_nothing_and_a_polygon_its_region():
+    assert painted(brush()).truth(4).regions is None
+    assert np.array_equal(painted(square(2, 10, 10, 9)).truth(4).regions > 0, painted(square(2, 10, 10, 9)).labels == 2)
+
+
+@pytest.mark.parametrize("label", [3, None])
+def test_an_outlined_region_ends_where_it_is_overpainted_or_erased(label):
+    before = painted(square(1, 5, 5, 20), square(2, 30, 5, 20))
+    after = before.with_mark(brush(label, 4, ((5, 15),)))
+    over = painted(brush(3, 4, ((5, 15),))).labels == 3
+    assert (after.regions[over] == 0).all()
+    assert np.array_equal(after.regions[~over], before.regions[~over])
+
+
+def test_outlines_that_do_not_change_stay_the_same_array():
+    """The refiner keeps its factorisation by that."""
+    before = painted(square(1, 5, 5, 20))
+    assert before.with_mark(brush(2, 3, ((50, 30),))).regions is before.regions
+
+
+def test_the_truth_of_strokes_is_that_of_their_labels():
+    painting = painted(brush(1), brush(2, points=((5, 35), (9, 30))))
+    assert np.array_equal(painting.truth(4).labels, label_truth(painting.labels, 4).labels)
+
+
+def test_the_truth_of_an_exhaustive_class_has_its_labels_from_before_a_start():
+    mask = rectangle(slice(10), slice(None))
+    truth = painted(region(mask, 1, "exhaustive"), brush(2, 3, ((30, 30),)), Start(seed=1, index=0)).truth(4)
+    assert np.array_equal(truth.labels == 1, mask)
+    assert not (truth.labels == 2).any()
+    assert np.array_equal(truth.excluded()[1], ~mask)
 
 
 @pytest.mark.parametrize("mark", [brush(1, 6), square(1, 10, 6, 24), brush(1, 3, ((2, 2), (50, 8), (30, 38)))])
@@ -118,7 +168,8 @@ def test_marks_mean_the_same_on_a_smaller_copy(mark):
 
 
 @pytest.mark.parametrize(
-    "mark", [brush(), brush(None), square(1, 2, 3, 4), region(np.eye(5, dtype=bool), 1), Start(code=(0.5,)), Reset()]
+    "mark",
+    [brush(), brush(None), square(1, 2, 3, 4), region(np.eye(5, dtype=bool), 1), Start(seed=3, index=7), Reset()],
 )
 def test_marks_survive_being_written(mark):
     assert MARK.validate_json(mark.model_dump_json()) == mark
@@ -140,7 +191,8 @@ def test_marks_have_ids_of_their_own():
         ({"kind": "region", "label": 1, "size": [2, 3], "runs": [5]}, "add up to 5 pixels, not to 2 x 3"),
         ({"kind": "region", "label": 1, "size": [2, 3], "runs": [7, -1]}, "greater than or equal to 0"),
         ({"kind": "region", "label": 1, "size": [90_000, 90_000], "runs": [90_000**2]}, "too large"),
-        ({"kind": "start", "code": [1e300]}, "less than or equal"),
+        ({"kind": "start", "seed": 1, "index": 8}, "less than 8"),
+        ({"kind": "polygon", "label": 1, "points": [[1, 1]], "extent": "whole"}, "part"),
     ],
 )
 def test_marks_that_make_no_sense_are_refused(wrong, why):

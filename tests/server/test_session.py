@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from segcode.errors import DataError, SegcodeError
-from segcode.server.marks import Brush, Mark, Painting, Polygon, Reset
-from segcode.server.session import SAMPLES, WORKING_PIXELS, Session, start_mark
+from segcode.server.marks import SAMPLES, Brush, Mark, Painting, Polygon, Reset, Start
+from segcode.server.session import WORKING_PIXELS, Session
 from segcode.tensors import IGNORE
-from tiny import TINY
 
 SIZE = (40, 60)
 
@@ -34,7 +32,7 @@ def painted(marks: list[Mark], size: tuple[int, int] = SIZE) -> np.ndarray:
     return Painting.blank(size).with_marks(marks).labels
 
 
-def test_nothing_said_is_the_first_prediction(session):
+def test_without_marks_the_map_is_the_initial_prediction(session):
     shown = session.show([])
     assert np.array_equal(shown.labels, session.first)
     assert (shown.painted == IGNORE).all()
@@ -52,7 +50,7 @@ def test_a_stroke_changes_pixels_that_were_not_painted(session, mark):
     assert (session.show([mark]).labels != session.first)[elsewhere].any()
 
 
-def test_undo_of_everything_is_the_first_prediction(session, mark):
+def test_undo_of_everything_is_the_initial_prediction(session, mark):
     other = Polygon(label=3, points=((2, 2), (20, 2), (20, 20)))
     for marks in ([mark], [mark, other], [mark], []):
         shown = session.show(marks)
@@ -71,11 +69,11 @@ def test_what_is_being_drawn_counts_while_it_is_drawn(session, mark):
     assert np.array_equal(session.show([]).labels, session.first)
 
 
-def test_the_code_settles_when_what_was_drawn_is_kept(session, mark):
-    drawn = session.show([], [mark])
-    kept = session.show([mark])
-    assert "still being drawn" in drawn.solver
-    assert "Converged" in kept.solver
+def test_the_status_is_in_words(session, mark):
+    assert session.show([]).status == session.show([]).solver == "initial prediction"
+    assert session.show([], [mark]).status == "drawing"
+    assert session.show([mark]).status == "refined"
+    assert "labelled cells" in session.show([mark]).solver
 
 
 def test_marks_that_are_added_give_what_all_of_them_give(session, tiny_model, image, mark):
@@ -108,7 +106,7 @@ def test_thin_images_are_worked_on(tiny_model, size):
     session = Session(tiny_model, np.zeros((*size, 3), np.uint8), "cpu")
     marks = [Brush(label=1, radius=0, points=((0.5, 0.5),))]
     assert session.show(marks).labels[0, 0] == 1
-    assert session.sample(marks, 0).pictures[0][0, 0] == 1
+    assert session.sample(marks, 0)[0][0, 0] == 1
     assert all(place.height >= 1 and place.width >= 1 for place in session.look(marks))
 
 
@@ -142,57 +140,73 @@ def test_a_region_outside_the_image_is_refused(session, x, y):
 def test_an_accepted_class_stays_as_it_was_and_is_nowhere_else(session):
     label = int(np.bincount(session.first.ravel()).argmax())
     accepted = session.accept([], label, "a")
-    assert accepted.whole
+    assert accepted.extent == "exhaustive"
     other = Brush(label=(label + 1) % 4, radius=3, points=((2, 2),))
     labels = session.show([accepted, other]).labels
     assert np.array_equal(labels == label, (session.first == label) & (painted([other]) == IGNORE))
 
 
-def test_samples_differ_repeat_and_hold_the_paint(session, mark):
+def test_samples_differ_repeat_and_hold_the_labels(session, mark):
     drawn, again, others = (session.sample([mark], seed) for seed in (1, 1, 2))
-    assert len(drawn.pictures) == len(drawn.codes) == SAMPLES
-    assert drawn.codes == again.codes != others.codes
+    assert len(drawn) == SAMPLES
+    assert np.array_equal(drawn, again)
+    assert not np.array_equal(drawn, others)
     known = painted([mark]) != IGNORE
-    for picture in drawn.pictures:
+    for picture in drawn:
         assert (picture[known] == mark.label).all()
-    assert any((picture != drawn.pictures[0]).any() for picture in drawn.pictures)
+    assert any((picture != drawn[0]).any() for picture in drawn)
 
 
 def test_a_sample_that_is_started_from_is_the_map(session):
     samples = session.sample([], 5)
-    start = start_mark(samples, 3, "a")
-    assert np.array_equal(session.show([start]).labels, samples.pictures[3])
-    assert not np.array_equal(samples.pictures[3], session.first)
+    start = Start(seed=5, index=3)
+    assert np.array_equal(session.show([start]).labels, samples[3])
+    assert not np.array_equal(samples[3], session.first)
     assert np.array_equal(session.show([]).labels, session.first)
 
 
-def test_what_a_sample_was_drawn_with_bends_it_no_further_and_new_paint_does(session, mark):
+def test_a_start_is_determined_by_the_marks_before_its_seed_and_its_index(session, tiny_model, image, mark):
+    """Whatever was shown or drawn meanwhile, and after a server has started again."""
+    marks = [mark, Start(seed=5, index=3), Brush(label=1, radius=3, points=((50, 5),)), Start(seed=6, index=0)]
+    session.show([Polygon(label=3, points=((2, 2), (20, 2), (20, 20)))], [mark])
+    session.sample([mark], 9)
+    replayed = Session(tiny_model, image).show(marks).labels
+    for count in range(1, 5):
+        shown = session.show(marks[:count]).labels
+    assert np.array_equal(shown, replayed)
+    assert np.array_equal(session.sample(marks[:3], 6)[0], shown)
+
+
+def test_labels_from_before_a_start_change_its_sample_no_further_and_new_ones_do(session, mark):
     samples = session.sample([mark], 5)
-    started = [mark, start_mark(samples, 3, "a")]
-    assert np.array_equal(session.show(started).labels, samples.pictures[3])
+    marks = [mark, Start(seed=5, index=3)]
+    assert np.array_equal(session.show(marks).labels, samples[3])
     new = Brush(id="new", label=(mark.label + 1) % 4, radius=6, points=((48, 8),))
-    after = session.show([*started, new]).labels
-    said = painted([*started, new])
-    assert np.array_equal(after[said != IGNORE], said[said != IGNORE])
-    assert (after != samples.pictures[3])[said == IGNORE].any()
+    after = session.show([*marks, new]).labels
+    labelled = painted([*marks, new])
+    assert np.array_equal(after[labelled != IGNORE], labelled[labelled != IGNORE])
+    assert (after != samples[3])[labelled == IGNORE].any()
 
 
-def test_there_are_no_more_samples_than_were_drawn(session):
-    with pytest.raises(DataError, match="there is no sample 8: choose 0 to 7"):
-        start_mark(session.sample([], 0), 8, "a")
-
-
-def test_a_mark_that_cannot_be_followed_is_refused_each_time(session, mark):
-    """As from a journal of another model: what failed once must not count as done."""
+def test_a_mark_that_cannot_be_applied_is_refused_each_time(session, mark):
+    """As from a journal of another model: an error must not count as shown."""
     samples = session.sample([], 5)
-    start = start_mark(samples, 3, "a")
-    short, unknown = start.model_copy(update={"code": (1.0,)}), mark.model_copy(update={"label": 9})
-    for wrong in ([short], [start, unknown]):
+    start, unknown = Start(seed=5, index=3), mark.model_copy(update={"label": 9})
+    for wrong in ([unknown, start], [start, unknown]):
         for _ in range(2):
-            with pytest.raises(SegcodeError, match=r"numbers|not one of the model's"):
+            with pytest.raises(SegcodeError, match="not one of the model's"):
                 session.show(wrong)
         assert np.array_equal(session.show([]).labels, session.first)
-    assert np.array_equal(session.show([start]).labels, samples.pictures[3])
+    assert np.array_equal(session.show([start]).labels, samples[3])
+
+
+def test_any_segmenter_is_worked_on(image, mark):
+    """A function from an image to logits of another size."""
+    session = Session(lambda pixels: np.random.default_rng(1).normal(size=(5, 7, 9)), image)
+    shown = session.show([mark])
+    assert session.classes == 5
+    assert (shown.labels[painted([mark]) != IGNORE] == mark.label).all()
+    assert len(session.sample([mark], 0)) == SAMPLES
 
 
 def test_what_failed_is_not_taken_for_shown(session, mark):
@@ -200,7 +214,7 @@ def test_what_failed_is_not_taken_for_shown(session, mark):
     with pytest.raises(SegcodeError):
         session.show([mark], [Brush(label=9, radius=3, points=((5, 5),))])
     assert (session.uncertainty([mark])[painted([mark]) == IGNORE] > 0).any()
-    assert max(picture.max() for picture in session.sample([mark], 0).pictures) < 4
+    assert max(picture.max() for picture in session.sample([mark], 0)) < 4
 
 
 def test_what_was_painted_is_no_place_to_look(session):
@@ -214,10 +228,10 @@ def test_what_was_painted_is_no_place_to_look(session):
 
 
 def test_uncertainty_is_of_bytes_and_none_where_painted(session, mark):
-    doubt = session.uncertainty([mark])
-    assert doubt.dtype == np.uint8
-    assert not doubt[painted([mark]) != IGNORE].any()
-    assert doubt[painted([mark]) == IGNORE].any()
+    unsure = session.uncertainty([mark])
+    assert unsure.dtype == np.uint8
+    assert not unsure[painted([mark]) != IGNORE].any()
+    assert unsure[painted([mark]) == IGNORE].any()
 
 
 def test_an_image_takes_memory(session, tiny_model):
@@ -225,14 +239,25 @@ def test_an_image_takes_memory(session, tiny_model):
     assert 0 < session.memory < larger.memory
 
 
-def test_a_class_that_was_accepted_is_told_as_whole_until_some_of_it_is_rubbed_out(session):
+def test_an_accepted_class_is_exhaustive_until_some_of_it_is_erased(session):
     label = int(session.first[20, 30])
     accepted = session.accept([], label, "all")
-    assert session.show([accepted]).whole == {label}
+    assert session.show([accepted]).exhaustive == {label}
     away = Brush(label=None, radius=100, points=((30, 20),))
-    assert session.show([accepted, away]).whole == frozenset()
+    assert session.show([accepted, away]).exhaustive == frozenset()
 
 
-def test_codes_have_the_models_length(session):
-    assert {len(code) for code in session.sample([], 0).codes} == {TINY.code_size}
-    assert torch.tensor(session.sample([], 0).codes).isfinite().all()
+def test_a_filled_region_ends_at_its_outline(session):
+    assert session.region([], 30.5, 20.5, None, "a").extent == "outline"
+
+
+def test_a_draft_is_shown_on_top_of_the_refined_marks(session, mark):
+    """Far from it the map stays as it was, however many pixels are labelled already."""
+    accepted = session.accept([mark], int(np.bincount(session.first.ravel()).argmax()), "all")
+    refined = session.show([mark, accepted]).labels
+    draft = Brush(label=(mark.label + 1) % 4, radius=2, points=((5, 5),))
+    drafted = session.show([mark, accepted], [draft]).labels
+    labelled = painted([draft]) != IGNORE
+    assert (drafted[labelled] == draft.label).all()
+    assert (drafted != refined).mean() < 0.5
+    assert np.array_equal(session.show([mark, accepted]).labels, refined)

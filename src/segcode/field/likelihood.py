@@ -41,6 +41,19 @@ class Observations:
         place = np.searchsorted(cells, self.cells[self.place[kept]])
         return Observations(cells, place, self.allowed[kept], self.weight[kept])
 
+    def beyond(self, earlier: Observations) -> Observations:
+        """The entries of cells that are unlabelled, or labelled otherwise, in earlier labels."""
+        changed = ~np.isin(self.cells, earlier.cells)
+        common = np.flatnonzero(~changed)
+        then = np.searchsorted(earlier.cells, self.cells[common])
+        changed[common] = (self._weight_by_class()[common] != earlier._weight_by_class()[then]).any(1)
+        return self.at(self.cells[changed])
+
+    def _weight_by_class(self) -> Float[ndarray, "n M"]:
+        weights = np.zeros((len(self.cells), self.allowed.shape[1]))
+        np.add.at(weights, self.place, self.weight[:, None] * self.allowed)
+        return weights
+
     @property
     def total(self) -> Float[ndarray, "n"]:
         """W of each cell."""

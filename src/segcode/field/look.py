@@ -22,10 +22,10 @@ def expected_changes(
     """The share of the map that a label at a cell is expected to change; 0 at cells that are not candidates.
 
     If cell i turns out to be of class k, its logit has to rise by d, its distance to the strongest class; the field at
-    cell j then rises by d K_ji / K_ii (the closed form for one label), and j changes if that is more than k lacks
+    cell j then rises by d K_ji / K_ii (the closed form for one label), and j changes if k lacks no more than that
     there. The expectation is over the class of i, by its present probabilities:
 
-        change(i) = sum_k p_i(k) #{j : d_ik K_ji / K_ii > max_m z_jm - z_jk} / c
+        change(i) = sum_k p_i(k) #{j : d_ik K_ji / K_ii >= max_m z_jm - z_jk} / c
 
     Args:
         logits: given the labels so far.
@@ -42,7 +42,7 @@ def expected_changes(
     lacking = logits.max(1, keepdims=True) - logits
     for number, cell in enumerate(cells):
         for k in np.flatnonzero(probability[cell] > 0.01):
-            flips = (response[:, number] * lacking[cell, k] > lacking[:, k]) & (lacking[:, k] > 0)
+            flips = (response[:, number] * lacking[cell, k] >= lacking[:, k]) & (lacking[:, k] > 0)
             changes[cell] += probability[cell, k] * flips.mean()
     return changes
 

@@ -110,7 +110,8 @@ class Posterior:
             return self.precision.covariance(cells)
         labelled = self._observations.cells
         prior = self.precision.covariance(np.concatenate([labelled, np.setdiff1d(cells, labelled)]))
-        columns = self.precision.covariance(cells)
+        order = np.argsort(np.concatenate([labelled, np.setdiff1d(cells, labelled)]))
+        columns = prior[:, order[np.searchsorted(np.union1d(labelled, cells), cells)]]
         return columns - prior[:, : len(labelled)] @ (self._curvature.information() @ columns[labelled])
 
 
@@ -138,13 +139,19 @@ def condition(
     return _condition_on_many(base, precision, observations, jacobian, last)
 
 
-def preview(base: Float[ndarray, "c M"], precision: Precision, observations: Observations) -> Float[ndarray, "c M"]:
-    """The field in closed form, for a stroke that is still being drawn; of at most `FEW` cells, evenly chosen."""
+def preview(
+    base: Float[ndarray, "c M"], prior: Precision | Posterior, observations: Observations
+) -> Float[ndarray, "c M"]:
+    """The field in closed form, for a stroke that is still being drawn; of at most `FEW` cells, evenly chosen.
+
+    The posterior given earlier labels is the prior of later ones: `base` then has its field in it, and the field
+    returned is added to that.
+    """
     cells = observations.cells
     if len(cells) > FEW:
         cells = cells[np.linspace(0, len(cells) - 1, FEW).astype(int)]
         observations = observations.at(cells)
-    columns = precision.covariance(cells)
+    columns = prior.covariance(cells)
     return columns @ closed_form(base[cells], observations, columns[cells])
 
 

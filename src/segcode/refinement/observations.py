@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Bool, Integer
 from numpy import ndarray
 
 from segcode.field.grid import Grid
@@ -24,14 +24,23 @@ def observe(truth: Truth, grid: Grid, label_weight: float) -> Observations:
     """
     used = truth.weight > 0
     cells, allowed, weight = grid.cells_of(truth.pixels[used], truth.size), truth.allowed[used], truth.weight[used]
-    sets, kind = np.unique(np.packbits(allowed, axis=1), axis=0, return_inverse=True)
-    merged, first, entry = np.unique(cells * max(1, len(sets)) + kind, return_index=True, return_inverse=True)
+    kind = _kinds(allowed)
+    merged, first, entry = np.unique(cells * (kind.max(initial=0) + 1) + kind, return_index=True, return_inverse=True)
     places, place = np.unique(cells[first], return_inverse=True)
     surest = np.zeros(len(places))
     np.maximum.at(surest, place[entry], weight)
     covered = np.bincount(entry, weight, len(merged))
     share = covered / np.bincount(place, covered, len(places))[place]
     return Observations(places, place, allowed[first], label_weight * surest[place] * share)
+
+
+def _kinds(allowed: Bool[ndarray, "n M"]) -> Integer[ndarray, "n"]:
+    """Numbers of the distinct sets of classes; `np.unique` of rows takes ten times as long."""
+    kinds = np.zeros(len(allowed), np.int64)
+    for start in range(0, allowed.shape[1], 32):
+        bits = allowed[:, start : start + 32] @ (1 << np.arange(min(32, allowed.shape[1] - start)))
+        kinds = np.unique(kinds << 32 | bits, return_inverse=True)[1]
+    return kinds
 
 
 def region_of_cells(truth: Truth, grid: Grid) -> Integer[ndarray, "c"] | None:

@@ -154,15 +154,22 @@ class Refiner:
     def preview(self, truth: Truth) -> SegmentationMap:
         """A map in closed form, sooner than that of `refine`: use while a stroke is in progress.
 
+        Labels beyond those of the last `refine` are added to its posterior; new outlines do not count yet.
+
         Raises:
             TruthError: if the truth is for an image of another size, or for other classes.
         """
         image = self._checked(truth)
         observations = observe(truth, image.precision.grid, self.constants.label_weight)
-        if len(observations) == 0:
-            return self._initial()
-        field = preview(image.base, image.precision, observations)
-        return self._map(field, None, truth, Status(len(observations), 1, True))
+        posterior, known = self._conditioned()
+        later = observations.beyond(observe(known, image.precision.grid, self.constants.label_weight))
+        field, jacobian = posterior.field, self._jacobian()
+        if len(later):
+            base = image.base + field
+            if jacobian is not None and posterior.code is not None:
+                base[later.cells] += jacobian(later.cells) @ posterior.code
+            field = field + preview(base, posterior, later)
+        return self._map(field, posterior.code, truth, Status(len(observations), 1, True))
 
     @torch.inference_mode()
     def sample(self, count: int, seed: int = 0) -> list[SegmentationMap]:

@@ -32,7 +32,7 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True)
 class Access:
-    """What a request must show.
+    """The hosts and the token that requests must name.
 
     Args:
         hosts: names that the server may be called by in the Host header; None for any, where a token is asked for
@@ -81,7 +81,7 @@ class Guard:
         await self._app(scope, self._bounded(receive), with_headers)
 
     def _bounded(self, receive: Receive) -> Receive:
-        """What is received, up to the bound; the application answers 413 beyond it."""
+        """Receive up to the bound; the application answers 413 beyond it."""
         taken = 0
 
         async def take() -> Message:

@@ -13,7 +13,7 @@ from segcode.errors import DataError
 from segcode.server.library import Photograph
 from segcode.server.marks import AnyMark, Mark
 
-_ANOTHER: Final = "put that image back and start segcode again, or move this file away to start anew"
+_ANOTHER: Final = "put that image back and start segcode again, or move this file away to begin again"
 
 
 class Entry(BaseModel):
@@ -42,7 +42,7 @@ class Document:
     def apply(self, entry: Entry) -> None:
         """Take over an entry; an undo or redo of nothing, and a mark that is there already, change nothing.
 
-        What changes the marks of an image that was done takes it back into work.
+        An entry that changes the marks of an image that was done takes it back into work.
         """
         before = self.marks
         if entry.mark is not None:
@@ -78,7 +78,7 @@ class Document:
 
     @property
     def state(self) -> Literal["untouched", "in work", "done"]:
-        """What the list of images shows."""
+        """The state that the list of images shows."""
         if self.done:
             return "done"
         return "in work" if self._count else "untouched"
@@ -143,22 +143,22 @@ class Journal:
         self.check_image()
         first_line = Entry(image=self._photograph.size, digest=self._checked)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Unbuffered: what a full disk refused must not be written later, when the file is closed.
+        # Unbuffered: bytes that a full disk refused must not be written later, when the file is closed.
         with self.path.open("ab", buffering=0) as file:
-            whole = _whole_lines(file.seek(0, os.SEEK_END), self.path)
-            file.truncate(whole)
-            lines = [entry] if whole else [first_line, entry]
+            end = _end_of_last_line(file.seek(0, os.SEEK_END), self.path)
+            file.truncate(end)
+            lines = [entry] if end else [first_line, entry]
             content = b"".join(line.model_dump_json(include=line.model_fields_set).encode() + b"\n" for line in lines)
             try:
                 if file.write(content) < len(content):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
                 os.fsync(file.fileno())
             except OSError:
-                file.truncate(whole)
+                file.truncate(end)
                 raise
 
 
-def _whole_lines(length: int, path: Path) -> int:
+def _end_of_last_line(length: int, path: Path) -> int:
     """Bytes up to the last line that is not cut off."""
     if length == 0:
         return 0

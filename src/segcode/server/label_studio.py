@@ -19,7 +19,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from segcode.errors import DataError, SegcodeError
 from segcode.server.label_studio_client import LabelStudio, inline_image
-from segcode.server.label_studio_messages import Annotation, Drawn, News, Setup, Task, Wish
+from segcode.server.label_studio_messages import Annotation, Drawn, PredictRequest, Setup, Task, WebhookEvent
 from segcode.server.label_studio_regions import Layout, marks_of, read_layout, regions_of
 from segcode.server.marks import Mark
 from segcode.server.session import Session
@@ -27,7 +27,6 @@ from segcode.server.studio import Studio
 from segcode.tensors import Image
 
 _TASKS: Final = 1000
-_IMAGES: Final = 4
 
 _log = logging.getLogger(__name__)  # Label Studio shows no reasons, so the terminal does
 
@@ -37,12 +36,12 @@ TaskKey: TypeAlias = tuple[int, int]
 
 @dataclass(eq=False)
 class TaskTruth:
-    """What is known of a task.
+    """The marks of a task.
 
     Args:
         annotation: the one that was saved last.
         began: the marks whose map that annotation began from.
-        saved: what it says.
+        saved: the marks that it adds.
         points: smart points by id. Label Studio forgets them as soon as their map is accepted, and sends those of one
             class at a time, so they are kept here.
     """
@@ -54,18 +53,18 @@ class TaskTruth:
 
     @property
     def marks(self) -> list[Mark]:
-        """All of it."""
+        """All marks."""
         return [*self.saved, *self.points.values()]
 
 
 class Backend:
-    """The tasks of a Label Studio; the last 1000 are remembered, and the last few images stay open."""
+    """The tasks of a Label Studio; the last 1000 are remembered. Their images share the memory of the studio."""
 
     def __init__(self, studio: Studio, version: str, label_studio: LabelStudio | None) -> None:
         """Answer for a studio.
 
         Args:
-            studio: has the model, and the thread that computes.
+            studio: has the segmenter, and the thread that computes.
             version: of the model, as Label Studio shows it.
             label_studio: the one that images are fetched from and predictions are sent to; None asks nobody.
         """
@@ -73,33 +72,32 @@ class Backend:
         self._studio = studio
         self._label_studio = label_studio
         self._truths: OrderedDict[TaskKey, TaskTruth] = OrderedDict()
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._order = asyncio.Lock()
         self._following: set[asyncio.Task[None]] = set()
 
     def layout(self, configuration: str) -> Layout:
-        """What a labelling configuration calls the classes."""
+        """The names of the classes in a labelling configuration."""
         return read_layout(configuration, self._studio.classes)
 
     async def predict(self, key: TaskKey, task: Task, layout: Layout, drawn: list[Drawn]) -> list[dict[str, Any]]:
-        """The map of a task as regions, once what was just drawn counts, too."""
+        """The map of a task as regions, given the regions that were just drawn, too."""
         session = await self._session(layout.source(task.data))
         known = key in self._truths
         truth = self._truth(key)
         if not known and task.annotations:  # as after a restart
             await self._save(session, truth, task.annotations[-1])
-        truth.points.update(await self._said(session, drawn, truth.marks))
+        truth.points.update(await self._marks(session, drawn, truth.marks))
         marks = truth.marks
         return await self._studio.compute(lambda: regions_of(session.final(marks), layout))
 
     def follow(self, key: TaskKey, task: Task, annotation: Annotation, layout: Layout) -> None:
-        """Take an annotation for truth and send the map that follows, soon: Label Studio waits a second at most."""
+        """Take an annotation as truth, and send the map soon: Label Studio waits a second at most."""
         following = asyncio.create_task(self._follow(key, task, annotation, layout))
         self._following.add(following)
         following.add_done_callback(self._following.discard)
 
     def forget(self, project: int, tasks: set[int], annotations: set[int]) -> None:
-        """Of a project, all that is known of some tasks, and of those whose last annotation is one of these."""
+        """Forget the marks of some tasks of a project, and of tasks whose last annotation is one of these."""
         for key, truth in list(self._truths.items()):
             if key[0] == project and (key[1] in tasks or truth.annotation in annotations):
                 del self._truths[key]
@@ -119,10 +117,10 @@ class Backend:
         if truth.annotation != annotation.id:
             truth.annotation, truth.began = annotation.id, truth.marks
         drawn = [] if annotation.was_cancelled else annotation.result or []
-        truth.saved = [mark for _, mark in await self._said(session, drawn, truth.began)]
+        truth.saved = [mark for _, mark in await self._marks(session, drawn, truth.began)]
 
-    async def _said(self, session: Session, drawn: list[Drawn], began: list[Mark]) -> list[tuple[str, Mark]]:
-        """What regions say, some of which may come from the map of the marks that were there when they began."""
+    async def _marks(self, session: Session, drawn: list[Drawn], began: list[Mark]) -> list[tuple[str, Mark]]:
+        """Marks from regions; some may come from the map of the marks that were there when they began."""
         shown = cache(partial(session.final, began))
         return await self._studio.compute(lambda: list(marks_of(drawn, self._studio.classes, session.size, shown)))
 
@@ -134,14 +132,12 @@ class Backend:
         return truth
 
     async def _session(self, source: str) -> Session:
-        if source not in self._sessions:
-            image = await asyncio.to_thread(self._image, source)
-            self._sessions[source] = await self._studio.compute(lambda: self._studio.open(image))
-        session = self._sessions[source]
-        self._sessions.move_to_end(source)
-        while len(self._sessions) > _IMAGES:
-            self._sessions.popitem(last=False)
-        return session
+        key = ("Label Studio", source)
+        read = partial(self._image, source)
+        if not self._studio.is_open(key):  # Label Studio may be slow: it must not hold up the thread that computes
+            image = await asyncio.to_thread(read)
+            read = partial(lambda image: image, image)
+        return await self._studio.compute(lambda: self._studio.session(key, read))
 
     def _image(self, source: str) -> Image:
         if source.startswith("data:"):
@@ -165,26 +161,26 @@ router = APIRouter(tags=["Label Studio"])
 
 @router.post("/setup")
 def setup(project: Setup, backend: Here) -> dict[str, str]:
-    """Whether a project's labelling configuration has labels for the model, and the model's version."""
-    with _told("setup"):
+    """The version of the model, if a labelling configuration has labels for its classes."""
+    with _logged("setup"):
         backend.layout(project.label_config)
     return {"model_version": backend.version}
 
 
 @router.post("/predict", response_class=Response)
-async def predict(wish: Wish, backend: Here) -> Response:
-    """The maps of tasks; one that is not possible has its reason instead, and if all are, that is an error."""
-    with _told("predict"):
-        layout = backend.layout(wish.label_config)
-    answers = [await _answer(task, wish, layout, backend) for task in wish.tasks]
+async def predict(request: PredictRequest, backend: Here) -> Response:
+    """The maps of tasks; one that fails has its reason instead, and an error is raised if all fail."""
+    with _logged("predict"):
+        layout = backend.layout(request.label_config)
+    answers = [await _answer(task, request, layout, backend) for task in request.tasks]
     if answers and all("error" in answer for answer in answers):
         raise DataError(answers[0]["error"])
     return Response(json.dumps({"results": answers}), media_type="application/json")
 
 
-async def _answer(task: Task, wish: Wish, layout: Layout, backend: Backend) -> dict[str, Any]:
+async def _answer(task: Task, request: PredictRequest, layout: Layout, backend: Backend) -> dict[str, Any]:
     try:
-        regions = await backend.predict((wish.project_id, task.id), task, layout, wish.drawn)
+        regions = await backend.predict((request.project_id, task.id), task, layout, request.drawn)
     except SegcodeError as problem:
         _log.warning("task %d: %s", task.id, problem)
         return {"error": f"task {task.id}: {problem}"}
@@ -192,27 +188,27 @@ async def _answer(task: Task, wish: Wish, layout: Layout, backend: Backend) -> d
 
 
 @router.post("/webhook")
-async def webhook(news: News, backend: Here) -> dict[str, str]:
-    """Take what was annotated for truth, or forget it; other news changes nothing."""
-    project = news.project
+async def webhook(event: WebhookEvent, backend: Here) -> dict[str, str]:
+    """Take annotations as truth, or forget them; other events change nothing."""
+    project = event.project
     if project is None:
         return {"status": "ignored"}
-    if news.action in ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED"):
-        with _told("webhook"):
+    if event.action in ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED"):
+        with _logged("webhook"):
             layout = backend.layout(project.label_config)
-        for task, annotation in zip(news.task, news.annotation, strict=False):
+        for task, annotation in zip(event.task, event.annotation, strict=False):
             backend.follow((project.id, task.id), task, annotation, layout)
-    elif news.action in ("TASKS_DELETED", "ANNOTATIONS_DELETED"):
-        backend.forget(project.id, {task.id for task in news.tasks}, {one.id for one in news.annotations})
+    elif event.action in ("TASKS_DELETED", "ANNOTATIONS_DELETED"):
+        backend.forget(project.id, {task.id for task in event.tasks}, {one.id for one in event.annotations})
     else:
         return {"status": "ignored"}
     return {"status": "taken"}
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _logged(request: str) -> Iterator[None]:
     try:
         yield
     except SegcodeError as problem:
-        _log.warning("%s: %s", what, problem)
+        _log.warning("%s: %s", request, problem)
         raise

@@ -21,7 +21,7 @@ from segcode.tensors import Image
 
 _PATIENCE: Final = 20.0  # seconds for an answer
 _ACCESS: Final = 120.0  # seconds that an access token is used for; it is valid for 300
-_WRITTEN: Final = "%/:?#[]@!$&'()*+,;=~"  # what an address may have as it is; spaces and other letters are quoted
+_WRITTEN: Final = "%/:?#[]@!$&'()*+,;=~"  # left as they are in an address; spaces and other letters are quoted
 _CURES: Final = {
     401: "give the key of a user of it as LABEL_STUDIO_API_KEY",
     403: "give the key of a user who may see the project as LABEL_STUDIO_API_KEY",
@@ -42,8 +42,8 @@ class Predictions(RootModel[list[Prediction]]):
     """All that a task has."""
 
 
-class Bought(BaseModel):
-    """What a personal access token gives."""
+class AccessToken(BaseModel):
+    """A token that a personal access token is exchanged for."""
 
     access: str
 
@@ -71,7 +71,7 @@ class LabelStudio:
         self._opener = build_opener(_StaysHere())
 
     def image(self, source: str) -> Image:
-        """What a task calls its image: a path such as /data/upload/1/x.png, or an address at this Label Studio.
+        """The image of a task: at a path such as /data/upload/1/x.png, or at an address of this Label Studio.
 
         Raises:
             DataError: if it is elsewhere, is not answered, or is no image within the limits.
@@ -95,14 +95,14 @@ class LabelStudio:
         return self._answer(method, path, body, {"Authorization": self._authorization()} if self._key else {})
 
     def _authorization(self) -> str:
-        """A personal access token is a JWT that only buys others, which are valid for minutes; a legacy one is not."""
+        """A personal access token is a JWT, exchanged for tokens valid for minutes; a legacy token is used as it is."""
         assert self._key is not None
         if self._key.count(".") != 2:
             return f"Token {self._key}"
         token, since = self._access
         if monotonic() - since > _ACCESS:
             answer = self._answer("POST", "api/token/refresh/", {"refresh": self._key}, {})
-            token = _read(Bought, answer).access
+            token = _read(AccessToken, answer).access
             self._access = token, monotonic()
         return f"Bearer {token}"
 
@@ -153,7 +153,7 @@ def _read(kind: type[Answer], answer: bytes) -> Answer:
     try:
         return kind.model_validate_json(answer)
     except ValidationError:
-        raise DataError("what answers at --label-studio is no Label Studio 1.23: check the address") from None
+        raise DataError("the server at --label-studio is no Label Studio 1.23: check the address") from None
 
 
 def inline_image(source: str, limits: Limits) -> Image:
@@ -183,7 +183,7 @@ def decode_image(content: bytes, name: str, limits: Limits) -> Image:
 
 
 def _origin(url: str) -> tuple[str, str, int | None] | None:
-    """Scheme, host and port; None for what is no address."""
+    """Scheme, host and port; None if it is no address."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]

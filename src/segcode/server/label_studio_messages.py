@@ -1,4 +1,4 @@
-"""What Label Studio 1.23 sends to a machine-learning backend, as far as it is used; whatever else there is, is left."""
+"""The parts that are used of the messages of Label Studio 1.23 to a machine-learning backend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OneOrMore: TypeAlias = Annotated[
 
 
 class Value(BaseModel):
-    """What is drawn: a brush as `rle`, a point in per cent of the image's sides, and the labels of either."""
+    """The shape of a region: a brush as `rle`, a point in per cent of the image's sides, and the labels of either."""
 
     rle: list[int] = []
     x: FiniteFloat = 0
@@ -24,7 +24,7 @@ class Value(BaseModel):
 
 
 class Drawn(BaseModel):
-    """A region of an annotation; what is no brush and no point, such as a choice or a relation, says nothing here."""
+    """A region of an annotation; only brushes and points are used, not choices or relations."""
 
     id: str = ""
     type: str = ""
@@ -38,7 +38,7 @@ class Drawn(BaseModel):
 
 
 class Annotation(BaseModel):
-    """What a person saved, or that the task was skipped."""
+    """The regions that a person saved, or that the task was skipped."""
 
     id: int
     result: list[Drawn] | None = None
@@ -54,14 +54,14 @@ class Task(BaseModel):
 
 
 class Project(BaseModel):
-    """The project that something happened in."""
+    """The project of an event."""
 
     id: int
     label_config: str = ""
 
 
-class Gone(BaseModel):
-    """What was deleted."""
+class DeletedId(BaseModel):
+    """A task or an annotation that was deleted."""
 
     id: int
 
@@ -73,19 +73,19 @@ class Setup(BaseModel):
 
 
 class Context(BaseModel):
-    """What was just drawn with a smart tool."""
+    """Regions that were just drawn with a smart tool."""
 
     result: list[Drawn] = []
 
 
 class Parameters(BaseModel):
-    """Of a wish."""
+    """Of a request for predictions."""
 
     context: Context | None = None
 
 
-class Wish(BaseModel):
-    """For predictions of tasks: `POST /predict`."""
+class PredictRequest(BaseModel):
+    """Asks for predictions of tasks: `POST /predict`."""
 
     tasks: list[Task]
     project: Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
@@ -95,21 +95,21 @@ class Wish(BaseModel):
 
     @property
     def drawn(self) -> list[Drawn]:
-        """What was just drawn; nothing when tasks are opened or imported."""
+        """Regions that were just drawn; none when tasks are opened or imported."""
         return self.params.context.result if self.params.context else []
 
     @property
     def project_id(self) -> int:
-        """The number alone, which is all that webhooks tell."""
+        """The number alone, as webhooks have it."""
         return int(self.project.partition(".")[0])
 
 
-class News(BaseModel):
-    """Something that happened: `POST /webhook`. Each action has some of these."""
+class WebhookEvent(BaseModel):
+    """An event: `POST /webhook`. Each action has some of these fields."""
 
     action: str
     project: Project | None = None
     task: OneOrMore[Task] = []
     annotation: OneOrMore[Annotation] = []
-    tasks: list[Gone] = []
-    annotations: list[Gone] = []
+    tasks: list[DeletedId] = []
+    annotations: list[DeletedId] = []

@@ -1,4 +1,4 @@
-"""Label Studio's words for what segcode knows: a configuration's labels, regions as marks, a map as regions."""
+"""Between Label Studio and segcode: the labels of a configuration, regions as marks, a map as regions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONFIGURATION: Final = 2**20  # characters; a real one has a few thousand
 
 @dataclass(frozen=True)
 class Layout:
-    """What a labelling configuration calls things.
+    """The names in a labelling configuration.
 
     Args:
         brush: name of its BrushLabels.
@@ -75,10 +75,10 @@ def read_layout(configuration: str, classes: ClassSet) -> Layout:
 def marks_of(
     drawn: list[Drawn], classes: ClassSet, size: tuple[int, int], shown: Callable[[], LabelImage]
 ) -> Iterator[tuple[str, Mark]]:
-    """What a person said by regions, with their ids; labels that are no class of the model say nothing.
+    """The marks that a person made as regions, with their ids; labels that are no class of the model are left out.
 
-    A region that a person left as it was predicted says nothing, since nobody may have looked at it; one that was
-    changed says what it has beyond the map that it came from. A negative point takes back what was said there.
+    A region that a person left as it was predicted labels nothing, since nobody may have looked at it; one that was
+    changed labels its pixels beyond the map that it came from. A negative point erases labels.
 
     Args:
         drawn: the regions, in the order in which they count.
@@ -102,7 +102,7 @@ def marks_of(
             if one.origin == "prediction-changed":
                 mask &= shown() != label
             if mask.any():
-                yield one.id, Region(label=label, size=size, runs=tuple(encode_runs(mask)))
+                yield one.id, Region(label=label, size=size, runs=tuple(encode_runs(mask)), extent="part")
 
 
 def regions_of(labels: LabelImage, layout: Layout) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from segcode.files import replacing
 from segcode.tensors import Image
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")
-"""Pillow's names of what may be uploaded."""
+"""Formats that may be uploaded, by Pillow's names."""
 
 _SHOWN: Final = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 _THUMBNAIL: Final = 160
@@ -29,11 +29,11 @@ _THUMBNAIL: Final = 160
 
 @dataclass(frozen=True)
 class Limits:
-    """What an upload may be.
+    """Limits of an upload.
 
     Args:
-        bytes: at most so many; who receives it stops there.
-        pixels: at most so many, looked up before anything is decoded.
+        bytes: the most of a file; receiving stops there.
+        pixels: the most of an image, checked before anything is decoded.
     """
 
     bytes: int = 64 * 2**20

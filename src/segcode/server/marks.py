@@ -1,38 +1,44 @@
-"""What a person does to an image, as marks that can be kept, undone and drawn again at any size."""
+"""Marks of a person on an image, which can be kept, undone and drawn again at any size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal, TypeAlias
 from uuid import uuid4
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, model_validator
+from jaxtyping import Bool, Int32
+from numpy import ndarray
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from segcode.data.resize import resize_labels
 from segcode.export.runs import decode_runs
 from segcode.tensors import IGNORE, LabelImage
-from segcode.truth.mask import label_truth, mask_truth
+from segcode.truth.mask import label_truth
 from segcode.truth.scribble import brush_mask, polygon_mask
-from segcode.truth.truth import Truth
+from segcode.truth.truth import Extent, Truth
 
 Point: TypeAlias = tuple[Annotated[FiniteFloat, Field(ge=-1e5, le=1e5)], Annotated[FiniteFloat, Field(ge=-1e5, le=1e5)]]
 """x to the right and y down, in pixels of the image from its top left corner."""
 
 Points: TypeAlias = Annotated[tuple[Point, ...], Field(min_length=1, max_length=20_000)]
 Label: TypeAlias = Annotated[int, Field(ge=0, lt=IGNORE)]
+Seed: TypeAlias = Annotated[int, Field(ge=0, le=2**31)]
 Side: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
 
 WIDEST: Final = 1e3
 """The largest radius of a new brush: twenty thousand points of it take a second to draw on the working copy."""
 
 REGION_PIXELS: Final = 100_000_000
-"""At most so many in the grid of a region: a line of a few bytes must not take the whole memory."""
+"""The largest grid of a region: a line of a few bytes must not take all memory."""
+
+SAMPLES: Final = 8
+"""Samples that are drawn at once; a start names one of them."""
 
 
 class Mark(BaseModel):
-    """The id tells a mark that was sent twice from two alike."""
+    """`id` makes adding a mark idempotent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,36 +46,32 @@ class Mark(BaseModel):
 
 
 class Brush(Mark):
-    """A round brush along a line says what its pixels are; without a class it rubs out what was said.
-
-    Radius in pixels of the image.
-    """
+    """A round brush along a line labels its pixels; without a class it erases labels. Radius in pixels of the image."""
 
     kind: Literal["brush"] = "brush"
     label: Label | None
     radius: Annotated[FiniteFloat, Field(ge=0, le=1e4)]
     points: Points
+    extent: Extent = "part"
 
 
 class Polygon(Mark):
-    """All pixels inside a closed polygon are of a class; or what was said of them is rubbed out."""
+    """All pixels inside a closed polygon are of a class; without a class, labels inside it are erased."""
 
     kind: Literal["polygon"] = "polygon"
     label: Label | None
     points: Points
+    extent: Extent = "outline"
 
 
 class Region(Mark):
-    """All pixels of a mask are of a class, given as COCO run lengths on a grid of (rows, columns) over the image.
-
-    If it shows the `whole` class, then none is elsewhere.
-    """
+    """All pixels of a mask are of a class, given as COCO run lengths on a grid of (rows, columns) over the image."""
 
     kind: Literal["region"] = "region"
     label: Label
     size: tuple[Side, Side]
     runs: tuple[Annotated[int, Field(ge=0)], ...]
-    whole: bool = False
+    extent: Extent = "part"
 
     @model_validator(mode="after")
     def _fits(self) -> Region:
@@ -82,46 +84,56 @@ class Region(Mark):
 
 
 class Start(Mark):
-    """The map of this code is the first prediction from now on."""
+    """A sample becomes the initial prediction: of the samples that the marks before leave open, drawn with a seed."""
 
     kind: Literal["start"] = "start"
-    code: tuple[Annotated[FiniteFloat, Field(ge=-1e3, le=1e3)], ...]
+    seed: Seed
+    index: Annotated[int, Field(ge=0, lt=SAMPLES)]
 
 
 class Reset(Mark):
-    """All that was said before is forgotten; undo brings it back."""
+    """All marks before are forgotten; undo brings them back."""
 
     kind: Literal["reset"] = "reset"
 
 
 AnyMark: TypeAlias = Annotated[Brush | Polygon | Region | Start | Reset, Field(discriminator="kind")]
-MARK: TypeAdapter[Brush | Polygon | Region | Start | Reset] = TypeAdapter(AnyMark)
+
+
+def started(marks: Sequence[Mark]) -> list[Mark]:
+    """The marks up to the last start that no reset follows; none without one."""
+    for count in range(len(marks), 0, -1):
+        if isinstance(marks[count - 1], Reset):
+            break
+        if isinstance(marks[count - 1], Start):
+            return list(marks[:count])
+    return []
 
 
 @dataclass(frozen=True)
 class Painting:
-    """What all marks together say.
+    """The labels that all marks together give.
 
-    Args:
-        labels: the class that each pixel was said to be of, (H, W), IGNORE where nothing was.
-        since: the same, but only since `code` was started from: its map was drawn with what had been said before.
-        whole: classes that are nowhere else.
-        code: whose map is the first prediction; None for zero code.
+    Attributes:
+        labels: the class of each pixel, (H, W), IGNORE where unknown.
+        since: the same, from marks since the last start alone: its sample was drawn with the labels before.
+        exhaustive: classes that are excluded elsewhere.
+        regions: the number of the outlined region that a pixel lies in, (H, W), 0 outside; None without outlines.
     """
 
     labels: LabelImage
     since: LabelImage
-    whole: frozenset[int] = field(default_factory=frozenset)
-    code: tuple[float, ...] | None = None
+    exhaustive: frozenset[int] = frozenset()
+    regions: Int32[ndarray, "H W"] | None = None
 
     @staticmethod
     def blank(size: tuple[int, int]) -> Painting:
-        """Nothing was said of an image of (rows, columns)."""
-        nothing = np.full(size, IGNORE, np.uint8)
-        return Painting(nothing, nothing)
+        """No pixel of an image of (rows, columns) is labelled."""
+        unknown = np.full(size, IGNORE, np.uint8)
+        return Painting(unknown, unknown)
 
     def with_mark(self, mark: Mark, scale: float = 1.0) -> Painting:
-        """What is said once a mark is added.
+        """The labels once a mark is added.
 
         Args:
             mark: later ones win.
@@ -131,37 +143,55 @@ class Painting:
         match mark:
             case Reset():
                 return Painting.blank(size)
-            case Start(code=code):
-                return replace(self, since=Painting.blank(size).labels, code=code)
-            case Brush(label=label, radius=radius, points=points):
+            case Start():
+                return replace(self, since=Painting.blank(size).labels)
+            case Brush(radius=radius, points=points):
                 mask = brush_mask([_centred(point, scale) for point in points], size, radius * scale)
-            case Polygon(label=label, points=points):
+            case Polygon(points=points):
                 mask = polygon_mask([_centred(point, scale) for point in points], size)
-            case Region(label=label, size=grid, runs=runs):
+            case Region(size=grid, runs=runs):
                 mask = resize_labels(decode_runs(runs, grid).astype(np.uint8), *size).astype(bool)
             case _:
                 raise TypeError(f"{mark} is no mark")
+        return self._with_mask(mask, mark.label, mark.extent)
+
+    def _with_mask(self, mask: Bool[ndarray, "H W"], label: int | None, extent: Extent) -> Painting:
         labels, since = self.labels.copy(), self.since.copy()
-        # What is rubbed out of a class may be of it again, so that class is no longer known as a whole.
-        whole = self.whole if label is not None else self.whole - frozenset(np.unique(labels[mask]).tolist())
         labels[mask] = since[mask] = IGNORE if label is None else label
-        if isinstance(mark, Region) and mark.whole:
-            whole |= {mark.label}
-        return replace(self, labels=labels, since=since, whole=whole)
+        if label is None:  # an erased pixel may be of its class again
+            exhaustive = self.exhaustive - frozenset(np.unique(self.labels[mask]).tolist())
+        else:
+            exhaustive = self.exhaustive | ({label} if extent == "exhaustive" else set())
+        outlined = label is not None and extent != "part"
+        return Painting(labels, since, exhaustive, _outlined(self.regions, mask, outlined))
 
     def with_marks(self, marks: Sequence[Mark], scale: float = 1.0) -> Painting:
-        """What is said once some marks are added."""
+        """The labels once some marks are added."""
         painting = self
         for mark in marks:
             painting = painting.with_mark(mark, scale)
         return painting
 
     def truth(self, classes: int) -> Truth:
-        """As the refinement takes it."""
-        truth = label_truth(self.since, classes)
-        for index in self.whole:
-            truth = mask_truth(self.labels == index, index, classes, complete=True) + truth
-        return truth
+        """The labels since the last start, all those of exhaustive classes, and the outlines."""
+        exhaustive = sorted(self.exhaustive)
+        labels = np.where(np.isin(self.labels, exhaustive), self.labels, self.since) if exhaustive else self.since
+        truth = label_truth(labels, classes)
+        return replace(truth, exhaustive=np.isin(np.arange(classes), exhaustive), regions=self.regions)
+
+
+def _outlined(
+    regions: Int32[ndarray, "H W"] | None, mask: Bool[ndarray, "H W"], outlined: bool
+) -> Int32[ndarray, "H W"] | None:
+    """The outlined regions once a mask is painted over them.
+
+    An array that does not change stays the same object, so that a refinement keeps its factorisation.
+    """
+    if not outlined and (regions is None or not regions[mask].any()):
+        return regions
+    changed = np.zeros(mask.shape, np.int32) if regions is None else regions.copy()
+    changed[mask] = changed.max() + 1 if outlined else 0
+    return changed
 
 
 def _centred(point: Point, scale: float) -> tuple[float, float]:

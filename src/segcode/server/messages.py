@@ -1,4 +1,4 @@
-"""What goes over the WebSocket: small JSON either way, and maps as one binary frame."""
+"""Messages of the WebSocket: small JSON either way, and maps as one binary frame."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
 
-from segcode.server.marks import AnyMark, Label
+from segcode.server.marks import AnyMark, Label, Seed
 from segcode.tensors import LabelImage
 
 MarkId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 
 
 class Message(BaseModel):
-    """From the page; what is not known is refused."""
+    """From the page; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,7 +37,7 @@ class Add(Message):
 
 
 class Fill(Message):
-    """The connected region of one class around a pixel (x, y) is of a class; without one, it is right as it is."""
+    """The connected region of the map around a pixel (x, y) is of a class; without one, of the class that it has."""
 
     type: Literal["fill"]
     id: MarkId
@@ -47,7 +47,7 @@ class Fill(Message):
 
 
 class Accept(Message):
-    """A class is right everywhere, as the map has it."""
+    """All pixels of a class are those that the map has: it is excluded elsewhere."""
 
     type: Literal["accept"]
     id: MarkId
@@ -75,29 +75,20 @@ class Watch(Message):
 
 
 class Look(Message):
-    """Where to paint next? Answered by `places`."""
+    """Ask where to label next. Answered by `places`."""
 
     type: Literal["look"]
 
 
 class Sample(Message):
-    """What else could it be? Answered by a frame of eight small maps."""
+    """Ask for samples. Answered by a frame of eight small maps."""
 
     type: Literal["sample"]
-    seed: Annotated[int, Field(ge=0, le=2**31)]
-
-
-class StartFrom(Message):
-    """Take a sample of that seed for the first prediction."""
-
-    type: Literal["start"]
-    id: MarkId
-    seed: Annotated[int, Field(ge=0, le=2**31)]
-    index: Annotated[int, Field(ge=0, le=7)]
+    seed: Seed
 
 
 Request: TypeAlias = Annotated[
-    Draw | Add | Fill | Accept | Step | SetDone | Watch | Look | Sample | StartFrom, Field(discriminator="type")
+    Draw | Add | Fill | Accept | Step | SetDone | Watch | Look | Sample, Field(discriminator="type")
 ]
 REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 

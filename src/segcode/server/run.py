@@ -30,7 +30,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise DataError(f"{folder} is under work by another `segcode annotate`: end that one, or give -o") from None
+        raise DataError(f"{folder} is in use by another `segcode annotate`: end that one, or give -o") from None
     try:
         yield
     finally:
@@ -51,7 +51,7 @@ def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) 
         listener.listen(128)  # who comes before the server is ready waits
     except OSError as error:
         listener.close()
-        raise ConfigError(f"{host} port {port} cannot be listened at ({error.strerror}): give another --port") from None
+        raise ConfigError(f"{host} port {port} cannot be bound to ({error.strerror}): give another --port") from None
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{listener.getsockname()[1]}/" + (f"?token={token}" if token else "")
     print(f"The page is at {address}   (Ctrl-C ends the server)", file=sys.stdout, flush=True)

@@ -112,9 +112,9 @@ class Truth:
         left = np.ones((len(flat), self.classes), bool)
         if len(self) == 0:
             return left
-        places, entry = np.unique(self.flat, return_inverse=True)
-        of_place = np.ones((len(places), self.classes), bool)
-        np.logical_and.at(of_place, entry, self.allowed)
+        order = np.argsort(self.flat, kind="stable")
+        places, first = np.unique(self.flat[order], return_index=True)
+        of_place = np.logical_and.reduceat(self.allowed[order], first)
         found = np.minimum(np.searchsorted(places, flat), len(places) - 1)
         known = places[found] == flat
         left[known] = of_place[found[known]]

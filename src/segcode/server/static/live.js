@@ -1,6 +1,6 @@
-// The connection to the server: maps come in, marks go out, and a mark is forgotten here only once it is saved there.
+// The connection to the server: maps come in, marks go out, and a mark is dropped here only once it is saved there.
 
-/** Where something of an image is. */
+/** The address of a part of an image. */
 export const url = (name, rest) => `/api/images/${name.split("/").map(encodeURIComponent).join("/")}/${rest}`;
 
 /** A binary frame: the length of a JSON header, the header, and planes of bytes as one zlib stream. */
@@ -41,8 +41,8 @@ class Unsaved {
 }
 
 /**
- * Send what was painted on images that are not open while the server was away; a mark sent twice is kept once.
- * `on` is called with what the server says of each image: its document, or {type: "problem"}. False if the server was gone
+ * Send marks on images that are not open, made while the server was away; a mark sent twice is kept once.
+ * `on` is called with the answer for each image: its document, or {type: "problem"}. False if the server was gone
  * or its disk was full, so that it is worth trying again.
  */
 export async function deliver(work, open, on) {

@@ -1,4 +1,4 @@
-// The page: what is chosen, what is shown, and what is asked of the server.
+// The page: choices, views, and requests to the server.
 
 import { Live, deliver, url } from "./live.js";
 import { Stage } from "./stage.js";
@@ -12,12 +12,12 @@ const state = {
   model: null, images: [], image: null, live: null, document: null,
   places: [], placeIndex: -1, seed: Math.floor(Math.random() * 2 ** 30),
   flight: null, waiting: null, // drafts: one under way, the newest waits
-  asked: [], // what no map shows yet: {id, points, at}, the time of the movement that led to it
+  asked: [], // marks that no map shows yet: {id, points, at}, the time of the movement that led to it
   latency: 0, pointer: [-1, -1], leaving: false, // for the next image, once this one is kept as done
 };
 
 const tools = new Tools(stage, {
-  ready: () => stage.first !== null, // what is not open cannot be painted on
+  ready: () => stage.first !== null, // an image that is not open cannot be labelled
   draft,
   add(mark) {
     state.asked.push({ id: mark.id, points: Infinity, at: state.waiting?.at ?? performance.now() });
@@ -30,7 +30,7 @@ const tools = new Tools(stage, {
   hover,
 });
 
-// ---- drafts: the map follows the stroke -----------------------------------------------------------------------------
+// ---- drafts: the map is updated during the stroke -----------------------------------------------------------------------------
 
 /** Ask for the map of a mark that is being drawn; while one is under way, only the newest is remembered. */
 function draft(mark, at = performance.now()) {
@@ -84,7 +84,7 @@ function receive(message) {
       break;
     case "down":
       Object.assign(state, { flight: null, asked: [] });
-      notice("The server does not answer. What you paint is kept here, and sent once it is back.", 0, "down");
+      notice("The server does not answer. Your marks are kept here, and sent once it is back.", 0, "down");
       fetch("/health").then(async (answer) => answer.status === 403 && notice((await answer.json()).detail, 0, "down"), () => {});
       break;
     case "document":
@@ -99,18 +99,18 @@ function receive(message) {
       document.body.dataset.marks = message.marks;
       arrived(message);
       shares(message.planes[0]);
-      mark("classes", ".accept", (_, index) => message.whole.includes(index), "aria-pressed");
+      mark("classes", ".accept", (_, index) => message.exhaustive.includes(index), "aria-pressed");
       if (!Object.keys(message.drafts).length) [...$("samples").querySelectorAll("canvas")].forEach(drawSample);
       hover(...state.pointer);
       break;
     case "uncertainty":
-      stage.update(message.width, message.height, { doubt: message.planes[0] });
+      stage.update(message.width, message.height, { uncertainty: message.planes[0] });
       break;
     case "places":
       state.places = message.places;
       state.placeIndex = -1;
       if (state.places.length) nextPlace();
-      else notice("There is nothing left to look at: all of it is painted, or sure.", 4000);
+      else notice("There is nothing left to look at: all pixels are labelled, or sure.", 4000);
       break;
     case "samples":
       showSamples(message);
@@ -124,7 +124,7 @@ function receive(message) {
     case "problem":
       notice(message.message, 6000);
       break;
-    case "closed": // the image does not open: what was said of it stays, and nothing can be painted
+    case "closed": // the image does not open: the reason stays, and nothing can be labelled
       clearTimeout(noticeTimer);
       stage.first = null;
       break;
@@ -137,7 +137,7 @@ function ask(message) {
   return sent;
 }
 
-/** Send what was painted on other images while the server was away. */
+/** Send marks on other images that were made while the server was away. */
 let leftTimer;
 async function sendLeft() {
   clearTimeout(leftTimer);
@@ -154,7 +154,7 @@ function notice(text, milliseconds = 0, about = "") {
   if (milliseconds) noticeTimer = setTimeout(() => notice(""), milliseconds);
 }
 
-/** What was said about something is over; what was said since stays. */
+/** Hide the notice about something; a later notice stays. */
 const quiet = (about) => { if (noticed === about) notice(""); };
 
 const watch = () => state.live?.send({ type: "watch", uncertainty: stage.view === "uncertainty" });
@@ -215,7 +215,7 @@ function step(by) {
   open(state.images[Math.min(state.images.length - 1, Math.max(0, at + by))]);
 }
 
-/** What the server says of the document. */
+/** Show the state of the document. */
 function show(message) {
   state.document = message;
   state.places = [];
@@ -231,7 +231,7 @@ function show(message) {
   }
 }
 
-/** How far the work on an image is, in the list. */
+/** Show the state of the work on an image in the list. */
 function listed({ name, state: far }) {
   const image = state.images.find((one) => one.name === name);
   if (!image) return; // another tab has added it
@@ -277,8 +277,8 @@ function listClasses() {
     const accept = document.createElement("button");
     accept.className = "accept";
     accept.textContent = "✓";
-    accept.title = `All ${name} is right as the map has it, and there is none elsewhere (A for the chosen class)`;
-    accept.setAttribute("aria-label", `Accept ${name}`);
+    accept.title = `All of this class: the map shows every pixel of ${name}, so the class is excluded elsewhere (A for the chosen class)`;
+    accept.setAttribute("aria-label", `All of ${name}`);
     accept.addEventListener("click", () => acceptClass(index));
     item.append(choose, accept);
     return item;
@@ -321,7 +321,7 @@ function showSamples({ seed, width, height, planes }) {
     const canvas = Object.assign(document.createElement("canvas"), { width, height, labels });
     button.append(canvas);
     drawSample(canvas);
-    button.addEventListener("click", () => ask({ type: "start", id: identity(), seed, index }));
+    button.addEventListener("click", () => state.live.add({ kind: "start", id: identity(), seed, index }));
     for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => stage.peek(canvas));
     for (const event of ["pointerleave", "blur"]) button.addEventListener(event, () => stage.peek(null));
     return button;
@@ -346,8 +346,8 @@ function hover(x, y) {
   if (!at) { $("under").textContent = ""; return; }
   const name = (label) => state.model.classes[label]?.name ?? "?";
   let text = name(at.label);
-  if (at.painted !== 255) text += ", painted";
-  if (at.first !== at.label) text += `, at first ${name(at.first)}`;
+  if (at.painted !== 255) text += ", labelled";
+  if (at.first !== at.label) text += `, initially ${name(at.first)}`;
   $("under").textContent = text;
 }
 
@@ -382,7 +382,7 @@ const compare = (on) => {
 };
 
 const again = (step) => {
-  state.asked = []; // what it takes away is not waited for
+  state.asked = []; // marks that it takes away are not waited for
   ask({ type: step });
 };
 
@@ -397,13 +397,13 @@ const KEYS = [
   ["[ ]", "smaller, larger brush; or Shift and wheel"],
   ["Wheel", "zoom under the pointer"],
   ["Space", "held: drag to move; also the right button, or two fingers"],
-  ["V", "the whole image again"],
-  ["Q W E R T", "image, first prediction, map, uncertainty, changes"],
-  ["C", "held: compare with the first prediction"],
+  ["V", "fit the image to the window"],
+  ["Q W E R T", "image, initial prediction, map, uncertainty, changes"],
+  ["C", "held: compare with the initial prediction"],
   ["N", "the next place to look at"],
-  ["S", "what else could it be: eight other maps"],
-  ["A", "accept the chosen class as the map has it"],
-  ["Shift + fill", "this region is right as it is"],
+  ["S", "samples: eight other maps that your labels leave open"],
+  ["A", "the map shows all of the chosen class: exclude it elsewhere"],
+  ["Shift + fill", "label this region as the class that it has"],
   ["Enter", "close a polygon; or done, and on to the next image"],
   ["Esc", "drop what is being drawn"],
   ["Ctrl+Z", "undo, or the last corner of a polygon; with Shift, redo"],
@@ -499,6 +499,7 @@ $("keys").querySelector("dl").append(...KEYS.flatMap(([key, text]) => {
 
 try {
   [state.model, state.images] = await Promise.all([json("/api/model"), json("/api/images")]);
+  $("model").textContent = `Model: ${[state.model.name, state.model.purpose].filter(Boolean).join(", for ")}`;
   listClasses();
   listImages();
   colour();

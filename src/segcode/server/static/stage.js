@@ -1,4 +1,4 @@
-// What is shown: the image, a map over it, and what was painted; moved and scaled as one.
+// The stage: the image, a map over it, and the labelled pixels; moved and scaled together.
 
 const VOID = 255;
 const stage = document.getElementById("stage");
@@ -31,7 +31,7 @@ export class Stage {
   constructor() {
     this.size = null; // of the image: {width, height}
     this.grid = null; // of the maps
-    this.first = this.labels = this.painted = this.doubt = null;
+    this.first = this.labels = this.painted = this.uncertainty = null;
     this.view = "map";
     this.comparing = false;
     this.peeked = null; // another map, looked at for a moment
@@ -44,7 +44,7 @@ export class Stage {
   /** Show another image, still without maps. */
   open(url, width, height) {
     this.size = { width, height };
-    this.grid = this.first = this.labels = this.painted = this.doubt = this.peeked = null;
+    this.grid = this.first = this.labels = this.painted = this.uncertainty = this.peeked = null;
     photo.hidden = true;
     photo.onload = () => { photo.hidden = false; };
     photo.src = url;
@@ -55,7 +55,7 @@ export class Stage {
     this.fit();
   }
 
-  /** Take over planes of a message: {first, labels, painted, doubt}, and draw. */
+  /** Show planes of a message: {first, labels, painted, uncertainty}, and draw. */
   update(width, height, planes) {
     if (!this.grid || this.grid.width !== width || this.grid.height !== height) {
       this.grid = { width, height };
@@ -102,7 +102,7 @@ export class Stage {
     const pixels = new Uint32Array(image.data.buffer);
     const labels = this.shown === "first" ? this.first : this.peeked ?? this.labels ?? this.first;
     if (this.shown === "uncertainty") {
-      if (this.doubt) for (let i = 0; i < pixels.length; i++) pixels[i] = HEAT[this.doubt[i]];
+      if (this.uncertainty) for (let i = 0; i < pixels.length; i++) pixels[i] = HEAT[this.uncertainty[i]];
     } else if (this.shown === "difference") {
       const veil = packed([225, 228, 233], 150);
       for (let i = 0; i < pixels.length; i++) pixels[i] = labels[i] === this.first[i] ? veil : this.table[labels[i]];
@@ -113,7 +113,7 @@ export class Stage {
     this.drawPaint();
   }
 
-  /** What was painted, in full colour with a white rim; `draw` is called with the context to add what is in the making. */
+  /** Labelled pixels in full colour with a white rim; `draw` is called with the context to add unfinished marks. */
   drawPaint(draw = this.making) {
     this.making = draw;
     if (!this.grid) return;
@@ -151,7 +151,7 @@ export class Stage {
       place.style[side] = `${value}px`;
     }
     place.style.animation = "none";
-    void place.offsetWidth; // starts the animation anew
+    void place.offsetWidth; // starts the animation again
     place.style.animation = "";
     this.reveal(region);
   }
@@ -166,11 +166,11 @@ export class Stage {
     this.place();
   }
 
-  /** The whole image, in the middle. */
+  /** Fit the image to the window. */
   fit() {
     const { clientWidth, clientHeight } = stage;
     this.touched = false;
-    this.scale = this.whole = Math.min(clientWidth / this.size.width, clientHeight / this.size.height) * 0.98;
+    this.scale = this.fitted = Math.min(clientWidth / this.size.width, clientHeight / this.size.height) * 0.98;
     this.left = (clientWidth - this.scale * this.size.width) / 2;
     this.top = (clientHeight - this.scale * this.size.height) / 2;
     this.place();
@@ -178,7 +178,7 @@ export class Stage {
 
   /** Scale by a factor, the point under the pointer staying where it is. */
   zoom(factor, x, y) {
-    const scale = Math.min(60, Math.max(this.whole / 2, this.scale * factor));
+    const scale = Math.min(60, Math.max(this.fitted / 2, this.scale * factor));
     this.left = x - ((x - this.left) * scale) / this.scale;
     this.top = y - ((y - this.top) * scale) / this.scale;
     this.scale = scale;
@@ -207,7 +207,7 @@ export class Stage {
   /** From the pointer's place in the stage to pixels of the image. */
   toImage(x, y) { return [(x - this.left) / this.scale, (y - this.top) / this.scale]; }
 
-  /** What is at a pixel of the image: {first, label, painted, doubt}; null outside. */
+  /** The classes at a pixel of the image: {first, label, painted}; null outside. */
   at(x, y) {
     if (!this.grid || !this.first || x < 0 || y < 0 || x >= this.size.width || y >= this.size.height) return null;
     const column = Math.floor((x * this.grid.width) / this.size.width);

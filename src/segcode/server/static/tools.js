@@ -9,8 +9,8 @@ const rounded = ([x, y]) => [Math.round(10 * x) / 10, Math.round(10 * y) / 10];
 
 export class Tools {
   /**
-   * @param stage what is painted on
-   * @param act {draft(mark), add(mark), fill(id, x, y, label), hover(x, y), ready()}: what to do with marks
+   * @param stage the stage that marks are drawn on
+   * @param act {draft(mark), add(mark), fill(id, x, y, label), hover(x, y), ready()}: called with marks
    */
   constructor(stage, act) {
     this.stage = stage;
@@ -18,7 +18,7 @@ export class Tools {
     this.tool = "brush";
     this.label = 0;
     this.radius = 5;
-    this.mark = null; // in the making
+    this.mark = null; // unfinished
     this.pointers = new Map();
     this.moving = false;
     this.space = false;
@@ -53,7 +53,7 @@ export class Tools {
     const [x, y] = this.where(event);
     this.pointers.set(event.pointerId, [x, y]);
     if (this.pointers.size > 1 || event.button !== 0 || this.space || this.tool === "pan") {
-      if (this.mark?.kind === "brush") this.cancel(); // a second finger means that none should paint
+      if (this.mark?.kind === "brush") this.cancel(); // two fingers move the image
       this.moving = true;
       stageElement.classList.add("panning");
       return;
@@ -65,7 +65,7 @@ export class Tools {
     } else if (this.tool === "polygon") {
       this.corner(point, x, y);
     } else {
-      this.mark = { kind: "brush", id: identity(), label, radius: this.radius, points: this.tool === "line" ? [point, point] : [point] };
+      this.mark = { kind: "brush", extent: "part", id: identity(), label, radius: this.radius, points: this.tool === "line" ? [point, point] : [point] };
       this.changed();
     }
   }
@@ -73,7 +73,7 @@ export class Tools {
   /** Another corner of the polygon, or its end where the first one is. */
   corner(point, x, y) {
     if (!this.mark) {
-      this.mark = { kind: "polygon", id: identity(), label: this.label, points: [point] };
+      this.mark = { kind: "polygon", extent: "outline", id: identity(), label: this.label, points: [point] };
     } else {
       const [firstX, firstY] = this.mark.points[0];
       const near = Math.hypot(firstX * this.stage.scale + this.stage.left - x, firstY * this.stage.scale + this.stage.top - y) < CLOSE;
@@ -172,7 +172,7 @@ export class Tools {
     return right + radius > 0 && left - radius < width && bottom + radius > 0 && top - radius < height;
   }
 
-  /** Take the last corner of a polygon back; a stroke as a whole. */
+  /** Take the last corner of a polygon back; a stroke goes entirely. */
   back() {
     if (this.mark.kind !== "polygon" || this.mark.points.length < 2) { this.cancel(); return; }
     this.mark = { ...this.mark, points: this.mark.points.slice(0, -1) };
@@ -187,7 +187,7 @@ export class Tools {
     this.sketch();
   }
 
-  /** What the server does not have yet: marks on their way, or waiting for it to come back, and the one in the making. */
+  /** Draw marks that the server does not have yet: those not confirmed, and the unfinished one. */
   sketch() {
     this.stage.drawPaint((context) => {
       for (const mark of [...this.act.unsent(), this.mark]) if (mark?.points) sketch(context, mark, this.stage);
@@ -202,7 +202,7 @@ export class Tools {
   }
 }
 
-/** A mark in the making, in pixels of the image. */
+/** Draw an unfinished mark, in pixels of the image. */
 function sketch(context, mark, stage) {
   const [red, green, blue] = mark.label === null ? [40, 40, 40] : stage.colours[mark.label];
   context.strokeStyle = context.fillStyle = `rgb(${red} ${green} ${blue})`;
