@@ -7,13 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from segcode.refinement.linearise import Linearised
+from segcode.refinement.problem import Entries, Held, entries_of, held_at, pose, prior_of
 
 from segcode.evaluation.annotator import largest_error, middle
 from segcode.model.checkpoint import load_model
 from segcode.model.segcode import SegCode, build_segcode
-from segcode.refinement.linearise import Linearised
 from segcode.refinement.objective import Objective
-from segcode.refinement.problem import Entries, Held, entries_of, held_at, pose, prior_of
 from segcode.refinement.refiner import Refiner
 from segcode.streets.streets import Streets
 from segcode.tensors import Image

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from problems import CASES, Case, Problem, problem_of
+from segcode.refinement.linearise import linearise_at
 
 from segcode.classes import CAMVID
 from segcode.data.files import read_image
@@ -13,7 +14,6 @@ from segcode.data.resize import resize_image
 from segcode.export.picture import overlay
 from segcode.model.features import Pyramid
 from segcode.refinement.gauss_newton import LENGTHS
-from segcode.refinement.linearise import linearise_at
 from segcode.refinement.objective import NEGLIGIBLE
 from segcode.refinement.refiner import solve
 from segcode.truth.truth import Truth

@@ -20,7 +20,7 @@ def test_the_margin_balances_likelihood_and_prior(variance, weight):
 
 def test_the_margin_is_what_newtons_method_leaves_between_two_equal_classes():
     seen = Observations(np.array([0]), np.array([0]), np.array([[True, False]]), np.array([5.0]))
-    mode = find_mode(np.zeros((1, 2)), seen, Prior(np.array([[10.0]])))
+    mode = find_mode(np.zeros((1, 2)), seen, Prior(np.array([[10.0]])), share=1e-9)
     assert mode.logits[0, 0] - mode.logits[0, 1] == pytest.approx(margin(10.0, 5.0), rel=1e-4)
 
 
@@ -63,7 +63,7 @@ def test_one_click_gives_nearly_the_labels_of_newtons_method(seed):
     scene.observations.weight[:] = 5.0
     cells = scene.observations.cells
     columns = scene.precision.covariance(cells)
-    mode = find_mode(scene.base[cells], scene.observations, Prior(columns[cells]))
+    mode = find_mode(scene.base[cells], scene.observations, Prior(columns[cells]), share=1e-9)
     labels = (scene.base + columns @ mode.dual).argmax(1)
     quick = (scene.base + columns @ closed_form(scene.base[cells], scene.observations, columns[cells])).argmax(1)
     assert quick[cells[0]] == labels[cells[0]] == scene.observations.allowed[0].argmax()

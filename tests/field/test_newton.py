@@ -23,7 +23,7 @@ def prior_of(scene: Scene) -> Prior:
 
 
 def solve(scene: Scene, start: np.ndarray | None = None) -> Mode:
-    return find_mode(scene.base[scene.observations.cells], scene.observations, prior_of(scene), start)
+    return find_mode(scene.base[scene.observations.cells], scene.observations, prior_of(scene), start, share=1e-9)
 
 
 def unknowns(scene: Scene, mode: Mode) -> np.ndarray:

@@ -89,7 +89,7 @@ def annotate(
         library = Library(paths, folder / "uploads", Limits())
         studio = Studio(trained.model, trained.classes, library, folder, choose_device(device), memory * 2**20)
         access = _access(host, token)
-        app = create_app(studio, model, access, asked)
+        app = create_app(studio, model, access, asked, purpose=trained.purpose)
         print_purpose(model, trained)
         typer.echo(f"{len(library.all())} images; the work is kept in {folder}")
         serve(app, host, port, access.token, browser and not os.environ.get("CI"))

@@ -25,8 +25,8 @@ class FieldConstants:
         floor: smallest weight of an edge, relative to that of two equal cells.
         pull: precision of each cell towards zero, relative to the weight of two equal cells; the larger, the shorter
             the reach of a label.
-        pull_relief: g of pull exp(-g H): how much weaker the pull is at a cell for each nat of the entropy H of the initial
-            prediction there.
+        pull_relief: g of pull exp(-g H): how much weaker the pull is at a cell for each nat of the entropy H of the
+            initial prediction there.
         prior_variance: V of C = V Q^-1, the covariance of the field, in squared logits.
         label_weight: weight of the log-likelihood of a labelled cell.
         temperature: the initial prediction's logits are divided by this.

@@ -45,7 +45,7 @@ def edge_weights(
 
 
 def cell_pull(base: Float[ndarray, "n M"], constants: FieldConstants) -> Float[ndarray, "n"]:
-    """u at each cell, in 0..pull, from the initial prediction S0 / T."""
+    """U at each cell, in 0..pull, from the initial prediction S0 / T."""
     probability = softmax(base)
     entropy = -(probability * np.log(np.maximum(probability, 1e-30))).sum(1)
     return constants.pull * np.exp(-constants.pull_relief * entropy)
@@ -61,7 +61,9 @@ class Precision:
         variance: V.
     """
 
-    def __init__(self, grid: Grid, weights: Float[ndarray, "e"], pull: float | Float[ndarray, "n"], variance: float) -> None:
+    def __init__(
+        self, grid: Grid, weights: Float[ndarray, "e"], pull: float | Float[ndarray, "n"], variance: float
+    ) -> None:
         """Build the matrix and factorise it."""
         first, second = grid.neighbours
         count = len(grid)

@@ -25,9 +25,7 @@ class SegCodeSegmenter:
     def predict(self, image: Image) -> InitialPrediction:
         """The network sees the image scaled to as many pixels as its training images had, its aspect ratio kept."""
         linearisation = self.linearise(image)
-        return InitialPrediction(
-            linearisation.base_logits, code=linearisation, uncertainty=linearisation.uncertainty
-        )
+        return InitialPrediction(linearisation.base_logits, code=linearisation, uncertainty=linearisation.uncertainty)
 
     def linearise(self, image: Image) -> Linearisation:
         """S0 and J of the network at an image (H, W, 3)."""
