@@ -150,7 +150,7 @@ def test_the_import_rows_of_the_architecture_page_are_those_of_the_contract():
         "contracts"
     ]
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    assert "```\n" + "\n".join(contracts[0]["layers"]) + "\n```" in page
+    assert "```\n" + "\n".join(tools["importlinter"]["contracts"][0]["layers"]) + "\n```" in page
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
