@@ -146,9 +146,7 @@ def test_the_readme_is_short_and_the_documentation_too():
 
 
 def test_the_import_rows_of_the_architecture_page_are_those_of_the_contract():
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
-        "contracts"
-    ]
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     assert "```\n" + "\n".join(tools["importlinter"]["contracts"][0]["layers"]) + "\n```" in page
 
