@@ -73,7 +73,7 @@ def test_every_equation_has_its_row(equation):
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
-def test_every_experiment_parses_and_tells_its_command(path):
+def test_every_experiment_parses_and_names_its_command(path):
     read_experiment(path)
     assert f"segcode train experiments/{path.name}" in path.read_text(encoding="utf-8")
 
@@ -124,11 +124,10 @@ def test_the_strokes_and_points_of_the_pages_lie_on_their_class():
     labels = Streets(8, 0, 240, 320)[0].labels
     for page in ("README.md", "docs/tutorial.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
-        told = re.findall(r"street_000000.*?--stroke (\w+)=([\d,:]+)", text) + re.findall(
-            r"--point (\w+)=([\d,]+)", text
-        )
-        assert len(told) == 3
-        for name, pixels in told:
+        labelled = re.findall(r"street_000000.*?--stroke (\w+)=([\d,:]+)", text)
+        labelled += re.findall(r"--point (\w+)=([\d,]+)", text)
+        assert len(labelled) == 3
+        for name, pixels in labelled:
             for pixel in pixels.split(":"):
                 x, y = map(int, pixel.split(","))
                 assert labels[y, x] == CAMVID.index(name), (page, name, pixel)
@@ -138,6 +137,18 @@ def test_the_strokes_and_points_of_the_pages_lie_on_their_class():
 def test_links_between_the_documents_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_the_readme_is_short_and_the_documentation_too():
+    pages = (ROOT / "docs").glob("*.md")
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 500
+    assert sum(len(page.read_text(encoding="utf-8").split()) for page in pages) <= 15_000
+
+
+def test_the_import_rows_of_the_architecture_page_are_those_of_the_contract():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    assert "```\n" + "\n".join(tools["importlinter"]["contracts"][0]["layers"]) + "\n```" in page
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
