@@ -18,10 +18,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.sparse.linalg import SuperLU
 
 from segcode.field.likelihood import Observations
-from segcode.field.precision import Precision
+from segcode.field.precision import Factor, Precision
 
 LENGTHS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Steps that are tried, as multiples of the safe one."""
@@ -39,7 +38,7 @@ class GridMode:
     """
 
     field: Float[ndarray, "c M"]
-    factor: SuperLU
+    factor: Factor
     steps: int
     converged: bool
 

@@ -14,13 +14,12 @@ from typing import Final, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.sparse.linalg import SuperLU
 
 from segcode.field.closed_form import closed_form
 from segcode.field.likelihood import Observations
 from segcode.field.masks import find_mode_on_grid
 from segcode.field.newton import Curvature, Prior, find_mode
-from segcode.field.precision import Precision
+from segcode.field.precision import Factor, Precision
 
 FEW: Final = 128
 """Labelled cells up to which the system between them is solved; more are cheaper on the grid."""
@@ -67,7 +66,7 @@ class Posterior:
     dual: dict[int, Float[ndarray, "M"]]
     _observations: Observations | None = None
     _curvature: Curvature | None = None
-    _factor: SuperLU | None = None
+    _factor: Factor | None = None
 
     @staticmethod
     def prior(precision: Precision, classes: int, code_size: int | None) -> Posterior:

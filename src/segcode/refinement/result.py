@@ -59,11 +59,12 @@ class SegmentationMap:
     @property
     def labels(self) -> LabelImage:
         """Class indices (H, W): the most likely classes, with the truth standing in them as it was given."""
-        certain = self.truth.certain()
         labels = self.unpasted()
-        if len(certain) == 0:
+        if len(self.truth) == 0:
             return labels
-        return self.truth.paste(labels, logits_at(self.logits, certain.pixels, self.truth.size)).astype(np.uint8)
+        np.copyto(labels, self.truth.labels, where=self.truth.known_mask, casting="unsafe")
+        undecided = self.truth.undecided()
+        return undecided.paste(labels, logits_at(self.logits, undecided.pixels, self.truth.size))
 
     def unpasted(self, size: tuple[int, int] | None = None) -> LabelImage:
         """Class indices without the truth written in, at the size of the image or at another one.

@@ -112,24 +112,38 @@ class Truth:
         left = np.ones((len(flat), self.classes), bool)
         if len(self) == 0:
             return left
-        order = np.argsort(self.flat, kind="stable")
-        places, first = np.unique(self.flat[order], return_index=True)
-        of_place = np.logical_and.reduceat(self.allowed[order], first)
+        places, of_place = self._by_pixel()
         found = np.minimum(np.searchsorted(places, flat), len(places) - 1)
         known = places[found] == flat
         left[known] = of_place[found[known]]
         return left
 
+    def _by_pixel(self) -> tuple[Integer[ndarray, "k"], Bool[ndarray, "k M"]]:
+        """The labelled pixels, distinct and in rising order, and the classes that all entries of each allow."""
+        flat, allowed = self.flat, self.allowed
+        if (np.diff(flat) < 0).any():
+            order = np.argsort(flat, kind="stable")
+            flat, allowed = flat[order], allowed[order]
+        first = np.flatnonzero(np.diff(flat, prepend=-1))
+        if len(first) == len(flat):
+            return flat, allowed
+        return flat[first], np.logical_and.reduceat(allowed, first)
+
     @cached_property
     def labels(self) -> Integer[ndarray, "H W"]:
         """The class of each pixel that certain entries leave one class for, -1 elsewhere."""
-        certain = self.certain()
-        places = np.unique(certain.flat)
-        left = certain.allowed_at(places)
-        one = left.sum(1) == 1
-        labels = np.full(self.size, -1)
-        labels.flat[places[one]] = left[one].argmax(1)
+        places, left = self.certain()._by_pixel()
+        numbers = np.arange(self.classes, dtype=np.int16)
+        one = np.count_nonzero(left, axis=1) == 1
+        labels = np.full(self.size, -1, np.int16)
+        labels.ravel()[places[one]] = left[one] @ numbers
         return labels
+
+    def undecided(self) -> Truth:
+        """The certain entries at pixels whose class is not known."""
+        certain = self.certain()
+        left = ~self.known_mask[certain.pixels[:, 0], certain.pixels[:, 1]]
+        return replace(certain, pixels=certain.pixels[left], allowed=certain.allowed[left], weight=certain.weight[left])
 
     @property
     def known_mask(self) -> Bool[ndarray, "H W"]:
