@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Integer
+from jaxtyping import Integer
 from numpy import ndarray
 
 from segcode.field.grid import Grid
@@ -17,13 +17,25 @@ def observe(truth: Truth, grid: Grid, label_weight: float) -> Observations:
     A cell weighs as much as the surest of its pixels: a click counts as one labelled cell, whatever the resolution of
     the photograph. Where entries of a cell differ, they share its weight by their pixels.
 
+    A region that ends labels the cells whose centres lie in it: its border runs between cells. Elsewhere, a cell is
+    labelled as none of the exhaustive classes.
+
     Args:
         truth: labelled pixels.
         grid: over the image.
         label_weight: weight of a cell that is labelled for certain.
     """
     used = truth.weight > 0
-    cells, allowed, weight = grid.cells_of(truth.pixels[used], truth.size), truth.allowed[used], truth.weight[used]
+    cells = grid.cells_of(truth.pixels, truth.size)
+    if (regions := region_of_cells(truth, grid)) is not None and truth.regions is not None:
+        rows, columns = truth.pixels.T
+        used &= regions[cells] == truth.regions[rows, columns]
+    cells, allowed, weight = cells[used], truth.allowed[used], truth.weight[used]
+    if truth.exhaustive.any() and not truth.exhaustive.all():
+        elsewhere = np.flatnonzero(truth.labels[_centres(truth.size, grid)].ravel() < 0)
+        cells = np.concatenate([cells, elsewhere])
+        allowed = np.concatenate([allowed, np.broadcast_to(~truth.exhaustive, (len(elsewhere), truth.classes))])
+        weight = np.concatenate([weight, np.ones(len(elsewhere))])
     kind = np.zeros(len(cells), int)
     for byte in np.packbits(allowed, axis=1).T:
         kind = _numbered(256 * kind + byte)[1]
@@ -50,6 +62,11 @@ def region_of_cells(truth: Truth, grid: Grid) -> Integer[ndarray, "c"] | None:
     """The outlined region that the centre of each cell lies in, 0 outside; None where nothing is outlined."""
     if truth.regions is None:
         return None
-    rows = ((np.arange(grid.rows) + 0.5) * truth.size[0] / grid.rows).astype(int)
-    columns = ((np.arange(grid.columns) + 0.5) * truth.size[1] / grid.columns).astype(int)
-    return truth.regions[np.ix_(rows, columns)].ravel()
+    return truth.regions[_centres(truth.size, grid)].ravel()
+
+
+def _centres(size: tuple[int, int], grid: Grid) -> tuple[ndarray, ndarray]:
+    """Indices of the pixels at the centres of all cells, as rows and columns of a grid."""
+    rows = ((np.arange(grid.rows) + 0.5) * size[0] / grid.rows).astype(int)
+    columns = ((np.arange(grid.columns) + 0.5) * size[1] / grid.columns).astype(int)
+    return np.ix_(rows, columns)
