@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Integer
+from jaxtyping import Integer
 from numpy import ndarray
 
 from segcode.field.grid import Grid
