@@ -44,7 +44,7 @@ docs: $(DEVELOPMENT) ## build the documentation into site/
 	@$(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
-bench: $(BENCHMARKS) ## time what a user waits for beside its limits, and the page; 6 minutes
+bench: $(BENCHMARKS) ## time what a user waits for beside its limits, and the page
 	@$(BIN)/python benchmarks/bench.py
 	@$(BIN)/pytest benchmarks/test_browser.py -p no:randomly -q -s
 

@@ -121,7 +121,7 @@ def later(problem: Problem, refiner: Refiner) -> list[Row]:
     refiner.refine(problem.clicks[-1])
     return [
         measured("four samples", lambda: refiner.sample(4), 3),
-        measured("predictive, 16 draws", lambda: refiner.predictive(16), 2),
+        measured("predictive, 16 draws", lambda: refiner.predictive(16), 1),
         measured("places to look", lambda: refiner.places_to_look(8), 3),
     ]
 
