@@ -44,9 +44,9 @@ docs: $(DEVELOPMENT) ## build the documentation into site/
 	@$(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
-bench: $(BENCHMARKS) ## time everything beside its floor and its rivals; BENCH="-k shipped" for a part, 20 minutes for all
-	@$(BIN)/pytest benchmarks -p no:randomly -q --benchmark-quiet --benchmark-min-rounds=3 --benchmark-max-time=0.5 --benchmark-json=benchmarks/latest.json $(BENCH)
-	@$(BIN)/python benchmarks/report.py benchmarks/latest.json benchmarks/kept.json
+bench: $(BENCHMARKS) ## time what a user waits for beside its limits, and the page
+	@$(BIN)/python benchmarks/bench.py
+	@$(BIN)/pytest benchmarks/test_browser.py -p no:randomly -q -s
 
 clean: ## remove what the other targets made, except .venv
 	rm -rf demo site build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,121 +1,120 @@
-"""The problems that are timed: a drawn street, a model of any size, and a stroke where the map is wrong."""
+"""The problems that are timed: a drawn street, a segmenter, and labels of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from segcode.refinement.linearise import Linearised
-from segcode.refinement.problem import Entries, Held, entries_of, held_at, pose, prior_of
+from torch.nn import functional
 
-from segcode.evaluation.annotator import largest_error, middle
+from segcode.data.resize import resize_labels
 from segcode.model.checkpoint import load_model
-from segcode.model.segcode import SegCode, build_segcode
-from segcode.refinement.objective import Objective
+from segcode.model.segcode import SegCode
 from segcode.refinement.refiner import Refiner
 from segcode.streets.streets import Streets
-from segcode.tensors import Image
-from segcode.truth.mask import mask_truth
+from segcode.tensors import IGNORE, Image, LabelImage
+from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.truth import Truth
 
-STROKE = 500
+CLICKS = 10
+DRAWN = (360, 480)
+"""Larger streets are drawn at this size and enlarged."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A size of image, network grid, classes and code."""
+    """A size of image, the classes, and milliseconds that may be spent on each stage.
+
+    Attributes:
+        segmenter: the name of a shipped model; None for random smooth logits on a quarter of the image's rows.
+    """
 
     name: str
-    image: tuple[int, int]
-    grid: tuple[int, int]
-    classes: int = 11
-    code: int = 128
+    size: tuple[int, int]
+    classes: int
+    segmenter: str | None
+    limits: dict[str, float]
 
 
-SHIPPED = Case("shipped", (360, 480), (144, 192))
-LARGE = Case("1024x2048-19 on 144x192", (1024, 2048), (144, 192), classes=19)
-FULL = Case("360x480-11", (360, 480), (360, 480))
-CITYSCAPES = Case("1024x2048-19", (1024, 2048), (1024, 2048), classes=19)
-CASES = (
-    SHIPPED,
-    FULL,
-    Case("360x480-11-N32", (360, 480), (360, 480), code=32),
-    Case("360x480-11-N512", (360, 480), (360, 480), code=512),
-    Case("512x1024-19", (512, 1024), (512, 1024), classes=19),
-    LARGE,
-    CITYSCAPES,
-    Case("1024x2048-11", (1024, 2048), (1024, 2048)),
-    Case("1024x2048-19-N32", (1024, 2048), (1024, 2048), classes=19, code=32),
-    Case("1024x2048-19-N512", (1024, 2048), (1024, 2048), classes=19, code=512),
-)
+SHIPPED = Case(
+    "360 x 480, 11 classes, the shipped model `camvid`", (360, 480), 11, "camvid",
+    {"set_image, without the segmenter": 80, "a click": 15, "mask of half the image": 80},
+)  # fmt: skip
+LARGE = Case(
+    "1024 x 2048, 19 classes, a function that returns random smooth logits", (1024, 2048), 19, None,
+    {"set_image, without the segmenter": 600, "a click": 80, "mask of half the image": 600},
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Problem:
-    """All that a refinement goes through."""
+    """An image, and labels of it.
+
+    Attributes:
+        clicks: truth after one click, after two, and so on to `CLICKS`.
+        stroke: 500 pixels of one class.
+        half: every pixel of the left half of the image.
+    """
 
     case: Case
-    model: SegCode
-    refiner: Refiner
+    segmenter: SegCode | Callable[[Image], torch.Tensor]
     image: Image
-    truth: Truth
+    clicks: list[Truth]
+    stroke: Truth
+    half: Truth
 
-    @property
-    def linearised(self) -> Linearised:
-        """Without a memory: who asks again for the same J waits again."""
-        seen = self.refiner.linearised
-        return Linearised(seen.base, seen.features, seen.decoder, seen.uncertainty)
-
-    def forget(self) -> None:
-        """Back to zero code, and J of the last truth is forgotten, too."""
-        self.refiner.reset()
-        self.refiner.linearised.jacobian(torch.zeros(1, 2, dtype=torch.long))
-
-    def held(self) -> Held:
-        return held_at(self.linearised, self.refiner.config.held).curved()
-
-    def small(self) -> Truth:
-        """The truth on the network's grid."""
-        return self.truth.resized(self.linearised.size)
-
-    def entries(self) -> Entries:
-        return entries_of(self.linearised, self.held(), self.small(), self.model.evidence, self.refiner.config)
-
-    def objective(self, held: Held) -> Objective:
-        small = self.small()
-        prior = prior_of(self.model, small, self.model.config.prior, lambda: self.refiner.propose(self.truth).code)
-        return pose(self.linearised, held, small, small.complete(), prior, self.model.evidence, self.refiner.config)
+    def refiner(self) -> Refiner:
+        """With the image set."""
+        refiner = Refiner(self.segmenter)
+        refiner.set_image(self.image)
+        return refiner
 
 
-@lru_cache(maxsize=1)
-@torch.no_grad()
-def problem_of(case: Case, device: str) -> Problem:
-    """A street, and 500 pixels told in the largest region that the first prediction has wrong."""
-    model = resized(load_model("camvid")[0], case)
-    refiner = Refiner(model, device=device)
-    street = Streets(1, seed=5, height=case.image[0], width=case.image[1])[0]
-    predicted = refiner.set_image(street.image).labels
-    wrong = largest_error(predicted, street.labels)
-    assert wrong is not None, "the first prediction has no error to mend"
-    row, column = middle(wrong)
-    right = street.labels == street.labels[row, column]
-    rows, columns = np.indices(right.shape)
-    distance = np.where(right, (rows - row) ** 2 + (columns - column) ** 2, np.inf)
-    stroke = distance <= np.partition(distance, STROKE, axis=None)[STROKE]
+def problem_of(case: Case) -> Problem:
+    """A drawn street, enlarged to the case's size, and its labels."""
+    street = Streets(1, seed=5, height=DRAWN[0], width=DRAWN[1])[0]
+    repeats = -(-case.size[0] // DRAWN[0]), -(-case.size[1] // DRAWN[1])
+    image = np.kron(street.image, np.ones((*repeats, 1), np.uint8))[: case.size[0], : case.size[1]]
+    labels = resize_labels(street.labels, *case.size)
+    segmenter = SmoothLogits(case) if case.segmenter is None else load_model(case.segmenter).model
+    half = np.where(np.arange(case.size[1]) < case.size[1] // 2, labels, IGNORE).astype(np.uint8)
     return Problem(
-        case, model, refiner, street.image, mask_truth(stroke, int(street.labels[row, column]), case.classes)
+        case,
+        segmenter,
+        np.ascontiguousarray(image),
+        clicks_on(labels, case.classes),
+        stroke_on(labels, case.classes),
+        label_truth(half, case.classes),
     )
 
 
-def resized(model: SegCode, case: Case) -> SegCode:
-    """A model for other sizes that has the weights of this one wherever the two overlap."""
-    config = replace(model.config, size=case.grid, classes=case.classes, code_size=case.code)
-    torch.manual_seed(0)
-    other = build_segcode(config)
-    old = model.state_dict()
-    for name, tensor in other.state_dict().items():
-        common = tuple(slice(min(a, b)) for a, b in zip(tensor.shape, old[name].shape, strict=True))
-        tensor[common] = old[name][common]
-    return other.eval().requires_grad_(False)
+@dataclass(frozen=True)
+class SmoothLogits:
+    """A segmenter that costs nothing."""
+
+    case: Case
+
+    def __call__(self, image: Image) -> torch.Tensor:
+        coarse = 4 * torch.randn(1, self.case.classes, 16, 32, generator=torch.Generator().manual_seed(0))
+        return functional.interpolate(coarse, (image.shape[0] // 4, image.shape[1] // 4), mode="bilinear")[0]
+
+
+def clicks_on(labels: LabelImage, classes: int) -> list[Truth]:
+    """Discs of five pixels across at random places, each time one more."""
+    draw, known = np.random.default_rng(0), np.full(labels.shape, IGNORE, np.uint8)
+    truths = []
+    for _ in range(CLICKS):
+        row, column = (int(draw.integers(3, side - 3)) for side in labels.shape)
+        known[row - 2 : row + 3, column - 2 : column + 3] = labels[row, column]
+        truths.append(label_truth(known, classes))
+    return truths
+
+
+def stroke_on(labels: LabelImage, classes: int) -> Truth:
+    """Five rows of a hundred pixels in the middle of the image."""
+    mask = np.zeros(labels.shape, bool)
+    row, column = labels.shape[0] // 2, labels.shape[1] // 2
+    mask[row - 2 : row + 3, column - 50 : column + 50] = True
+    return mask_truth(mask, int(labels[row, column]), classes)

@@ -1,64 +1,46 @@
-"""What `make bench` times, run once on a small problem: a rival that no longer arrives would time nothing."""
+"""What `make bench` times, run on a small problem: a stage that no longer runs would time nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from inspect import signature
-from types import SimpleNamespace
-
+import bench
 import pytest
-import test_rivals
-import test_stages
-import test_steps
-import torch
-from problems import Case, Problem, problem_of
+from problems import CLICKS, Case, Problem, problem_of
 
-SMALL = Case("small", (96, 160), (72, 96), classes=9, code=96)
-STAGES = [work for name, work in vars(test_stages).items() if name.startswith("test_")]
-STEPS = [work for name, work in vars(test_steps).items() if name.startswith("test_")]
-WAYS = [(step, way) for step in STEPS for way in step.pytestmark[0].args[1]]
+LIMITS = {"set_image, without the segmenter": 1e6, "a click": 0.0}
 
 
-@pytest.fixture(scope="module")
-def problem() -> Problem:
-    return problem_of(SMALL, "cpu")
+@pytest.fixture(scope="module", params=[("camvid", 11), (None, 19)], ids=["model", "function"])
+def problem(request) -> Problem:
+    segmenter, classes = request.param
+    return problem_of(Case("small", (96, 128), classes, segmenter, LIMITS))
 
 
-@pytest.fixture(scope="module")
-def race(problem: Problem) -> test_rivals.Race:
-    return test_rivals.race_of(problem)
+def test_every_stage_takes_time_and_limits_are_compared_with_it(problem):
+    rows = {row.stage: row for row in bench.timed(problem, rounds=1)}
+    assert all(row.median > 0 for row in rows.values() if "without" not in row.stage)
+    assert {name for name, row in rows.items() if row.limit is not None} == LIMITS.keys()
+    assert not rows["a click"].passes
+    assert rows["set_image, without the segmenter"].passes
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
-def test_a_stage_runs(stage, problem, tmp_path):
-    seen = []
-
-    def measure(work: Callable[[], object], size: float = 0, setup: Callable[[], None] | None = None, **_: object):
-        if setup:
-            setup()
-        with torch.no_grad():
-            seen.append(work())
-
-    arguments = {"grouped": problem, "measure": measure, "tmp_path": tmp_path}
-    stage(**{name: arguments[name] for name in signature(stage).parameters})
-    assert seen
+def test_clicks_label_more_and_more(problem):
+    lengths = [len(truth) for truth in problem.clicks]
+    assert len(lengths) == CLICKS
+    assert lengths == sorted(lengths)
 
 
-@pytest.mark.parametrize(("step", "way"), WAYS, ids=lambda value: getattr(value, "__name__", value))
-def test_a_step_runs_in_each_way(step, way, problem, monkeypatch):
-    seen = []
-
-    def compare(_: str, work: Callable[[], object]) -> None:
-        with torch.no_grad():
-            seen.append(work())
-
-    benchmark = SimpleNamespace(extra_info={})
-    arguments = {"compare": compare, "problem": problem, "way": way, "monkeypatch": monkeypatch, "benchmark": benchmark}
-    step(**{name: arguments[name] for name in signature(step).parameters})
-    assert seen
+def test_the_peak_counts_the_images_own_memory(problem):
+    assert bench.peak_of(problem) >= problem.refiner().nbytes / 1e6
 
 
-@pytest.mark.parametrize("name", test_rivals.RIVALS)
-def test_a_rival_arrives(name, race):
-    test_rivals.ready(race, name)()
-    assert race.arrived or race.evaluations == 0
+def test_every_rival_gives_a_map():
+    problem = problem_of(Case("small", (96, 128), 11, "camvid", {}))
+    names = [row.stage for row in bench.rivals(problem, rounds=1)]
+    assert names[0] == "segcode"
+    assert len(names) == len(set(names)) >= 5
+
+
+def test_a_table_has_a_line_for_each_stage():
+    rows = [bench.Row("one", 1.0, 2.0, 3.0), bench.Row("two", 1.0, 2.0)]
+    lines = bench.table(["stage", "best", "median", "limit"], rows).splitlines()
+    assert lines[2:] == ["| one | 1.0 | 2.0 | 3 |", "| two | 1.0 | 2.0 |  |"]
