@@ -36,10 +36,10 @@ def few_is_zero(monkeypatch):
 def test_the_mode_is_that_of_the_dense_model(scene):
     field, code = scene.parts(scene.mode())
     found = solve(scene)
-    assert found.field == pytest.approx(field, abs=1e-5)
+    assert found.field == pytest.approx(field, abs=1e-3)
     assert (found.code is None) == (scene.jacobian is None)
     if found.code is not None:
-        assert found.code == pytest.approx(code, abs=1e-5)
+        assert found.code == pytest.approx(code, abs=1e-3)
     assert found.converged
 
 
