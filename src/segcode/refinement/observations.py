@@ -66,7 +66,7 @@ def region_of_cells(truth: Truth, grid: Grid) -> Integer[ndarray, "c"] | None:
 
 
 def _centres(size: tuple[int, int], grid: Grid) -> tuple[ndarray, ndarray]:
-    """Indices of the pixels at the centres of all cells, as rows and columns of a grid."""
+    """Row and column indices of the pixels at the centres of all cells, to be broadcast against each other."""
     rows = ((np.arange(grid.rows) + 0.5) * size[0] / grid.rows).astype(int)
     columns = ((np.arange(grid.columns) + 0.5) * size[1] / grid.columns).astype(int)
-    return np.ix_(rows, columns)
+    return rows[:, None], columns
