@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from segcode.classes import ClassSet
-from segcode.geometry import Camera, Pose
 from segcode.tensors import DepthImage, Image, LabelImage
 
 
@@ -19,16 +18,12 @@ class Sample:
         image: RGB (H, W, 3), 0..255.
         labels: (H, W), 0..M-1, void = IGNORE; None where a split has no public labels.
         depth: (H, W) along the optical axis in metres.
-        camera: the intrinsics for this image size.
-        pose: camera to world.
     """
 
     name: str
     image: Image
     labels: LabelImage | None = None
     depth: DepthImage | None = None
-    camera: Camera | None = None
-    pose: Pose | None = None
 
 
 @runtime_checkable  # so that the tests can check it

@@ -4,14 +4,13 @@ from PIL import Image as Pillow
 
 from segcode.classes import CAMVID, CITYSCAPES
 from segcode.data.files import read_index_labels
-from segcode.export.label_ids import write_label_ids
 from segcode.export.picture import write_picture
 
 
 @pytest.mark.parametrize("classes", [CAMVID, CITYSCAPES])
 def test_export_round_trips_ids(tmp_path, classes):
     labels = np.random.default_rng(0).integers(0, len(classes), (9, 7)).astype(np.uint8)
-    write_label_ids(tmp_path / "new" / "a.png", labels, classes)
+    write_picture(tmp_path / "new" / "a.png", classes.to_raw(labels))
     ids = dict(zip(classes.raw_ids or range(len(classes)), range(len(classes)), strict=True))
     assert np.array_equal(read_index_labels(tmp_path / "new" / "a.png", ids), labels)
 

@@ -8,8 +8,7 @@ from segcode.model.config import ModelConfig
 from segcode.model.features import Backbone
 from segcode.model.label_encoder import LabelEncoder, diagonal_gaussian, known_labels, one_hot
 from segcode.model.linear_decoder import LinearDecoder
-from segcode.model.segcode import SegCode
-from segcode.model.uncertainty import UncertaintyHead
+from segcode.model.segcode import SegCode, UncertaintyHead
 from segcode.tensors import IGNORE
 from tiny import TINY
 

@@ -1,5 +1,4 @@
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -7,9 +6,11 @@ import pytest
 
 from segcode.classes import CAMVID
 from segcode.errors import ConfigError
-from segcode.geometry import Camera, Pose
 from segcode.sample import Sample, Source
-from segcode.streets import Streets, render_street
+from segcode.streets.plan import Draw
+from segcode.streets.scene import build_scene
+from segcode.streets.streets import Streets, draw_camera, random_numbers
+from segcode.streets.surfaces import Camera
 from segcode.tensors import IGNORE
 
 ROAD, SIDEWALK = CAMVID.index("road"), CAMVID.index("sidewalk")
@@ -27,38 +28,31 @@ def labels(sample: Sample) -> np.ndarray:
     return sample.labels
 
 
-@dataclass(frozen=True)
-class View:
-    depth: np.ndarray
-    camera: Camera
-    pose: Pose
-
-    def points(self) -> np.ndarray:
-        """The point in the world that each pixel shows, (H, W, 3) in metres."""
-        rows, columns = np.indices(self.depth.shape)
-        x = (columns - self.camera.centre_x) / self.camera.focal_x
-        y = (rows - self.camera.centre_y) / self.camera.focal_y
-        return np.stack([x, y, np.ones_like(x)], axis=-1) * self.depth[..., None] @ self.pose.rotation.T + (
-            self.pose.position
-        )
-
-
-def view(sample: Sample) -> View:
+def depth_of(sample: Sample) -> np.ndarray:
     assert sample.depth is not None
-    assert sample.camera is not None
-    assert sample.pose is not None
-    return View(sample.depth, sample.camera, sample.pose)
+    return sample.depth
 
 
-def seen_from(other: Sample, points: np.ndarray) -> np.ndarray:
+def camera_of(source: Streets, index: int) -> Camera:
+    number, view = divmod(index, source.views)
+    plan = build_scene(random_numbers(source.seed, number, 0)).plan
+    return draw_camera(plan, Draw(random_numbers(source.seed, number, 1)), view, source.height, source.width)
+
+
+def points(sample: Sample, camera: Camera) -> np.ndarray:
+    """The point in the world that each pixel shows, (H, W, 3) in metres."""
+    right, down = camera.rays()
+    rays = np.stack([*np.meshgrid(right, down), np.ones((camera.height, camera.width))], axis=-1)
+    return rays * depth_of(sample)[..., None] @ camera.rotation.T + camera.position
+
+
+def seen_from(other: Sample, camera: Camera, points: np.ndarray) -> np.ndarray:
     """The labels that another view has of points in the world; IGNORE where it does not show them."""
-    from_there = view(other)
-    local = (points - from_there.pose.position) @ from_there.pose.rotation
+    local = (points - camera.position) @ camera.rotation
     depth = local[..., 2]
-    columns, rows = np.moveaxis(np.rint(from_there.camera.project(local)).astype(int), -1, 0)
-    height, width = from_there.depth.shape
-    shown = (depth > 0) & (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    shown[shown] = np.isclose(from_there.depth[rows[shown], columns[shown]], depth[shown], rtol=0.03)
+    columns, rows = np.moveaxis(np.rint(camera.project(local)).astype(int), -1, 0)
+    shown = (depth > 0) & (rows >= 0) & (rows < camera.height) & (columns >= 0) & (columns < camera.width)
+    shown[shown] = np.isclose(depth_of(other)[rows[shown], columns[shown]], depth[shown], rtol=0.03)
     found = np.full(depth.shape, IGNORE)
     found[shown] = labels(other)[rows[shown], columns[shown]]
     return found
@@ -68,7 +62,7 @@ def assert_same(a: Sample, b: Sample) -> None:
     assert a.name == b.name
     np.testing.assert_array_equal(a.image, b.image)
     np.testing.assert_array_equal(labels(a), labels(b))
-    np.testing.assert_array_equal(view(a).depth, view(b).depth)
+    np.testing.assert_array_equal(depth_of(a), depth_of(b))
 
 
 def test_a_sample_depends_on_seed_and_index_only() -> None:
@@ -110,7 +104,7 @@ def test_most_of_an_image_is_street() -> None:
 
 def test_depth_is_positive_finite_and_1000_in_the_sky() -> None:
     for sample in scenes():
-        depth, sky = view(sample).depth, labels(sample) == CAMVID.index("sky")
+        depth, sky = depth_of(sample), labels(sample) == CAMVID.index("sky")
         assert np.isfinite(depth).all()
         assert (depth > 0).all()
         np.testing.assert_allclose(depth[sky], 1000, rtol=1e-4)
@@ -118,8 +112,9 @@ def test_depth_is_positive_finite_and_1000_in_the_sky() -> None:
 
 
 def test_the_road_lies_on_the_ground() -> None:
-    for sample in scenes()[:5]:
-        np.testing.assert_allclose(view(sample).points()[labels(sample) == ROAD][:, 1], 0, atol=0.02)
+    source = Streets(60, seed=3, height=120, width=160)
+    for index, sample in enumerate(scenes()[:5]):
+        np.testing.assert_allclose(points(sample, camera_of(source, index))[labels(sample) == ROAD][:, 1], 0, atol=0.02)
 
 
 def test_road_and_sidewalk_look_alike_in_some_scenes_and_differ_in_others() -> None:
@@ -133,8 +128,9 @@ def test_road_and_sidewalk_look_alike_in_some_scenes_and_differ_in_others() -> N
 
 def test_two_views_agree_on_the_labels_of_the_points_that_both_show() -> None:
     for seed in range(6):
-        first, second = render_street(seed, views=2)
-        warped = seen_from(second, view(first).points())
+        source = Streets(2, seed, views=2)
+        first = source[0]
+        warped = seen_from(source[1], camera_of(source, 1), points(first, camera_of(source, 0)))
         static = (warped != IGNORE) & ~np.isin(labels(first), MOVING_OR_THIN)
         assert static.mean() > 0.5
         assert (warped == labels(first))[static].mean() > 0.95
@@ -149,9 +145,9 @@ def test_views_move_on_through_one_scene() -> None:
         "street_000001_1",
         "street_000002_0",
     )
-    first, second, other = (view(source[index]) for index in range(3))
-    assert 0.5 < np.linalg.norm(second.pose.position - first.pose.position) < 3
-    assert first.camera == second.camera != other.camera
+    first, second, other = (camera_of(source, index) for index in range(3))
+    assert 0.5 < np.linalg.norm(second.position - first.position) < 3
+    assert first.focal == second.focal != other.focal
 
 
 def test_names_are_known_without_rendering() -> None:
@@ -163,14 +159,14 @@ def test_names_are_known_without_rendering() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (33, 97), (360, 480)])
 def test_any_size_renders(height: int, width: int) -> None:
-    (sample,) = render_street(1, height, width)
+    sample = Streets(1, 1, height, width)[0]
     assert sample.image.shape == (height, width, 3)
     assert sample.image.dtype == np.uint8
-    assert labels(sample).shape == view(sample).depth.shape == (height, width)
+    assert labels(sample).shape == depth_of(sample).shape == (height, width)
 
 
 def test_the_size_changes_the_resolution_and_not_the_scene() -> None:
-    (small,), (large,) = render_street(2, 60, 80), render_street(2, 240, 320)
+    small, large = Streets(1, 2, 60, 80)[0], Streets(1, 2)[0]
     assert (labels(large)[2::4, 2::4] == labels(small)).mean() > 0.9
 
 

@@ -7,8 +7,8 @@ everything else that `--help` does.
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -33,65 +33,44 @@ from segcode.errors import SegcodeError
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
+COMMANDS: Final[dict[Callable[..., None], tuple[str, ...]]] = {
+    demo: ("demo",),
+    train: ("train experiments/streets.toml -o runs/streets",),
+    train_rivals: ("train-rivals MODEL --data camvid --root CAMVID --leave-out 0006R0 -o rivals",),
+    predict: ("predict street.png --model camvid -o out", "predict 'run/**/*.png' --model MODEL -o out"),
+    refine: (
+        "refine street.png --stroke sidewalk=20,200:90,180 --point car=200,150 --model camvid -o out",
+        "refine street.png --truth road=mask.png --extent road=exhaustive --model MODEL -o out",
+    ),
+    refine_folder: ("refine-folder images --labels partial --model MODEL -o out",),
+    annotate: ("annotate street_images --model camvid", "annotate 'run/**/*.png' --model MODEL -o work --port 9000"),
+    sample: ("sample street.png -n 8 --point car=200,150 --model camvid -o out",),
+    evaluate: ("evaluate --data camvid --root CAMVID --split val --model MODEL --truth road --truth sidewalk -o out",),
+    clicks: (
+        "clicks --data camvid --root CAMVID --split val --model camvid --clicks 10 -o out",
+        "clicks --data folder --root DATA --segmenter python:my_module.logits -o out",
+    ),
+    fit: (
+        "fit --data folder --root DATA --split val --segmenter python:my_module.logits -o constants.json",
+        "fit --data camvid --root CAMVID --fold 0006R0=runs/left-0006R0/model -o constants.json",
+    ),
+    calibration: ("calibration --data streets --model streets --clicks 5 -o out",),
+    export: (
+        "export --data cityscapes --root Cityscapes --model MODEL -o results",
+        "export 'leftImg8bit/val/*/*.png' --model MODEL -o results",
+    ),
+}
+"""Every command, with examples for the end of its help."""
+
+
 def example(*commands: str, extents: bool = False) -> str:
     """The end of a command's help, in lines that are not wrapped, so that they can be copied."""
-    return "\n\n".join([EXTENTS] * extents + [f"\b\nExample: {command}" for command in commands])
+    return "\n\n".join([EXTENTS] * extents + [f"\b\nExample: segcode {command}" for command in commands])
 
 
-app.command(epilog=example("segcode demo"))(demo)
+for _command, _examples in COMMANDS.items():
+    app.command(epilog=example(*_examples, extents=_command in (refine, refine_folder, sample)))(_command)
 app.add_typer(data, name="data", help="Look at a data set before training on it, or draw one.")
-app.command(epilog=example("segcode train experiments/streets.toml -o runs/streets"))(train)
-app.command(
-    epilog=example("segcode train-rivals MODEL --data camvid --root CAMVID --leave-out 0006R0 -o rivals"),
-)(train_rivals)
-app.command(
-    epilog=example(
-        "segcode predict street.png --model camvid -o out", "segcode predict 'run/**/*.png' --model MODEL -o out"
-    )
-)(predict)
-app.command(
-    epilog=example(
-        "segcode refine street.png --stroke sidewalk=20,200:90,180 --point car=200,150 --model camvid -o out",
-        "segcode refine street.png --truth road=mask.png --extent road=exhaustive --model MODEL -o out",
-        extents=True,
-    )
-)(refine)
-app.command(epilog=example("segcode refine-folder images --labels partial --model MODEL -o out", extents=True))(
-    refine_folder
-)
-app.command(
-    epilog=example(
-        "segcode annotate street_images --model camvid",
-        "segcode annotate 'run/**/*.png' --model MODEL -o work --port 9000",
-    )
-)(annotate)
-app.command(epilog=example("segcode sample street.png -n 8 --point car=200,150 --model camvid -o out", extents=True))(
-    sample
-)
-app.command(
-    epilog=example(
-        "segcode evaluate --data camvid --root CAMVID --split val --model MODEL --truth road --truth sidewalk -o out"
-    )
-)(evaluate)
-app.command(
-    epilog=example(
-        "segcode clicks --data camvid --root CAMVID --split val --model camvid --clicks 10 -o out",
-        "segcode clicks --data folder --root DATA --segmenter python:my_module.logits -o out",
-    )
-)(clicks)
-app.command(
-    epilog=example(
-        "segcode fit --data folder --root DATA --split val --segmenter python:my_module.logits -o constants.json",
-        "segcode fit --data camvid --root CAMVID --fold 0006R0=runs/left-0006R0/model -o constants.json",
-    )
-)(fit)
-app.command(epilog=example("segcode calibration --data streets --model streets --clicks 5 -o out"))(calibration)
-app.command(
-    epilog=example(
-        "segcode export --data cityscapes --root Cityscapes --model MODEL -o results",
-        "segcode export 'leftImg8bit/val/*/*.png' --model MODEL -o results",
-    )
-)(export)
 
 
 def print_version(asked: bool) -> bool:
@@ -104,7 +83,7 @@ def print_version(asked: bool) -> bool:
     return asked
 
 
-@app.callback(epilog=example("segcode demo", "segcode refine --help"))
+@app.callback(epilog=example("demo", "refine --help"))
 def segcode(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)

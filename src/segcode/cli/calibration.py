@@ -6,42 +6,31 @@ from typing import Annotated
 
 import typer
 
-from segcode.cli.measuring import (
-    ClickRadius,
-    Clicks,
-    Constants,
-    Jitter,
-    Model,
-    Seed,
-    SegmenterName,
-    command_line,
-    open_measurement,
-    truths_option,
-)
-from segcode.cli.options import Data, Device, LeaveOut, Only, Out, Root, Split
+from segcode.cli import measuring, options
 
 Truths = Annotated[
-    list[str], truths_option("Also give an exhaustive mask of this class, in place of clicks. May be repeated.")
+    list[str],
+    measuring.truths_option("Also give an exhaustive mask of this class, in place of clicks. May be repeated."),
 ]
 
 
 def calibration(
-    data: Data,
-    out: Out,
+    data: options.Data,
+    out: options.Out,
     truths: Truths,
-    only: Only,
-    leave_out: LeaveOut,
-    model: Model = "",
-    segmenter: SegmenterName = "",
-    constants: Constants = None,
-    root: Root = None,
-    split: Split = "val",
-    clicks: Clicks = 5,
-    radius: ClickRadius = 3.0,
-    jitter: Jitter = 2.0,
-    seed: Seed = 0,
+    only: options.Only,
+    leave_out: options.LeaveOut,
+    model: measuring.Model = "",
+    segmenter: measuring.SegmenterName = "",
+    constants: measuring.Constants = None,
+    root: options.Root = None,
+    split: options.Split = "val",
+    clicks: measuring.Clicks = 5,
+    radius: measuring.ClickRadius = 3.0,
+    jitter: measuring.Jitter = 2.0,
+    seed: measuring.Seed = 0,
     draws: Annotated[int, typer.Option(min=2, help="Draws that probabilities are averaged over.")] = 16,
-    device: Device = "auto",
+    device: options.Device = "auto",
 ) -> None:
     """Measure whether probabilities can be believed, before and after clicks or a mask.
 
@@ -60,22 +49,11 @@ def calibration(
     from segcode.evaluation.calibration import measure_calibration
     from segcode.evaluation.clicks import ClickConfig
     from segcode.evaluation.figures import reliability_diagram
-    from segcode.evaluation.report import write_report
     from segcode.evaluation.tables import calibration_tables
 
     config = ClickConfig(clicks, radius, jitter, tuple(truths), seed=seed)
-    measured = open_measurement(data, root, split, only, leave_out, model, segmenter, constants, device)
+    measured = measuring.open_measurement(data, root, split, only, leave_out, model, segmenter, constants, device)
     results = measure_calibration(measured.refiner, measured.classes, measured.source, config, draws, measured.progress)
-    settings = {
-        "data": data,
-        "root": root,
-        "split": split,
-        "model": model or segmenter,
-        "draws": draws,
-        "constants": asdict(measured.refiner.constants),
-        **asdict(config),
-    }
     tables = calibration_tables(results)
-    write_report(results, out, command_line(), settings, tables, {"reliability": lambda: reliability_diagram(results)})
-    typer.echo(tables)
-    typer.echo(f"{results.images} images; results.json, tables and pictures are in {out}")
+    figures = {"reliability": lambda: reliability_diagram(results)}
+    measured.report(results, out, tables, figures, draws=draws, **asdict(config))

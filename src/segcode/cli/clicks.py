@@ -7,19 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segcode.cli.measuring import (
-    ClickRadius,
-    Clicks,
-    Constants,
-    Jitter,
-    Model,
-    Seed,
-    SegmenterName,
-    command_line,
-    open_measurement,
-    truths_option,
-)
-from segcode.cli.options import Block, Data, Device, LeaveOut, Only, Out, Root, Split
+from segcode.cli import measuring, options
 from segcode.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,7 +16,7 @@ if TYPE_CHECKING:
     from segcode.evaluation.methods import Method
 
 Truths = Annotated[
-    list[str], truths_option("Label random pixels of this class, then an exhaustive mask. May be repeated.")
+    list[str], measuring.truths_option("Label random pixels of this class, then an exhaustive mask. May be repeated.")
 ]
 Amounts = Annotated[
     list[int],
@@ -44,17 +32,17 @@ Amounts = Annotated[
 
 
 def clicks(
-    data: Data,
-    out: Out,
+    data: options.Data,
+    out: options.Out,
     truths: Truths,
     amounts: Amounts,
-    only: Only,
-    leave_out: LeaveOut,
-    model: Model = "",
-    segmenter: SegmenterName = "",
-    constants: Constants = None,
-    root: Root = None,
-    split: Split = "val",
+    only: options.Only,
+    leave_out: options.LeaveOut,
+    model: measuring.Model = "",
+    segmenter: measuring.SegmenterName = "",
+    constants: measuring.Constants = None,
+    root: options.Root = None,
+    split: options.Split = "val",
     rivals: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Measure these trained rivals of the model, too.", show_default=False),
@@ -65,12 +53,12 @@ def clicks(
             "--tune-rivals", help="Choose the constants of the --rivals on these images first, and keep them in FOLDER."
         ),
     ] = False,
-    clicks: Clicks = 10,
-    radius: ClickRadius = 3.0,
-    jitter: Jitter = 2.0,
-    seed: Seed = 0,
-    block: Block = 1,
-    device: Device = "auto",
+    clicks: measuring.Clicks = 10,
+    radius: measuring.ClickRadius = 3.0,
+    jitter: measuring.Jitter = 2.0,
+    seed: measuring.Seed = 0,
+    block: options.Block = 1,
+    device: options.Device = "auto",
 ) -> None:
     """Measure how good the map gets with each click.
 
@@ -91,34 +79,22 @@ def clicks(
     from segcode.evaluation.clicks import ClickConfig, measure_clicks
     from segcode.evaluation.figures import click_curves, pixel_curves
     from segcode.evaluation.methods import Pasted, Refined
-    from segcode.evaluation.report import write_report
     from segcode.evaluation.tables import click_tables
 
     config = ClickConfig(clicks, radius, jitter, tuple(truths), tuple(amounts), seed, block)
-    measured = open_measurement(data, root, split, only, leave_out, model, segmenter, constants, device)
+    measured = measuring.open_measurement(data, root, split, only, leave_out, model, segmenter, constants, device)
     methods: list[Method] = [Pasted(), Refined()]
     if rivals is not None:
         methods += _rivals(rivals, measured, config, tune_rivals)
     results = measure_clicks(measured.refiner, measured.classes, measured.source, methods, config, measured.progress)
-    settings = {
-        "data": data,
-        "root": root,
-        "split": split,
-        "model": model or segmenter,
-        "rivals": rivals,
-        "constants": asdict(measured.refiner.constants),
-        **asdict(config),
-    }
     tables = click_tables(results)
     figures = {"clicks": lambda: click_curves(results)} if clicks else {}
     if results.find(protocol="pixels"):
         figures["pixels"] = lambda: pixel_curves(results)
-    write_report(results, out, command_line(), settings, tables, figures)
-    typer.echo(tables)
+    measured.report(results, out, tables, figures, rivals=rivals, **asdict(config))
     for name in truths:
         if not results.find(truth=name, protocol="mask"):
             typer.echo(f"No image shows any '{name}'", err=True)
-    typer.echo(f"{results.images} images; results.json, tables and pictures are in {out}")
 
 
 def _rivals(folder: Path, measured: Measured, config: ClickConfig, tuned: bool) -> list[Method]:
@@ -127,17 +103,16 @@ def _rivals(folder: Path, measured: Measured, config: ClickConfig, tuned: bool) 
     from segcode.evaluation.baselines.rivals import load_constants, load_rivals, save_constants, tune
     from segcode.evaluation.clicks import final_accuracy
 
-    refiner, classes, source, model = measured
-    if model is None:
+    if measured.model is None:
         raise ConfigError("--rivals use the features of a segcode model: give --model in place of --segmenter")
     if not dense_crf.is_installed():
         typer.echo("Without DenseCRF, which is not installed: pip install 'segcode[rivals]'", err=True)
     if tuned:
         chosen = tune(
-            load_heads(folder, model),
+            load_heads(folder, measured.model),
             load_constants(folder),
-            lambda method: final_accuracy(refiner, classes, source, method, config),
+            lambda method: final_accuracy(measured.refiner, measured.classes, measured.source, method, config),
         )
         save_constants(folder, chosen)
         typer.echo(f"Constants of the rivals: {chosen}", err=True)
-    return load_rivals(folder, model)
+    return load_rivals(folder, measured.model)

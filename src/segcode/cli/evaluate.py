@@ -7,15 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from segcode.cli.measuring import Constants, Model, SegmenterName, command_line, open_measurement, truths_option
-from segcode.cli.options import Block, Data, Device, LeaveOut, Only, Out, Root, Split
+from segcode.cli import measuring, options
 from segcode.refinement import config
 from segcode.refinement.config import CodeConfig
 
 Extent = Literal["exhaustive", "outline", "part"]
 Truths = Annotated[
     list[str],
-    truths_option(
+    measuring.truths_option(
         "Label all pixels of this class, refine, and measure. May be repeated; without it only the initial prediction "
         "and the encoder's code are measured."
     ),
@@ -23,16 +22,16 @@ Truths = Annotated[
 
 
 def evaluate(
-    data: Data,
-    out: Out,
+    data: options.Data,
+    out: options.Out,
     truths: Truths,
-    only: Only,
-    leave_out: LeaveOut,
-    model: Model = "",
-    segmenter: SegmenterName = "",
-    constants: Constants = None,
-    root: Root = None,
-    split: Split = "val",
+    only: options.Only,
+    leave_out: options.LeaveOut,
+    model: measuring.Model = "",
+    segmenter: measuring.SegmenterName = "",
+    constants: measuring.Constants = None,
+    root: options.Root = None,
+    split: options.Split = "val",
     extent: Annotated[
         Extent, typer.Option(help="What a mask says of other pixels; see `segcode refine`.")
     ] = "exhaustive",
@@ -43,8 +42,8 @@ def evaluate(
         config.Solver, typer.Option(help="Of the code alone; gauss_newton is recommended.")
     ] = CodeConfig.solver,
     examples: Annotated[int, typer.Option(min=0, help="Images to show in the pictures.")] = 4,
-    block: Block = 1,
-    device: Device = "auto",
+    block: options.Block = 1,
+    device: options.Device = "auto",
 ) -> None:
     """Measure the initial prediction, two controls without optimisation, and refinement, on masks of one class.
 
@@ -60,13 +59,15 @@ def evaluate(
 
     from segcode.evaluation.figures import examples_shown, iou_matrix
     from segcode.evaluation.masks import measure_masks
-    from segcode.evaluation.report import write_report
     from segcode.evaluation.tables import mask_tables
 
-    measured = open_measurement(data, root, split, only, leave_out, model, segmenter, constants, device)
+    measured = measuring.open_measurement(data, root, split, only, leave_out, model, segmenter, constants, device)
     code = CodeConfig(energy, solver)
     results = measure_masks(
-        *measured,
+        measured.refiner,
+        measured.classes,
+        measured.source,
+        measured.model,
         truths,
         code,
         extent=extent,
@@ -74,21 +75,9 @@ def evaluate(
         block=block,
         progress=measured.progress,
     )
-    settings = {
-        "data": data,
-        "root": root,
-        "split": split,
-        "model": model or segmenter,
-        "extent": extent,
-        "block": block,
-        "constants": asdict(measured.refiner.constants),
-        "code": asdict(code),
-    }
     figures = {"iou_matrix": partial(iou_matrix, results, measured.classes)}
     if results.examples:
         figures["predictions"] = partial(examples_shown, results, None)
         figures |= {"refined_" + re.sub(r"\W+", "_", name): partial(examples_shown, results, name) for name in truths}
     tables = mask_tables(results)
-    write_report(results, out, command_line(), settings, tables, figures)
-    typer.echo(tables)
-    typer.echo(f"{results.images} images; results.json, tables and pictures are in {out}")
+    measured.report(results, out, tables, figures, extent=extent, block=block, code=asdict(code))

@@ -54,28 +54,28 @@ def export(
 def _export_split(data: Kind, root: Path | None, split: str, out: Path, model: str, device: Device) -> None:
     from segcode.data.prefetch import prefetch
     from segcode.data.sources import open_source
-    from segcode.export.label_ids import write_label_ids
+    from segcode.export.picture import write_picture
 
     source = open_source(data, root, split, 240, 320)
     refiner, classes = load_refiner(model, device)
     _require_same_classes(source, classes)
     samples = prefetch(source.__getitem__, range(len(source)))
     for sample in progress(samples, len(source), "Exporting"):
-        write_label_ids(out / f"{sample.name}.png", refiner.set_image(sample.image).labels, source.classes)
+        write_picture(out / f"{sample.name}.png", source.classes.to_raw(refiner.set_image(sample.image).labels))
     typer.echo(f"{len(source)} label files are in {out}")
 
 
 def _export_images(images: list[str], out: Path, model: str, device: Device) -> None:
     from segcode.data.files import find_images, output_names, read_image
     from segcode.data.prefetch import prefetch
-    from segcode.export.label_ids import write_label_ids
+    from segcode.export.picture import write_picture
 
     paths = find_images(images)
     files = [out / f"{str(name).removesuffix('_leftImg8bit')}.png" for name in output_names(paths)]
     refuse_to_overwrite(paths, files)
     refiner, classes = load_refiner(model, device)
     for image, file in progress(zip(prefetch(read_image, paths), files, strict=True), len(paths), "Exporting"):
-        write_label_ids(file, refiner.set_image(image).labels, classes)
+        write_picture(file, classes.to_raw(refiner.set_image(image).labels))
     typer.echo(f"{len(paths)} label files are in {out}")
 
 

@@ -18,6 +18,8 @@ from segcode.errors import ConfigError
 
 if TYPE_CHECKING:
     from segcode.classes import ClassSet
+    from segcode.evaluation.report import Figures
+    from segcode.evaluation.results import Results
     from segcode.model.segcode import SegCode
     from segcode.prediction import Segmenter
     from segcode.refinement.refiner import Refiner
@@ -63,16 +65,27 @@ class Measured(NamedTuple):
 
     Attributes:
         model: None for a segmenter that is not a segcode model.
+        settings: the options that say what is measured, for the record.
     """
 
     refiner: Refiner
     classes: ClassSet
     source: Source
     model: SegCode | None
+    settings: dict[str, object]
 
     def progress(self, indices: Iterable[int]) -> Iterable[int]:
         """Go through the images under a bar."""
         return progress(indices, len(self.source), "Measuring")
+
+    def report(self, results: Results, out: Path, tables: str, figures: Figures, **settings: object) -> None:
+        """Write the results, their tables and figures into `out`, and print the tables."""
+        from segcode.evaluation.report import write_report
+
+        command = shlex.join(["segcode", *sys.argv[1:]])
+        write_report(results, out, command, self.settings | settings, tables, figures)
+        typer.echo(tables)
+        typer.echo(f"{results.images} images; results.json, tables and pictures are in {out}")
 
 
 def open_measurement(
@@ -93,6 +106,8 @@ def open_measurement(
         CheckpointError: if the model or the constants are damaged.
         DataError: if there is no such data set.
     """
+    from dataclasses import asdict
+
     from segcode.data.select import select
     from segcode.data.sources import open_source
     from segcode.field.constants import load_constants
@@ -103,10 +118,13 @@ def open_measurement(
         raise ConfigError("--model and --segmenter: give one of them")
     source = select(open_source(data, root, split), only, leave_out)
     chosen = None if constants is None else load_constants(constants)
+    settings = {"data": data, "root": root, "split": split, "model": model or segmenter}
     if segmenter:
-        return Measured(Refiner(load_segmenter(segmenter), chosen), source.classes, source, None)
-    loaded, on = load_model(require_model(model)), choose_device(device)
-    return Measured(Refiner(loaded.model, chosen, on), loaded.classes, source, loaded.model)
+        refiner, classes, network = Refiner(load_segmenter(segmenter), chosen), source.classes, None
+    else:
+        loaded = load_model(require_model(model))
+        refiner, classes, network = Refiner(loaded.model, chosen, choose_device(device)), loaded.classes, loaded.model
+    return Measured(refiner, classes, source, network, settings | {"constants": asdict(refiner.constants)})
 
 
 def load_segmenter(name: str) -> Segmenter | Callable[..., object]:
@@ -130,8 +148,3 @@ def load_segmenter(name: str) -> Segmenter | Callable[..., object]:
     except AttributeError:
         raise ConfigError(f"--segmenter {name}: the module '{module}' has no '{attribute}'") from None
     return found
-
-
-def command_line() -> str:
-    """The command that runs, for the record."""
-    return shlex.join(["segcode", *sys.argv[1:]])

@@ -6,24 +6,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from segcode.cli import options
 from segcode.cli.given_truth import GivenTruth
 from segcode.cli.loading import load_refiner
-from segcode.cli.options import (
-    Boxes,
-    Device,
-    Excluded,
-    Extents,
-    ImagePath,
-    Masks,
-    Model,
-    Out,
-    PartialLabels,
-    Points,
-    Polygons,
-    Radius,
-    Soft,
-    Strokes,
-)
 from segcode.cli.outputs import MAP_FILES, refuse_to_overwrite, write_map
 
 if TYPE_CHECKING:
@@ -32,20 +17,20 @@ if TYPE_CHECKING:
 
 
 def refine(
-    image: ImagePath,
-    point: Points,
-    stroke: Strokes,
-    excluded: Excluded,
-    polygon: Polygons,
-    box: Boxes,
-    truth: Masks,
-    extent: Extents,
-    model: Model,
-    out: Out,
-    radius: Radius = 2.0,
-    soft: Soft = False,
-    labels: PartialLabels = None,
-    device: Device = "auto",
+    image: options.ImagePath,
+    point: options.Points,
+    stroke: options.Strokes,
+    excluded: options.Excluded,
+    polygon: options.Polygons,
+    box: options.Boxes,
+    truth: options.Masks,
+    extent: options.Extents,
+    model: options.Model,
+    out: options.Out,
+    radius: options.Radius = 2.0,
+    soft: options.Soft = False,
+    labels: options.PartialLabels = None,
+    device: options.Device = "auto",
 ) -> None:
     """Label some pixels, and correct the map around them and where the image looks alike.
 

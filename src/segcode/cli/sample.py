@@ -6,44 +6,29 @@ from typing import Annotated
 
 import typer
 
+from segcode.cli import options
 from segcode.cli.given_truth import GivenTruth
 from segcode.cli.loading import load_refiner
-from segcode.cli.options import (
-    Boxes,
-    Device,
-    Excluded,
-    Extents,
-    ImagePath,
-    Masks,
-    Model,
-    Out,
-    PartialLabels,
-    Points,
-    Polygons,
-    Radius,
-    Soft,
-    Strokes,
-)
 from segcode.cli.outputs import refuse_to_overwrite
 
 
 def sample(
-    image: ImagePath,
-    point: Points,
-    stroke: Strokes,
-    excluded: Excluded,
-    polygon: Polygons,
-    box: Boxes,
-    truth: Masks,
-    extent: Extents,
-    model: Model,
-    out: Out,
+    image: options.ImagePath,
+    point: options.Points,
+    stroke: options.Strokes,
+    excluded: options.Excluded,
+    polygon: options.Polygons,
+    box: options.Boxes,
+    truth: options.Masks,
+    extent: options.Extents,
+    model: options.Model,
+    out: options.Out,
     number: Annotated[int, typer.Option("-n", min=1, help="How many maps.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other maps.")] = 0,
-    radius: Radius = 2.0,
-    soft: Soft = False,
-    labels: PartialLabels = None,
-    device: Device = "auto",
+    radius: options.Radius = 2.0,
+    soft: options.Soft = False,
+    labels: options.PartialLabels = None,
+    device: options.Device = "auto",
 ) -> None:
     """Draw several maps from the posterior, all with the labelled pixels as given.
 

@@ -49,7 +49,6 @@ class Findings:
     """What is known of one sample after reading it.
 
     Attributes:
-        name: the sample's.
         size: of its image; None if it could not be read.
         pixels: of its labels; None if it has none or could not be read.
         problem: why it could not be read.
@@ -66,13 +65,10 @@ class Report:
     """What is in a source.
 
     Attributes:
-        classes: the source's.
         problems: of the samples that cannot be used, in the source's order.
-        unlabelled: names of the samples without labels.
         sizes: how many images have which size, the most frequent first.
         pixels: labelled pixels of each class.
         images: images that have the class.
-        void_pixels: pixels of no class.
     """
 
     classes: ClassSet

@@ -34,10 +34,7 @@ class LabelledImages(Dataset[Item]):
 
     Args:
         source: every sample of it must have labels.
-        height: in pixels.
-        width: in pixels.
         preload: read all of it now and keep it: H * W * 4 bytes a sample, and no reading afterwards.
-        progress: show a bar while preloading, if stderr is a terminal.
 
     Raises:
         DataError: when a sample is read that has no labels, or a damaged file.

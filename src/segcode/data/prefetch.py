@@ -13,9 +13,7 @@ Content = TypeVar("Content")
 def prefetch(read: Callable[[Item], Content], items: Iterable[Item]) -> Iterator[Content]:
     """Read the items in order, as `map` does, the next one in a thread while the caller works on the last.
 
-    Args:
-        read: such as `source.__getitem__`; what it raises is raised when the item's turn comes.
-        items: such as indices.
+    What `read` raises is raised when the item's turn comes.
     """
     with ThreadPoolExecutor(1) as thread:
         coming: Future[Content] | None = None
@@ -31,9 +29,7 @@ def prefetch(read: Callable[[Item], Content], items: Iterable[Item]) -> Iterator
 def write_behind(write: Callable[[Item], None], items: Iterable[Item]) -> None:
     """Write the items in order, each in a thread while the next one is made.
 
-    Args:
-        write: what it raises is raised when the next item is there, or at the end.
-        items: such as a generator that makes them.
+    What `write` raises is raised when the next item is there, or at the end.
     """
     with ThreadPoolExecutor(1) as thread:
         going: Future[None] | None = None

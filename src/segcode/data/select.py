@@ -44,10 +44,7 @@ class Subset:
 def select(source: Source, only: Collection[str] = (), leave_out: Collection[str] = ()) -> Source:
     """The samples that `only` names (all if it is empty) without those that `leave_out` names, in the source's order.
 
-    Args:
-        source: where from.
-        only: whole names, or beginnings of names such as a sequence's "0001TP_".
-        leave_out: likewise.
+    Both are complete names, or beginnings of names such as a sequence's "0001TP_".
 
     Raises:
         ConfigError: if a name or beginning fits no sample, or no sample is left.

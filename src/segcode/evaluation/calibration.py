@@ -76,13 +76,7 @@ class _Judged(NamedTuple):
 
 
 class _Outlook(NamedTuple):
-    """What one state of the refiner says of an image.
-
-    Attributes:
-        labels: its map.
-        probabilities: by method.
-        scores: other scores for errors, by method.
-    """
+    """What one state of the refiner says of an image."""
 
     labels: LabelImage
     probabilities: dict[str, Float[ndarray, "M H W"]]
@@ -104,13 +98,7 @@ def measure_calibration(
     entropy as the score for errors; and two more scores, the mutual information of the draws, and b where the segmenter
     has it. Each image has its own seed, the same in all states.
 
-    Args:
-        refiner: of a segmenter.
-        classes: of the segmenter.
-        source: labelled images.
-        config: of the annotator, and the truths; an image that lacks the class of a truth is left out there.
-        draws: from the posterior.
-        progress: wraps the indices of the images.
+    An image that lacks the class of a truth is left out there.
 
     Raises:
         ConfigError: if a truth is no class.

@@ -28,11 +28,8 @@ class LabelledImage:
     """A labelled image that is set in a refiner.
 
     Attributes:
-        name: of the sample.
         image: RGB.
         labels: true classes, IGNORE where unknown.
-        initial: the initial prediction.
-        classes: their names.
     """
 
     name: str

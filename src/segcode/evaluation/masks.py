@@ -75,17 +75,8 @@ def measure_masks(
     "replaced + excluded" also excludes an exhaustive class elsewhere. "Code alone" optimises the paper's code without
     the field. "Encoder's code" is the map of the code that the label encoder gives the labels of all pixels.
 
-    Args:
-        refiner: of a segmenter.
-        classes: of the segmenter.
-        source: labelled images.
-        model: whose code is measured; None for another segmenter, which has no rows of the code.
-        truths: classes to label.
-        code: how the code alone is optimised.
-        extent: what a mask says of other pixels.
-        examples: images to show.
-        block: neighbouring images that are drawn together for intervals.
-        progress: wraps the indices of the images.
+    Without a model, for another segmenter, there are no rows of the code. Neighbouring images, `block` at a time, are
+    drawn together for intervals.
 
     Raises:
         ConfigError: if a truth is no class, or a block is longer than half the source.

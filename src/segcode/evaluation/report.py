@@ -11,11 +11,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeAlias
 
 from matplotlib.figure import Figure
 
 from segcode.evaluation.results import Results, Row
 from segcode.files import replacing, write_text
+
+Figures: TypeAlias = Mapping[str, Callable[[], Figure]]
+"""What draws each figure, by file name without ending."""
 
 
 def write_report(
@@ -24,19 +28,13 @@ def write_report(
     command: str,
     settings: Mapping[str, object],
     tables: str,
-    figures: Mapping[str, Callable[[], Figure]],
+    figures: Figures,
 ) -> None:
     """Write `results.json` with command, commit, versions, settings and rows; `results.csv`, `tables.md`, and figures.
 
     `results.json` comes first: hours of measuring must not be lost to a picture.
 
-    Args:
-        results: of a measurement.
-        out: folder; made if needed.
-        command: the command line.
-        settings: by name.
-        tables: Markdown.
-        figures: by file name without ending, drawn when their turn comes.
+    Tables are Markdown; figures are drawn when their turn comes.
     """
     record = provenance(command, settings) | {"images": results.images, "rows": results.rows}
     write_text(out / "results.json", json.dumps(record, indent=2, default=str) + "\n")

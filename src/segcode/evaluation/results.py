@@ -32,7 +32,6 @@ class Subject:
 
     Attributes:
         protocol: clicks, pixels, mask, click or calibration.
-        method: its name.
         truth: the class that is labelled; None for all classes, or without truth.
         amount: clicks or labelled pixels, or the extent of a mask.
         pixels: all known pixels, or those that the truth does not label.
@@ -69,10 +68,7 @@ class Results:
     """A measurement.
 
     Attributes:
-        rows: a row for each subject.
-        images: images measured.
         outcomes: of each subject and image, for intervals.
-        block: neighbouring images that are drawn together for intervals.
     """
 
     rows: tuple[Row, ...]

@@ -30,14 +30,8 @@ def before_after(
 ) -> Sheet:
     """A sheet: the image with the labelled pixels, the maps before and after, the change, and the uncertainty.
 
-    Args:
-        image: RGB (H, W, 3).
-        before: the initial prediction.
-        after: the refined map, with the labelled pixels as given.
-        labelled: pixels of known class.
-        uncertainty: of the map after, such as its entropy.
-        classes: their names and colours.
-        labels: the exact labels, if known: the titles then have the accuracy, and changes are right or wrong.
+    The labelled pixels stand in `after` as given; uncertainty is that of `after`, such as its entropy. With the exact
+    labels the titles have the accuracy, and changes are right or wrong.
     """
     if labels is None:
         titles, change = ("before", "after"), Panel("changed to", changed(image, before, after, classes))

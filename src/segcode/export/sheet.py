@@ -39,11 +39,7 @@ class Panel:
 def sheet(panels: Sequence[Panel], columns: int, classes: ClassSet, shown: Iterable[int]) -> Sheet:
     """The panels in rows of `columns`, all scaled into boxes of one size; the last cell is the legend.
 
-    Args:
-        panels: at least one.
-        columns: cells in a row.
-        classes: their names and colours.
-        shown: indices of the classes that the legend explains.
+    `shown` are the indices of the classes that the legend explains.
     """
     pictures = [_fitted(panel.picture) for panel in panels]
     width = max(_NARROWEST, *(picture.width for picture in pictures))

@@ -23,7 +23,6 @@ class JacobianCache:
     Attributes:
         cells: of the last request, numbered row by row, in rising order; at first one that no grid has.
         order: the row of `jacobian` for each.
-        jacobian: J.
     """
 
     cells: Integer[Tensor, "n"] = field(default_factory=lambda: torch.tensor([-1]))
@@ -55,8 +54,6 @@ class Linearisation:
 
     Attributes:
         base_logits: S0, the initial prediction.
-        features: of the image, by stride.
-        decoder: maps a code to J c.
         uncertainty: b.
         cache: J at the pixels of the last request.
     """

@@ -6,13 +6,25 @@ from typing import NamedTuple
 
 from torch import nn
 from torch.distributions import Normal
+from torch.nn import functional
 
 from segcode.model.config import ModelConfig
-from segcode.model.features import Backbone, UNet
+from segcode.model.features import Backbone, Pyramid, UNet
 from segcode.model.label_encoder import LabelEncoder
 from segcode.model.linear_decoder import LinearDecoder
-from segcode.model.uncertainty import UncertaintyHead
 from segcode.tensors import ImageBatch, Known, Logits, Uncertainty
+
+
+class UncertaintyHead(nn.Module):
+    """b > 0 at full resolution: the deviation of the noise on a pixel's logits (Eq. 3)."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.stride = backbone.strides[-1]
+        self.layer = nn.Conv2d(backbone.out_channels[-1], 1, 1)
+
+    def forward(self, features: Pyramid) -> Uncertainty:
+        return functional.softplus(self.layer(features[self.stride])) + 1e-4
 
 
 class Reconstruction(NamedTuple):
@@ -35,10 +47,6 @@ class SegCode(nn.Module):
     """An image-conditioned variational auto-encoder of segmentation maps, S = f(I, c).
 
     Args:
-        features: image to feature pyramid, a module.
-        decoder: features and code to logits.
-        label_encoder: known labels to a distribution of the code.
-        uncertainty: features to b.
         config: what the parts were built from; it is saved with the weights.
     """
 

@@ -1,4 +1,4 @@
-"""Procedural street scenes with exact labels, metric depth, camera and poses: the data set that needs no download."""
+"""Procedural street scenes with exact labels and metric depth: the data set that needs no download."""
 
 from segcode.streets.streets import Streets, render_street
 

@@ -9,13 +9,12 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from segcode.geometry import Camera, Pose
 from segcode.streets.light import Light
 from segcode.streets.materials import SHADERS, Texels
 from segcode.streets.noise import CLOUD, lookup
 from segcode.streets.plan import Paving, Windows
 from segcode.streets.scene import Scene
-from segcode.streets.surfaces import Frame, Material, Projection, draw
+from segcode.streets.surfaces import Camera, Frame, Material, Projection, draw
 from segcode.tensors import DepthImage, Image, LabelImage
 
 _SLOTS: Final = 7  # colours of a palette, at most
@@ -36,16 +35,14 @@ class Photograph:
     depth: DepthImage
 
 
-def photograph(
-    scene: Scene, camera: Camera, pose: Pose, height: int, width: int, random: np.random.Generator
-) -> Photograph:
+def photograph(scene: Scene, camera: Camera, random: np.random.Generator) -> Photograph:
     """Render a scene; `random` makes the sensor's noise and nothing else."""
-    frame = draw(scene.surfaces, camera, pose, height, width)
-    tables = _Tables(scene, pose)
-    ray = _world_rays(frame, pose)
+    frame = draw(scene.surfaces, camera)
+    tables = _Tables(scene, camera)
+    ray = _world_rays(frame, camera)
     light = scene.light
-    shade = _cast_shadows(scene, frame, tables, camera, pose)
-    lit = shade * _sunlit(scene, frame, ray, pose) * tables.facing.take(frame.surface)
+    shade = _cast_shadows(scene, frame, tables, camera)
+    lit = shade * _sunlit(scene, frame, ray, camera) * tables.facing.take(frame.surface)
     colour = _albedo(frame, tables, camera)
     colour *= colour
     colour *= _column(light.ambient) * (0.45 + 0.55 * shade) + _column(light.sun) * lit
@@ -58,7 +55,7 @@ def photograph(
 class _Tables:
     """What shading needs of each surface, as arrays over the surfaces' numbers."""
 
-    def __init__(self, scene: Scene, pose: Pose) -> None:
+    def __init__(self, scene: Scene, camera: Camera) -> None:
         surfaces, count = scene.surfaces, len(scene.surfaces)
         self.label = np.array([s.label for s in surfaces], np.uint8)
         self.material = np.array([s.material for s in surfaces], np.uint8)
@@ -74,7 +71,7 @@ class _Tables:
         normal = np.stack([side[k - 2] * rise[k - 1] - side[k - 1] * rise[k - 2] for k in range(3)])
         normal /= np.sqrt(np.sum(normal**2, axis=0)) + 1e-9
         self.flat = np.abs(normal[1]) > 0.9
-        seen = np.sum(normal * (origin - np.asarray(pose.position)[:, None]), axis=0)
+        seen = np.sum(normal * (origin - camera.position[:, None]), axis=0)
         towards_sun = -np.sign(seen) * np.sum(normal * np.array(scene.light.to_sun)[:, None], axis=0)
         # sprites stand for round things, part of which always faces the sun
         rounded = np.array([s.sprite is not None for s in surfaces])
@@ -85,9 +82,9 @@ def _column(colour: tuple[float, float, float]) -> Float32[ndarray, "3 1 1"]:
     return np.array(colour, np.float32)[:, None, None]
 
 
-def _world_rays(frame: Frame, pose: Pose) -> Float32[ndarray, "3 H W"]:
+def _world_rays(frame: Frame, camera: Camera) -> Float32[ndarray, "3 H W"]:
     """The directions of the pixels in the world, one metre ahead along the optical axis."""
-    rotation = pose.rotation.astype(np.float32)
+    rotation = camera.rotation.astype(np.float32)
     x, y = frame.ray_x, frame.ray_y[:, None]
     return np.stack([rotation[k, 0] * x + (rotation[k, 1] * y + rotation[k, 2]) for k in range(3)])
 
@@ -112,7 +109,7 @@ def _texels(frame: Frame, tables: _Tables, pixels: ndarray, camera: Camera) -> T
     a = frame.planes.reshape(-1, 9).T.take(surface, axis=1)
     depth = 1 / frame.inverse_depth.ravel()[pixels]
     s, t = (a[0] * x + a[1] * y + a[2]) * depth, (a[3] * x + a[4] * y + a[5]) * depth
-    per_pixel = depth / np.float32(camera.focal_x)
+    per_pixel = depth / np.float32(camera.focal)
     wide, high = tables.width.take(surface), tables.height.take(surface)
     du = (np.abs(a[0] - s * a[6]) + np.abs(a[1] - s * a[7])) * per_pixel * wide
     dv = (np.abs(a[3] - t * a[6]) + np.abs(a[4] - t * a[7])) * per_pixel * high
@@ -130,11 +127,10 @@ def _texels(frame: Frame, tables: _Tables, pixels: ndarray, camera: Camera) -> T
     )
 
 
-def _cast_shadows(scene: Scene, frame: Frame, tables: _Tables, camera: Camera, pose: Pose) -> Float32[ndarray, "H W"]:
+def _cast_shadows(scene: Scene, frame: Frame, tables: _Tables, camera: Camera) -> Float32[ndarray, "H W"]:
     """How much light the things that stand in the street leave to each pixel of the ground, 0..1."""
-    height, width = frame.surface.shape
-    shade = np.ones((height, width), np.float32)
-    projection = Projection(scene.shadows, camera, pose, height, width)
+    shade = np.ones(frame.surface.shape, np.float32)
+    projection = Projection(scene.shadows, camera)
     ground = tables.flat.take(frame.surface)
     for k in projection.front_to_back():
         box, seen = projection.box(k), projection.locate(k)
@@ -153,13 +149,13 @@ def _cast_shadows(scene: Scene, frame: Frame, tables: _Tables, camera: Camera, p
     return shade
 
 
-def _sunlit(scene: Scene, frame: Frame, ray: ndarray, pose: Pose) -> Float32[ndarray, "H W"]:
+def _sunlit(scene: Scene, frame: Frame, ray: ndarray, camera: Camera) -> Float32[ndarray, "H W"]:
     """1 where no building along the street hides the sun, 0 in their shadow."""
     to_x, to_y, to_z = scene.light.to_sun
     if abs(to_x) < 1e-3:
         return np.ones(frame.surface.shape, np.float32)
     side = 1 if to_x > 0 else -1
-    x, y, z = (np.float32(pose.position[k]) + ray[k] / frame.inverse_depth for k in range(3))
+    x, y, z = (np.float32(camera.position[k]) + ray[k] / frame.inverse_depth for k in range(3))
     way = (side * scene.plan.frontage - x) / to_x
     cell = ((z + way * to_z - _FIRST) / _CELL).clip(0, _CELLS - 1).astype(np.intp)
     clearance = -(y + way * to_y) - _roofs(scene, side).take(cell)

@@ -12,11 +12,11 @@ from numpy import ndarray
 
 from segcode.classes import CAMVID, ClassSet
 from segcode.errors import ConfigError
-from segcode.geometry import Camera, Pose
 from segcode.sample import Sample
 from segcode.streets.photograph import photograph
 from segcode.streets.plan import Draw, Plan
 from segcode.streets.scene import build_scene
+from segcode.streets.surfaces import Camera
 
 _SMALLEST: Final = 16
 
@@ -29,7 +29,6 @@ class Streets:
     time, in any thread. Depth is in metres along the optical axis, 1000 where there is sky. No pixel is void.
 
     Args:
-        count: number of samples.
         seed: of the whole source; another seed gives other scenes.
         height: of the images in pixels, at least 16.
         width: likewise.
@@ -72,11 +71,11 @@ class Streets:
         if not 0 <= index < self.count:
             raise IndexError(f"sample {index} of {self.count}: use 0 to {self.count - 1}")
         number, view = divmod(index, self.views)
-        scene = build_scene(_generator(self.seed, number, 0))
-        camera, pose = _camera(scene.plan, Draw(_generator(self.seed, number, 1)), view, self.height, self.width)
-        sensor = _generator(self.seed, number, 2 + view)
-        taken = photograph(scene, camera, pose, self.height, self.width, sensor)
-        return Sample(self._name(index), taken.image, taken.labels, taken.depth, camera, pose)
+        scene = build_scene(random_numbers(self.seed, number, 0))
+        draw = Draw(random_numbers(self.seed, number, 1))
+        camera = draw_camera(scene.plan, draw, view, self.height, self.width)
+        taken = photograph(scene, camera, random_numbers(self.seed, number, 2 + view))
+        return Sample(self._name(index), taken.image, taken.labels, taken.depth)
 
     def _name(self, index: int) -> str:
         number, view = divmod(index, self.views)
@@ -89,12 +88,12 @@ def render_street(seed: int, height: int = 240, width: int = 320, views: int = 1
     return tuple(street[view] for view in range(views))
 
 
-def _generator(seed: int, number: int, purpose: int) -> np.random.Generator:
+def random_numbers(seed: int, number: int, purpose: int) -> np.random.Generator:
     """Random numbers for one purpose in one scene: what one purpose draws does not shift the others."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, number, purpose))))
 
 
-def _camera(plan: Plan, draw: Draw, view: int, height: int, width: int) -> tuple[Camera, Pose]:
+def draw_camera(plan: Plan, draw: Draw, view: int, height: int, width: int) -> Camera:
     """A camera in the right lane or on the footway, which moves on by one to two metres a view."""
     focal = width * draw.between(0.75, 1.0)
     walks = draw.chance(0.2)
@@ -103,10 +102,8 @@ def _camera(plan: Plan, draw: Draw, view: int, height: int, width: int) -> tuple
     yaw = draw.between(-0.16, 0.10) - (0.12 if walks else 0.0)
     pitch = draw.between(-0.03, 0.09)
     step, turn = draw.between(1.0, 2.0), draw.between(-0.012, 0.012)
-    heading = yaw + turn * view
     position = np.array([x + step * view * sin(turn), -up, step * view])
-    camera = Camera(focal, focal, (width - 1) / 2, (height - 1) / 2)
-    return camera, Pose(_look(heading, -pitch), position)
+    return Camera(focal, height, width, _look(yaw + turn * view, -pitch), position)
 
 
 def _look(yaw: float, pitch: float) -> Float[ndarray, "3 3"]:

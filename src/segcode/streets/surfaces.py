@@ -8,10 +8,9 @@ from enum import IntEnum
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 from numpy import ndarray
 
-from segcode.geometry import Camera, Pose
 from segcode.streets.sprites import Sprite
 
 Vector = tuple[float, float, float]
@@ -22,6 +21,33 @@ SKY_DEPTH: Final = 1000.0
 
 _NEAR = 0.05
 """Surfaces are cut off so close to the camera, in metres."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera: focal length in pixels, pixel centres at whole numbers, the principal point in the centre.
+
+    x is right, y down, z forward; a point p of the camera's frame is at `rotation @ p + position` in the world, metres.
+    """
+
+    focal: float
+    height: int
+    width: int
+    rotation: Float[ndarray, "3 3"]
+    position: Float[ndarray, " 3"]
+
+    def project(self, points: Float[ndarray, "*n 3"]) -> Float[ndarray, "*n 2"]:
+        """Points in the camera's frame, z > 0, to (x, y) in pixels."""
+        x, y, z = np.moveaxis(points, -1, 0)
+        return np.stack(
+            [self.focal * x / z + (self.width - 1) / 2, self.focal * y / z + (self.height - 1) / 2], axis=-1
+        )
+
+    def rays(self) -> tuple[Float32[ndarray, " W"], Float32[ndarray, " H"]]:
+        """Right and down of the pixels' rays for one metre ahead, for the columns and for the rows."""
+        x = (np.arange(self.width) - (self.width - 1) / 2) / self.focal
+        y = (np.arange(self.height) - (self.height - 1) / 2) / self.focal
+        return x.astype(np.float32), y.astype(np.float32)
 
 
 class Material(IntEnum):
@@ -96,22 +122,22 @@ class Projection:
     [side rise o] times r: three numbers that are affine in the pixel, which makes drawing cheap.
     """
 
-    def __init__(self, surfaces: Sequence[Surface], camera: Camera, pose: Pose, height: int, width: int) -> None:
+    def __init__(self, surfaces: Sequence[Surface], camera: Camera) -> None:
         edges = np.array([(s.origin, s.side, s.rise) for s in surfaces]).reshape(-1, 3, 3)
-        edges[:, 0] -= pose.position
+        edges[:, 0] -= camera.position
         # sums in a fixed order, where BLAS would choose its own on each machine
-        edges = sum(edges[:, :, k, None] * pose.rotation[k] for k in range(3))
+        edges = sum(edges[:, :, k, None] * camera.rotation[k] for k in range(3))
         origin, side, rise = np.moveaxis(edges, 1, 0)
         inverse = np.stack([_cross(rise, origin), _cross(origin, side), _cross(side, rise)], axis=1)
         volume = np.sum(side * inverse[:, 0], axis=-1)
         edge_on = np.abs(volume) < 1e-9
         inverse /= np.where(edge_on, 1.0, volume)[:, None, None]
         self.planes = inverse.astype(np.float32)
-        self.boxes = _boxes(origin, side, rise, camera, height, width)
+        self.boxes = _boxes(origin, side, rise, camera)
         self.boxes[edge_on] = 0
         nearest = np.minimum(0, side[:, 2]) + np.minimum(0, rise[:, 2]) + origin[:, 2]
         self.nearest = np.maximum(nearest, _NEAR)
-        self.ray_x, self.ray_y = _rays(camera, height, width)
+        self.ray_x, self.ray_y = camera.rays()
         self._across = self.planes[:, :, 0, None, None] * self.ray_x
         self._down = self.planes[:, :, 1, None, None] * self.ray_y[:, None] + self.planes[:, :, 2, None, None]
 
@@ -144,7 +170,7 @@ class Located:
     inside: Bool[ndarray, "h w"]
 
 
-def _boxes(origin: ndarray, side: ndarray, rise: ndarray, camera: Camera, height: int, width: int) -> ndarray:
+def _boxes(origin: ndarray, side: ndarray, rise: ndarray, camera: Camera) -> ndarray:
     """For each surface (top, bottom, left, right) of the pixels that can show it, cut off at the near plane."""
     corners = np.stack([origin, origin + side, origin + side + rise, origin + rise], axis=1)
     following = np.roll(corners, -1, axis=1)
@@ -157,25 +183,18 @@ def _boxes(origin: ndarray, side: ndarray, rise: ndarray, camera: Camera, height
     pixels = camera.project(np.where(valid[..., None], points, 1.0))
     low = np.where(valid[..., None], pixels, np.inf).min(axis=1)
     high = np.where(valid[..., None], pixels, -np.inf).max(axis=1)
-    size = [width, height]
+    size = [camera.width, camera.height]
     low = np.ceil(np.clip(low, 0, size)).astype(np.intp)
     high = np.floor(np.clip(high, -1, np.subtract(size, 1))).astype(np.intp) + 1
     return np.stack([low[:, 1], high[:, 1], low[:, 0], high[:, 0]], axis=1)
 
 
-def _rays(camera: Camera, height: int, width: int) -> tuple[Float32[ndarray, " W"], Float32[ndarray, " H"]]:
-    """Right and down of the pixels' rays for one metre ahead, for the columns and for the rows."""
-    x = (np.arange(width) - camera.centre_x) / camera.focal_x
-    y = (np.arange(height) - camera.centre_y) / camera.focal_y
-    return x.astype(np.float32), y.astype(np.float32)
-
-
-def draw(surfaces: Sequence[Surface], camera: Camera, pose: Pose, height: int, width: int) -> Frame:
+def draw(surfaces: Sequence[Surface], camera: Camera) -> Frame:
     """Find for each pixel the nearest surface; surface 0 is the sky and needs no place."""
-    projection = Projection(surfaces, camera, pose, height, width)
-    inverse_depth = np.full((height, width), 1 / SKY_DEPTH, np.float32)
-    number = np.zeros((height, width), np.uint16)
-    part = np.zeros((height, width), np.uint8)
+    projection = Projection(surfaces, camera)
+    size = camera.height, camera.width
+    inverse_depth = np.full(size, 1 / SKY_DEPTH, np.float32)
+    number, part = np.zeros(size, np.uint16), np.zeros(size, np.uint8)
     for k in projection.front_to_back():
         box = projection.box(k)
         if inverse_depth[box].min() * projection.nearest[k] > 1:

@@ -37,11 +37,8 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     The best epoch is that with the most accurate initial predictions on the validation split. `out` also gets
     `checkpoints/` (best and last), `logs/` (CSV and TensorBoard) and `panels/`.
 
-    Args:
-        experiment: the training.
-        out: a new folder, unless `resume`.
-        resume: go on from `out/checkpoints/last.ckpt`; the result equals that of a run that was never stopped.
-        progress: show a progress bar.
+    `out` must be a new folder, unless `resume`: then the training goes on from `out/checkpoints/last.ckpt`, and the
+    result equals that of a run that was never stopped.
 
     Raises:
         CheckpointError: if `out` has a training already and `resume` is False, or has none and it is True; if the

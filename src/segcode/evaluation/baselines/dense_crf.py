@@ -31,7 +31,6 @@ class DenseCRFConfig:
         bilateral: weight of the kernel of position and colour.
         bilateral_deviation: its reach in pixels.
         colour_deviation: its reach in colour, of 255.
-        steps: of mean-field inference.
     """
 
     smoothing: float = 0.3
@@ -52,7 +51,6 @@ class DenseCRF:
 
     Args:
         first: the method whose logits give the unary energies, -log p.
-        config: the pairwise energies.
 
     Raises:
         ConfigError: if the library is not installed.

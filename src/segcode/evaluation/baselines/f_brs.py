@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcode.evaluation.baselines.labelled import LabelledCells, linearised_by
-from segcode.evaluation.baselines.lbfgs import minimise
+from segcode.evaluation.baselines.labelled import LabelledCells, linearised_by, minimise
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import Image
 from segcode.truth.truth import Truth

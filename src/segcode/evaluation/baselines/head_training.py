@@ -29,8 +29,6 @@ class HeadTraining:
     """How the heads are trained: AdamW, its learning rate falls to 0 as a cosine.
 
     Args:
-        epochs: passes over the images.
-        batch: images in a step.
         learning_rate: at the start.
         weight_decay: decoupled.
         beta: weight of the probabilistic U-Net's KL term; 1 is the evidence lower bound.
@@ -53,7 +51,6 @@ class EpochLosses(NamedTuple):
     """Means over an epoch.
 
     Attributes:
-        ssn: `ssn_loss`.
         punet: `punet_loss`, the total.
         kl: of the probabilistic U-Net, in nats an image.
     """
@@ -81,14 +78,8 @@ def train_heads(
 ) -> TrainedHeads:
     """Train both heads side by side, where the model is; it does not change.
 
-    Args:
-        model: whose features are used.
-        classes: of the model.
-        source: labelled images, read once and kept at the size of the model's training.
-        config: how.
-        augment: how the images are changed; as in the training of models if not given.
-        progress: wraps the epochs, to show a bar.
-        report: gets the number of each epoch, from 1, and its losses.
+    The images are read once and kept at the size of the model's training. They are changed as in the training of models
+    if `augment` is not given. `report` gets the number of each epoch, from 1, and its losses.
 
     Raises:
         DataError: if the source has other classes than the model, no image, or one without labels.

@@ -28,7 +28,6 @@ class HeadsConfig:
     Args:
         rank: of the stochastic segmentation network's Gaussian; 10 as in the paper.
         latent: numbers in the probabilistic U-Net's z; 6 as in the paper.
-        hidden: channels of the hidden layers.
     """
 
     rank: Count = 10

@@ -1,7 +1,8 @@
-"""The labels that rivals get: cells of the network's grid, and how well logits explain them."""
+"""What rivals share: labelled cells of the network's grid, how well logits explain them, and L-BFGS."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,9 @@ from segcode.refinement.code_path import labelled_entries
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import AllowedClasses, Pixels
 from segcode.truth.truth import Truth
+
+EVALUATIONS = 20
+"""As Sofiiuk et al. (2020); a line search that has begun may add a few."""
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,21 @@ def linearised_by(refiner: Refiner) -> Linearisation:
     if not isinstance(code, Linearisation):
         raise ConfigError("the rivals use the features of a segcode model: leave out --rivals, or give --model")
     return code
+
+
+def minimise(energy: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
+    """The point, of the shape of `start`, that limited-memory BFGS finds (Liu and Nocedal 1989), PyTorch's own.
+
+    The energy gives a scalar. Gradients go to the point alone, never to a network's weights.
+    """
+    point = start.clone().requires_grad_()
+    optimiser = torch.optim.LBFGS([point], max_iter=EVALUATIONS, max_eval=EVALUATIONS, line_search_fn="strong_wolfe")
+
+    def evaluate() -> float:
+        with torch.enable_grad():
+            cost = energy(point)
+        (point.grad,) = torch.autograd.grad(cost, [point])
+        return float(cost.detach())
+
+    optimiser.step(evaluate)
+    return point.detach()

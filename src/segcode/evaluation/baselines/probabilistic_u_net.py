@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
-from segcode.evaluation.baselines.labelled import LabelledCells, linearised_by
-from segcode.evaluation.baselines.lbfgs import minimise
+from segcode.evaluation.baselines.labelled import LabelledCells, linearised_by, minimise
 from segcode.loss import cross_entropy
 from segcode.model.features import Backbone, Pyramid
 from segcode.model.label_encoder import diagonal_gaussian, one_hot

@@ -69,10 +69,6 @@ def make_rivals(heads: Heads, constants: RivalConstants) -> dict[str, Method]:
 def load_rivals(folder: Path, model: SegCode) -> list[Method]:
     """Every rival, with the constants that `save_constants` wrote.
 
-    Args:
-        folder: what `segcode train-rivals` wrote for this model.
-        model: whose features they use.
-
     Raises:
         CheckpointError: if the folder is damaged, or for another model.
     """
@@ -82,10 +78,7 @@ def load_rivals(folder: Path, model: SegCode) -> list[Method]:
 def tune(heads: Heads, start: RivalConstants, accuracy: Callable[[Method], float]) -> RivalConstants:
     """Choose each constant in turn, the others held, among `FACTORS` of its value.
 
-    Args:
-        heads: of the learnt rivals.
-        start: the first values.
-        accuracy: of a rival, on the images that constants are tuned on.
+    `accuracy` is that of a rival on the images that constants are tuned on.
     """
     best = start
     for rival, name in _TUNED:
