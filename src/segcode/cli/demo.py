@@ -91,7 +91,7 @@ def _refine_and_draw(refiner: Refiner, classes: ClassSet, sample: Sample, out: P
         if click is None:
             break
         refined = refiner.refine(refined.truth + disk_truth(click, sample.labels, _RADIUS, len(classes)))
-    labelled, entropy = refined.truth.known_mask, refiner.predictive().entropy()
+    labelled, entropy = refined.truth.known_mask, refined.entropy()
     maps = {
         "initial prediction": initial.labels,
         "clicked pixels pasted in": replace(initial, truth=refined.truth).labels,

@@ -54,7 +54,7 @@ def refine(
     known = given.read((picture.shape[0], picture.shape[1]), classes)
     before = refiner.set_image(picture).labels
     refined = refiner.refine(known)
-    after, uncertainty = refined.labels, refiner.predictive().entropy()
+    after, uncertainty = refined.labels, refined.entropy()
 
     write_map(place, picture, after, uncertainty, classes)
     write_picture(sheet, before_after(picture, before, after, known.known_mask, uncertainty, classes))

@@ -102,7 +102,7 @@ def refine_folder(
                 continue
             result = _refined(item, loaded, extents)
             rows.append(Row(str(name), int(result.truth.known_mask.sum()), loaded.refiner.expected_change()))
-            yield Made(out / name, item.image, result.labels, loaded.refiner.predictive().entropy())
+            yield Made(out / name, item.image, result.labels, result.entropy())
 
     write_behind(lambda made: write_map(*made, loaded.classes), maps())
     refined = sum(row.labelled > 0 for row in rows)
