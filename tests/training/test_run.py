@@ -293,7 +293,7 @@ def test_parts_that_are_not_trained_stay_as_they_are(experiment_file, finished, 
 
 
 def test_a_start_without_a_fitting_tensor_is_refused(experiment_file, finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "load_model", lambda _: LoadedModel(torch.nn.Linear(3, 3), CAMVID, ""))
+    monkeypatch.setattr(run, "load_model", lambda _: LoadedModel(torch.nn.Linear(3, 3), CAMVID))
     with pytest.raises(CheckpointError, match="no tensor of 'other' fits"):
         _start_from("other", TrainingModule(read_experiment(experiment_file)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -103,7 +104,7 @@ def build_objective(prediction: InitialPrediction, truth: Truth, config: CodeCon
 
 def labelled_entries(truth: Truth, grid: Grid) -> Entries:
     """The entries of a truth at the cells that their pixels lie in, equal ones of a cell merged."""
-    observed = observe(truth, grid, 1.0)
+    observed = observe(replace(truth, exhaustive=np.zeros_like(truth.exhaustive)), grid, 1.0)
     return Entries(observed.cells[observed.place], observed.allowed, observed.weight)
 
 
