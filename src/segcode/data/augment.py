@@ -36,7 +36,7 @@ class AugmentConfig:
     brightness: Share = 0.3
     contrast: Share = 0.3
     saturation: Share = 0.3
-    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.03  # small: sky, vegetation and signs are told apart by it
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.03  # small: sky, vegetation and signs are distinguished by it
 
 
 class Augmented(NamedTuple):

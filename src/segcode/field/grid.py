@@ -15,7 +15,7 @@ STRIDE: Final = 4
 """Pixels of an image along the side of a cell; that of the finest features of most image networks."""
 
 MAX_CELLS: Final = 2**15
-"""Larger images get larger cells: a factorisation of so many takes a tenth of a second."""
+"""Larger images get larger cells: this many are factorised in a tenth of a second."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def places_to_look(changes: Float[ndarray, "c"], grid: Grid, size: tuple[int, in
         changes: expected change of a label at each cell.
         grid: the cells.
         size: rows and columns of the image.
-        count: at most so many places.
+        count: maximum number of places.
     """
     height, width = (max(1, round(WINDOW * side)) for side in size)
     left = changes.reshape(grid.shape).copy()

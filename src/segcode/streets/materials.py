@@ -70,7 +70,7 @@ def _centred(x: Values, period: ndarray | float) -> Values:
 
 
 def _texture(tile: ndarray, t: Texels, texel: float) -> Values:
-    """Noise with texels of so many metres; it fades out where a pixel covers many of them."""
+    """Noise with texels of a size in metres; it fades out where a pixel covers many of them."""
     noise = lookup(tile, t.u / texel + t.phase, t.v / texel + 3 * t.phase)
     faded: Values = noise * np.minimum(1, 4 * texel / (t.du + t.dv))
     return faded

@@ -13,7 +13,7 @@ SIDE: Final = 512
 
 
 def _octave(random: np.random.Generator, cells: int) -> Float32[ndarray, "512 512"]:
-    """Smooth noise of so many cells a side, interpolated with zero slope at the grid's points."""
+    """Smooth noise of a number of cells a side, interpolated with zero slope at the grid's points."""
     grid = random.standard_normal((cells, cells), dtype=np.float32)
     position = np.arange(SIDE) * cells / SIDE
     cell = position.astype(np.intp)

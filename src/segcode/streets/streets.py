@@ -32,7 +32,7 @@ class Streets:
         seed: of the whole source; another seed gives other scenes.
         height: of the images in pixels, at least 16.
         width: likewise.
-        views: so many consecutive samples show one scene from a camera that moves on.
+        views: number of consecutive samples that show one scene from a camera that moves on.
 
     Raises:
         ConfigError: if a number is out of its range.
