@@ -27,6 +27,7 @@ NAMES: Final = (
     "pull",
     "edge_scales",
     "pull_relief",
+    "image_relief",
     "label_weight",
     "prior_variance",
     "floor",

@@ -1,10 +1,13 @@
 """The prior of the field: a sparse precision on the grid, factorised once an image.
 
-    Q = Laplacian(w) + diag(u),      w_ij = exp(-sum_l s_l |f_i^l - f_j^l|^2) + floor,      u_i = pull exp(-g H_i)
+    Q = Laplacian(w) + diag(u)
+    w_ij = exp(-sum_l s_l |f_i^l - f_j^l|^2) + floor
+    u_i = pull exp(-g H_i - r mean(H))
 
 with f^l the features of level l at a cell, and H the entropy of the initial prediction there, in nats. Two cells that
 look alike are joined by a weight of about 1, two sides of an edge by `floor`. The pull towards zero makes the
-correlation fall with the distance; it is weaker where the initial prediction is unsure. Each class has a field
+correlation fall with the distance; it is weaker where the initial prediction is unsure, and in an image that it is
+unsure of. Each class has a field
 f_m ~ N(0, C) of its own, with the same covariance C = V Q^-1. The precision of a random walker with a prior
 (Grady 2005) is the same matrix.
 """
@@ -57,7 +60,7 @@ def cell_pull(base: Float[ndarray, "n M"], constants: FieldConstants) -> Float[n
     """U at each cell, in 0..pull, from the initial prediction S0 / T."""
     probability = softmax(base)
     entropy = -(probability * np.log(np.maximum(probability, 1e-30))).sum(1)
-    return constants.pull * np.exp(-constants.pull_relief * entropy)
+    return constants.pull * np.exp(-constants.pull_relief * entropy - constants.image_relief * entropy.mean())
 
 
 @dataclass(frozen=True)
