@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, get_args
 
+import typer
+
+from segcode.cli.options import Extents, truths
 from segcode.errors import TruthError, nearest
 
 if TYPE_CHECKING:
@@ -38,20 +41,38 @@ class Named(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GivenTruth:
-    """The options of `segcode.cli.options` that give truth, as typed. False if there are none."""
+    """The options that give truth, as typed. False if there are none."""
 
-    masks: Sequence[str]
-    extents: Sequence[str]
-    polygons: Sequence[str]
-    boxes: Sequence[str]
-    strokes: Sequence[str]
-    excluded: Sequence[str]
-    points: Sequence[str]
-    soft: bool
-    labels: Path | None
-    radius: float
+    points: Annotated[
+        list[str], truths("--point", "CLASS=X,Y", "One pixel is of a class; x to the right, y down, from 0.")
+    ]
+    strokes: Annotated[
+        list[str], truths("--stroke", "CLASS=X,Y:X,Y:...", "The pixels under a brush along a line are of a class.")
+    ]
+    excluded: Annotated[
+        list[str], truths("--not", "CLASS=X,Y:X,Y:...", "The pixels under a brush along a line are not of a class.")
+    ]
+    radius: Annotated[float, typer.Option(min=0, help="Radius of the brush, in pixels.")] = 2.0
+    polygons: Annotated[
+        list[str], truths("--polygon", "CLASS=X,Y:X,Y:X,Y:...", "The pixels inside a polygon are of a class.")
+    ]
+    boxes: Annotated[
+        list[str],
+        truths("--box", "CLASS=X0,Y0:X1,Y1", "All pixels of a box are of a class; X1,Y1 is beyond its last pixel."),
+    ]
+    masks: Annotated[
+        list[str], truths("--truth", "CLASS=MASK.png", "The pixels of a mask that are not black are of a class.")
+    ]
+    soft: Annotated[bool, typer.Option("--soft", help="Masks are probabilities: black 0, white 1.")] = False
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LABELS.png", help="A one-channel image of class indices, 255 where unknown.", show_default=False
+        ),
+    ] = None
+    extents: Extents
 
     def __bool__(self) -> bool:
         return bool(self.masks or self.labels or self.polygons or self.boxes or self._brushes or self.points)

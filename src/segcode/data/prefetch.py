@@ -31,11 +31,5 @@ def write_behind(write: Callable[[Item], None], items: Iterable[Item]) -> None:
 
     What `write` raises is raised when the next item is there, or at the end.
     """
-    with ThreadPoolExecutor(1) as thread:
-        going: Future[None] | None = None
-        for item in items:
-            if going is not None:
-                going.result()
-            going = thread.submit(write, item)
-        if going is not None:
-            going.result()
+    for _ in prefetch(write, items):
+        pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from segcode.classes import ClassSet
-from segcode.errors import ConfigError, nearest
+from segcode.errors import ConfigError, DataError, nearest
 from segcode.sample import Sample, Source
 
 
@@ -54,6 +54,15 @@ def select(source: Source, only: Collection[str] = (), leave_out: Collection[str
     kept = named(source.names, only) if only else set(source.names)
     kept -= named(source.names, leave_out)
     return Subset(source, [name for name in source.names if name in kept])
+
+
+def check_classes(source: Source, classes: ClassSet) -> None:
+    """Raises DataError if a source has other classes than a model."""
+    if source.classes.names != classes.names:
+        raise DataError(
+            f"the data has the classes {', '.join(source.classes.names)}, the model {', '.join(classes.names)}: choose "
+            "a model that was trained on these classes"
+        )
 
 
 def named(names: Collection[str], patterns: Collection[str]) -> set[str]:

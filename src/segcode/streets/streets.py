@@ -17,6 +17,7 @@ from segcode.streets.plan import Draw, Plan
 from segcode.streets.scene import build_scene
 from segcode.streets.surfaces import Camera
 
+
 @dataclass(frozen=True)
 class Streets:
     """Rendered street scenes with the classes of CamVid; a `segcode.sample.Source`.

@@ -14,11 +14,11 @@ from segcode.classes import ClassSet
 from segcode.config import Count, NotNegative
 from segcode.data.augment import Augment, AugmentConfig
 from segcode.data.dataset import Item, LabelledImages
+from segcode.data.select import check_classes
 from segcode.errors import DataError
 from segcode.evaluation.baselines.heads import Heads, HeadsConfig
 from segcode.evaluation.baselines.probabilistic_u_net import punet_loss
 from segcode.evaluation.baselines.ssn import at, ssn_loss
-from segcode.evaluation.images import check_classes
 from segcode.model.segcode import SegCode
 from segcode.sample import Source
 from segcode.tensors import ImageBatch, Labels
