@@ -8,7 +8,7 @@ features, W [x, f, x * g(f)]: still linear in x, but with a matrix that the imag
 These layers give S0 for x = 0, and J c is what they add for x. Each of the two has weights of its own, so that the code
 can be trained while the initial prediction stays as it is.
 
-`fast_decoder` computes the same for one image without gradients.
+`jacobian` computes J at pixels.
 """
 
 from __future__ import annotations
