@@ -32,7 +32,7 @@ _TO_XYZ: Final = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [
 def distinct_colours(count: int) -> tuple[Colour, ...]:
     """`count` colours, each as distant as possible from those before it, in the eyes that see the least difference.
 
-    They are drawn from a cube of 9 x 9 x 9, nearly black ones left out, greedily by `difference`.
+    They are drawn from a cube of 9 x 9 x 9, nearly black ones left out, greedily by the distance in CIELAB (1976).
     """
     levels = np.linspace(0, 255, 9).round().astype(int).tolist()
     candidates = np.array([rgb for rgb in product(levels, repeat=3) if max(rgb) > 90])
@@ -41,12 +41,6 @@ def distinct_colours(count: int) -> tuple[Colour, ...]:
     while len(chosen) < count:
         chosen.append(int(_apart(seen, chosen).argmax()))
     return tuple((int(r), int(g), int(b)) for r, g, b in candidates[chosen])
-
-
-def difference(one: Colour, other: Colour) -> float:
-    """Euclidean distance in CIELAB (1976), the least of normal and three colour-blind eyes; 2.3 is just noticeable."""
-    seen = appearance(np.array([one, other]))
-    return float(np.linalg.norm(seen[:, 0] - seen[:, 1], axis=1).min())
 
 
 def appearance(colours: Float[ndarray, "n 3"] | ndarray) -> Float[ndarray, "4 n 3"]:

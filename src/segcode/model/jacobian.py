@@ -1,4 +1,4 @@
-"""The Jacobian of `linear_decoder` at pixels of one image. It needs few cells of each coarser layer, and no full map."""
+"""The Jacobian of `linear_decoder` at pixels of one image, which needs few cells of each coarser layer."""
 
 from __future__ import annotations
 

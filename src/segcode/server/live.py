@@ -96,7 +96,8 @@ async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, text: str) -
                 places = await studio.with_session(image, lambda session: session.look(marks))
                 viewer.send({"type": "places", "places": [place._asdict() for place in places]}, "places")
             case Sample(seed=seed):
-                drawn = await studio.sample(image, seed)
+                marks = image.document.marks
+                drawn = await studio.with_session(image, lambda session: session.sample(marks, seed))
                 viewer.send(frame({"type": "samples", "seed": seed}, drawn), "samples")
         if mark is not None:
             viewer.send({"type": "saved", "mark": mark})

@@ -22,6 +22,7 @@ from segcode.truth.truth import Extent, Truth
 Point: TypeAlias = tuple[Annotated[FiniteFloat, Field(ge=-1e5, le=1e5)], Annotated[FiniteFloat, Field(ge=-1e5, le=1e5)]]
 """x to the right and y down, in pixels of the image from its top left corner."""
 
+MarkId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 Points: TypeAlias = Annotated[tuple[Point, ...], Field(min_length=1, max_length=20_000)]
 Label: TypeAlias = Annotated[int, Field(ge=0, lt=IGNORE)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, le=2**31)]
@@ -42,7 +43,7 @@ class Mark(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = Field(default_factory=lambda: str(uuid4()))
+    id: MarkId = Field(default_factory=lambda: str(uuid4()))
 
 
 class Brush(Mark):
