@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, Model, Out, Root
+from segcode.cli.options import Device, Model, Out, Root, Split
 from segcode.cli.outputs import refuse_to_overwrite
 from segcode.cli.progress import progress
 from segcode.data.sources import Kind
@@ -30,7 +30,7 @@ def export(
     out: Out,
     data: Annotated[Kind | None, typer.Option(help="A data set instead of images.", show_default=False)] = None,
     root: Root = None,
-    split: Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")] = "val",
+    split: Split = "val",
     device: Device = "auto",
 ) -> None:
     """Write predictions as label files with the data set's own ids.

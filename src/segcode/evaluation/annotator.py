@@ -13,6 +13,8 @@ from jaxtyping import Bool, Integer
 from numpy import ndarray
 from scipy import ndimage
 
+from segcode.evaluation.images import LabelledImage
+from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
@@ -87,6 +89,21 @@ def disk_truth(click: Click, labels: LabelImage, radius: float, classes: int) ->
     rows, columns = np.ogrid[: labels.shape[0], : labels.shape[1]]
     disk = (rows - click.row) ** 2 + (columns - click.column) ** 2 <= radius**2
     return mask_truth(disk & (labels == click.class_index), click.class_index, classes)
+
+
+def clicked(
+    refiner: Refiner, image: LabelledImage, clicks: int, radius: float, jitter: float = 0.0, seed: int = 0
+) -> Truth:
+    """The truth of some clicks, each on the errors that segcode leaves after those before."""
+    refiner.reset()
+    prediction, truth = image.initial.labels, image.initial.truth
+    for number in range(1, clicks + 1):
+        click = next_click(prediction, image.labels, image.draw(seed, number), jitter)
+        if click is None:
+            break
+        truth = truth + disk_truth(click, image.labels, radius, len(image.classes))
+        prediction = refiner.refine(truth).labels
+    return truth
 
 
 def _nearest_known(labels: LabelImage, pixel: ndarray) -> tuple[int, int]:

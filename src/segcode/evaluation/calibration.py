@@ -22,7 +22,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_calibration_error
 
 from segcode.classes import ClassSet
-from segcode.evaluation.annotator import disk_truth, next_click
+from segcode.evaluation.annotator import clicked
 from segcode.evaluation.clicks import EXHAUSTIVE, ClickConfig
 from segcode.evaluation.images import LabelledImage, Progress, labelled_images
 from segcode.evaluation.results import Results, Row, Subject
@@ -131,24 +131,11 @@ def _truths(
 ) -> Iterator[tuple[str | None, int | str, Truth]]:
     """The class, the amount and the truth: of all clicks together, then of masks."""
     if config.clicks:
-        yield None, config.clicks, _clicked(refiner, image, config)
+        yield None, config.clicks, clicked(refiner, image, config.clicks, config.radius, config.jitter, config.seed)
     for name in config.truths:
         index = image.classes.index(name)
         if (image.labels == index).any():
             yield name, EXHAUSTIVE, mask_truth(image.labels == index, index, len(image.classes), "exhaustive")
-
-
-def _clicked(refiner: Refiner, image: LabelledImage, config: ClickConfig) -> Truth:
-    """The clicks of the annotator on the errors that segcode leaves."""
-    labels, prediction = image.labels, image.initial.labels
-    truth = image.initial.truth
-    refiner.reset()
-    for number in range(1, config.clicks + 1):
-        click = next_click(prediction, labels, image.draw(config.seed, number), config.jitter)
-        if click is not None:
-            truth = truth + disk_truth(click, labels, config.radius, len(image.classes))
-            prediction = refiner.refine(truth).labels
-    return truth
 
 
 def _outlook(refiner: Refiner, found: SegmentationMap, draws: int, seed: int) -> _Outlook:
