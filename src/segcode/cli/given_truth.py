@@ -209,8 +209,7 @@ def _read_mask(path: Path, size: tuple[int, int], soft: bool) -> Bool[ndarray, "
     if soft and 0 < picture.max() <= 1:
         raise TruthError(f"{path} has no value above 1, but --soft takes 255 for certain: leave out --soft")
     if soft:
-        probability: ndarray = picture.mean(2) / 255
-        return probability
+        return picture.mean(2) / 255
     return np.any(picture > 0, axis=2)
 
 

@@ -74,8 +74,7 @@ class Report:
     @property
     def shares(self) -> Float[ndarray, " M"]:
         """Each class's share of the labelled pixels; zeros if there are none."""
-        shares: Float[ndarray, " M"] = self.pixels / max(self.pixels.sum(), 1)
-        return shares
+        return self.pixels / max(self.pixels.sum(), 1)
 
     @property
     def void_share(self) -> float:

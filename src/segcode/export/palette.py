@@ -53,8 +53,7 @@ def appearance(colours: Float[ndarray, "n 3"] | ndarray) -> Float[ndarray, "4 n 
 def _apart(seen: Float[ndarray, "4 n 3"], chosen: list[int]) -> Float[ndarray, "n"]:
     """Distance of each candidate to the nearest chosen colour, for the eyes that see the least difference."""
     distances = np.linalg.norm(seen[:, :, None] - seen[:, None, chosen], axis=3)
-    nearest: ndarray = distances.min((0, 2))
-    return nearest
+    return distances.min((0, 2))
 
 
 def _lab(linear: Float[ndarray, "n 3"]) -> Float[ndarray, "n 3"]:

@@ -91,8 +91,7 @@ class _Page(Mount):
 
 
 def _studio(request: Request) -> Studio:
-    studio: Studio = request.app.state.studio
-    return studio
+    return request.app.state.studio
 
 
 Here = Annotated[Studio, Depends(_studio)]

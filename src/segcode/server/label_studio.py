@@ -145,8 +145,7 @@ class Backend:
 
 
 def _backend(request: Request) -> Backend:
-    backend: Backend = request.app.state.label_studio
-    return backend
+    return request.app.state.label_studio
 
 
 Here = Annotated[Backend, Depends(_backend)]

@@ -86,5 +86,4 @@ def _look(yaw: float, pitch: float) -> Float[ndarray, "3 3"]:
     """The rotation, camera to world, of a camera turned to the right by `yaw` and up by `pitch`, in radians."""
     turn = np.array([[cos(yaw), 0, sin(yaw)], [0, 1, 0], [-sin(yaw), 0, cos(yaw)]])
     tilt = np.array([[1, 0, 0], [0, cos(pitch), -sin(pitch)], [0, sin(pitch), cos(pitch)]])
-    rotation: ndarray = np.sum(turn[:, :, None] * tilt[None], axis=1)
-    return rotation
+    return np.sum(turn[:, :, None] * tilt[None], axis=1)
