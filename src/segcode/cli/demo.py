@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, ModelForStreets
+from segcode.cli.measuring import Model
+from segcode.cli.options import Device
 from segcode.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for the pictures.")] = Path("demo"),
     number: Annotated[int, typer.Option("-n", min=1, max=100, help="How many streets.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Another seed takes other streets.")] = 0,
-    model: ModelForStreets = "streets",
+    model: Model = "streets",
     device: Device = "auto",
 ) -> None:
     """Predict streets, click on errors, refine, and print how much better the maps are.

@@ -38,9 +38,6 @@ Model: TypeAlias = Annotated[
     ),
 ]
 """There is no default: a model for one kind of pictures gives a meaningless map of another kind."""
-ModelForStreets: TypeAlias = Annotated[
-    str, typer.Option("--model", metavar="MODEL", help="Folder of a trained model, or the name of a shipped one.")
-]
 Device: TypeAlias = Annotated[DeviceName, typer.Option(help="Where to compute; auto takes a GPU if there is one.")]
 Root: TypeAlias = Annotated[
     Path | None,

@@ -65,7 +65,7 @@ def write_maps(
     description: str,
 ) -> list[str]:
     """Write the maps of many images; meanwhile the next one is read. Returns why some could not be read."""
-    from segcode.data.prefetch import prefetch, write_behind
+    from segcode.data.prefetch import prefetch
 
     problems: list[str] = []
 
@@ -83,5 +83,6 @@ def write_maps(
             else:
                 yield make(item, content)
 
-    write_behind(lambda made: made.write(classes), maps())
+    for _ in prefetch(lambda made: made.write(classes), maps()):
+        pass  # it is written
     return problems

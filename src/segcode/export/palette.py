@@ -39,7 +39,8 @@ def distinct_colours(count: int) -> tuple[Colour, ...]:
     seen = appearance(candidates)
     chosen = [int(np.abs(candidates - (0, 127, 191)).sum(1).argmin())]
     while len(chosen) < count:
-        chosen.append(int(_apart(seen, chosen).argmax()))
+        apart = np.linalg.norm(seen[:, :, None] - seen[:, None, chosen], axis=3).min((0, 2))
+        chosen.append(int(apart.argmax()))
     return tuple((int(r), int(g), int(b)) for r, g, b in candidates[chosen])
 
 
@@ -48,12 +49,6 @@ def appearance(colours: Float[ndarray, "n 3"] | ndarray) -> Float[ndarray, "4 n 
     share = colours / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     return np.stack([_lab(np.clip(linear @ vision.T, 0, 1)) for vision in _VISIONS.values()])
-
-
-def _apart(seen: Float[ndarray, "4 n 3"], chosen: list[int]) -> Float[ndarray, "n"]:
-    """Distance of each candidate to the nearest chosen colour, for the eyes that see the least difference."""
-    distances = np.linalg.norm(seen[:, :, None] - seen[:, None, chosen], axis=3)
-    return distances.min((0, 2))
 
 
 def _lab(linear: Float[ndarray, "n 3"]) -> Float[ndarray, "n 3"]:

@@ -12,9 +12,6 @@ from segcode.model.linear_decoder import ConditionedLayer, ConditionedPath, Line
 from segcode.resampling import neighbours
 from segcode.tensors import Pixels
 
-BLOCK = 2**6
-"""Pixels whose Jacobian a CPU computes at a time, so that the memory for intermediate results is used again."""
-
 
 @torch.no_grad()
 def jacobian(decoder: LinearDecoder, features: Pyramid, pixels: Pixels) -> Float[Tensor, "n M N"]:
@@ -37,14 +34,8 @@ def _at(path: ConditionedPath, level: int, grid: Float[Tensor, "h w R k"], featu
     corners, share = neighbours(cells, (feature.shape[1], feature.shape[2]), (rows, columns))
     needed, corners = corners.unique(return_inverse=True)
     x = _at(path, level - 1, grid, features, torch.stack([needed // columns, needed % columns], dim=1))
-    matrices, below = _matrices(layer, feature[:, cells[:, 0], cells[:, 1]].T), x.flatten(1)
-    made = x.new_empty(len(cells), matrices.shape[1], x.shape[2])
-    size = max(1, len(cells)) if feature.is_cuda else BLOCK
-    for start in range(0, len(cells), size):
-        block = slice(start, start + size)
-        mixed = functional.embedding_bag(corners[block], below, per_sample_weights=share[block], mode="sum")
-        made[block] = matrices[block] @ mixed.unflatten(1, x.shape[1:])
-    return made
+    mixed = functional.embedding_bag(corners, x.flatten(1), per_sample_weights=share, mode="sum")
+    return _matrices(layer, feature[:, cells[:, 0], cells[:, 1]].T) @ mixed.unflatten(1, x.shape[1:])
 
 
 def _matrices(layer: ConditionedLayer, feature: Float[Tensor, "n C"]) -> Float[Tensor, "n outputs R"]:

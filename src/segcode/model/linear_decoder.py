@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segcode.model.config import ModelConfig
-from segcode.model.features import Backbone, Pyramid, resize_like
+from segcode.model.features import Backbone, Pyramid
+from segcode.resampling import resize
 from segcode.tensors import Code, Logits
 
 
@@ -44,7 +45,7 @@ class ConditionedLayer(nn.Module):
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
         """Code path (k, R, h, w) and features (1 or k, C, H, W) to (k, outputs, H, W)."""
         # Products of matrices, because a CPU multiplies those several times faster than it convolves 1 x 1.
-        x, f = resize_like(x, feature).flatten(2), feature.flatten(2)
+        x, f = resize(x, feature.shape[-2:]).flatten(2), feature.flatten(2)
         weight = self.of_code.weight.flatten(1)
         if self.gate is None:
             mixed = _product(weight, x)

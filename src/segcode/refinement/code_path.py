@@ -38,15 +38,13 @@ ENERGIES: Final[dict[Energy, type[Objective]]] = {
 
 
 class CodeSolution(NamedTuple):
-    """A code, and the map that it gives.
+    """The map that a code gives.
 
     Attributes:
-        code: c, (N,).
         logits: S0 + J c on the grid of the initial prediction, (M, h, w).
-        solution: of the solver: its costs and why it stopped.
+        solution: of the solver: the code, its costs and why it stopped.
     """
 
-    code: Float[Tensor, "N"]
     logits: Float[Tensor, "M h w"]
     solution: Solution
 
@@ -79,7 +77,7 @@ def optimise_code(prediction: InitialPrediction, truth: Truth, config: CodeConfi
     objective = build_objective(prediction, truth, config)
     start = torch.zeros(prediction.code.code_size).to(objective.base)
     solution = SOLVERS[config.solver](objective, start, config.stopping)
-    return CodeSolution(solution.code, prediction.code.logits(solution.code[None])[0], solution)
+    return CodeSolution(prediction.code.logits(solution.code[None])[0], solution)
 
 
 def build_objective(prediction: InitialPrediction, truth: Truth, config: CodeConfig) -> Objective:

@@ -245,7 +245,7 @@ def _info(studio: Studio, photograph: Photograph) -> ImageInfo:
 
 
 def _document(image: OpenImage) -> DocumentInfo:
-    return DocumentInfo.model_validate({key: image.describe()[key] for key in DocumentInfo.model_fields})
+    return DocumentInfo.model_validate(image.describe())
 
 
 def _encoded(picture: Encoded) -> Response:
