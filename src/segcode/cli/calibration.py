@@ -10,7 +10,7 @@ from segcode.cli import measuring, options
 
 Truths = Annotated[
     list[str],
-    measuring.truths_option("Also give an exhaustive mask of this class, in place of clicks. May be repeated."),
+    options.repeated("--truth", "CLASS", "Also give an exhaustive mask of this class, in place of clicks."),
 ]
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segcode.evaluation.methods import Method
 
 Truths = Annotated[
-    list[str], measuring.truths_option("Label random pixels of this class, then an exhaustive mask. May be repeated.")
+    list[str], options.repeated("--truth", "CLASS", "Label random pixels of this class, then an exhaustive mask.")
 ]
 Amounts = Annotated[
     list[int],

@@ -14,9 +14,11 @@ from segcode.refinement.config import CodeConfig
 Extent = Literal["exhaustive", "outline", "part"]
 Truths = Annotated[
     list[str],
-    measuring.truths_option(
-        "Label all pixels of this class, refine, and measure. May be repeated; without it only the initial prediction "
-        "and the encoder's code are measured."
+    options.repeated(
+        "--truth",
+        "CLASS",
+        "Label all pixels of this class, refine, and measure; without it only the initial prediction and the encoder's "
+        "code are measured.",
     ),
 ]
 

@@ -56,11 +56,6 @@ Jitter: TypeAlias = Annotated[
 Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of the random pixels and of the jitter.")]
 
 
-def truths_option(help_: str) -> object:
-    """`--truth CLASS`, with what it does in a command."""
-    return typer.Option("--truth", metavar="CLASS", help=help_, default_factory=list, show_default=False)
-
-
 class Measured(NamedTuple):
     """What is measured.
 

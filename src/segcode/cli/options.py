@@ -47,26 +47,20 @@ Data: TypeAlias = Annotated[Kind, typer.Option(help="Which data set.", show_defa
 Split: TypeAlias = Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")]
 
 
-def _names(help_: str) -> OptionInfo:
-    return typer.Option(metavar="NAME", help=help_, default_factory=list, show_default=False)
-
-
-Only: TypeAlias = Annotated[list[str], _names("Samples of this name, or whose name begins so. May be repeated.")]
-LeaveOut: TypeAlias = Annotated[
-    list[str], _names("Not the samples of this name, or whose name begins so. May be repeated.")
-]
-
-
-def truths(option: str, metavar: str, help_: str) -> OptionInfo:
-    """An option that gives truth, and may be repeated."""
+def repeated(option: str, metavar: str, help_: str) -> OptionInfo:
+    """An option that may be repeated; no value by default."""
     return typer.Option(
         option, metavar=metavar, help=f"{help_} May be repeated.", default_factory=list, show_default=False
     )
 
 
+Only: TypeAlias = Annotated[list[str], repeated("--only", "NAME", "Samples of this name, or whose name begins so.")]
+LeaveOut: TypeAlias = Annotated[
+    list[str], repeated("--leave-out", "NAME", "Not the samples of this name, or whose name begins so.")
+]
 Extents: TypeAlias = Annotated[
     list[str],
-    truths(
+    repeated(
         "--extent",
         "CLASS=EXTENT",
         "What masks, labels, polygons and boxes of a class say of other pixels: part, outline or exhaustive.",
