@@ -40,7 +40,7 @@ def test_every_problem_is_reported(tmp_path: Path) -> None:
     report = check(open_camvid(tmp_path, "train"))
     assert [problem.name for problem in report.problems] == ["x0", "x1", "x2"]
     reasons = ("x0.png is damaged", "x1.png has the ids 99", "x2.png is missing")
-    assert all(reason in problem.message for reason, problem in zip(reasons, report.problems, strict=True))
+    assert all(reason in problem.problem for reason, problem in zip(reasons, report.problems, strict=True))
     assert report.sizes == {Size(6, 8): 2}
 
 
@@ -53,7 +53,7 @@ def test_missing_labels_are_listed_and_no_problem() -> None:
 
 def test_a_repeated_name_is_a_problem() -> None:
     report = check(InMemory([labelled("a", 1), labelled("a", 2)]))
-    assert [problem.message for problem in report.problems] == ["'a' names 2 samples: names must differ"]
+    assert [problem.problem for problem in report.problems] == ["'a' names 2 samples: names must differ"]
 
 
 def test_a_source_without_labels_has_no_shares() -> None:

@@ -54,7 +54,7 @@ def check(
             continue
         report = read_all(source, partial(progress, total=len(source), description=f"Reading {part}"))
         console.print(_table(part, len(source), report))
-        problems += [f"{part}, {problem.name}: {problem.message}" for problem in report.problems]
+        problems += [f"{part}, {found.name}: {found.problem}" for found in report.problems]
     for problem in problems:
         console.print(problem, style="red", markup=False)
     console.print(f"{len(problems)} problems" if problems else "No problems.")

@@ -29,21 +29,13 @@ class Size(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Why a sample cannot be used, and the cure."""
-
-    name: str
-    message: str
-
-
-@dataclass(frozen=True)
 class Findings:
     """What is known of one sample after reading it.
 
     Attributes:
         size: of its image; None if it could not be read.
         pixels: of its labels by id; None if it has none or could not be read.
-        problem: why it could not be read.
+        problem: why it cannot be used, and the cure.
     """
 
     name: str
@@ -64,7 +56,7 @@ class Report:
     """
 
     classes: ClassSet
-    problems: tuple[Problem, ...]
+    problems: tuple[Findings, ...]
     unlabelled: tuple[str, ...]
     sizes: dict[Size, int]
     pixels: Integer[ndarray, " M"]
@@ -89,7 +81,7 @@ def check(source: Source, progress: Progress = iter) -> Report:
     classes, void = np.split(counts, [len(source.classes)], axis=1)
     return Report(
         classes=source.classes,
-        problems=_repeated(source) + tuple(Problem(f.name, f.problem) for f in findings if f.problem),
+        problems=_repeated(source) + tuple(f for f in findings if f.problem),
         unlabelled=tuple(f.name for f in findings if f.pixels is None and not f.problem),
         sizes=dict(Counter(f.size for f in findings if f.size).most_common()),
         pixels=classes.sum(axis=0),
@@ -113,6 +105,7 @@ def _find(source: Source, index: int) -> Findings:
     return Findings(sample.name, Size(height, width), pixels)
 
 
-def _repeated(source: Source) -> tuple[Problem, ...]:
+def _repeated(source: Source) -> tuple[Findings, ...]:
     counts = Counter(source.names)
-    return tuple(Problem(name, f"'{name}' names {n} samples: names must differ") for name, n in counts.items() if n > 1)
+    repeated = [(name, f"'{name}' names {n} samples: names must differ") for name, n in counts.items() if n > 1]
+    return tuple(Findings(name, problem=problem) for name, problem in repeated)

@@ -24,18 +24,11 @@ class Subset:
             raise ConfigError("no samples are left: choose more names, or leave out fewer")
         self._source = source
         self._places = [places[name] for name in names]
-        self._names = tuple(names)
-
-    @property
-    def classes(self) -> ClassSet:
-        return self._source.classes
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self._names
+        self.classes = source.classes
+        self.names = tuple(names)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
         return self._source[self._places[index]]

@@ -6,6 +6,7 @@ classes: in the middle of the largest wrong region.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -52,11 +53,7 @@ def next_click(
 
 def error_sizes(prediction: LabelImage, labels: LabelImage) -> Integer[ndarray, "regions"]:
     """Pixels of every connected wrong region of one true class, the largest first."""
-    wrong = np.where(prediction == labels, IGNORE, labels)
-    areas = [
-        np.bincount(ndimage.label(wrong == class_index)[0].ravel())[1:]
-        for class_index in np.unique(wrong[wrong != IGNORE])
-    ]
+    areas = [np.bincount(regions.ravel())[1:] for regions in _wrong_regions(prediction, labels)]
     return -np.sort(-np.concatenate([np.zeros(0, int), *areas]))
 
 
@@ -65,15 +62,20 @@ def largest_error(prediction: LabelImage, labels: LabelImage) -> Bool[ndarray, "
 
     Of regions of one size it is the first, by class and then from the top.
     """
-    wrong = np.where(prediction == labels, IGNORE, labels)  # void stays IGNORE in both
     largest, area = None, 0
-    for class_index in np.unique(wrong[wrong != IGNORE]):
-        regions, _ = ndimage.label(wrong == class_index)
+    for regions in _wrong_regions(prediction, labels):
         areas = np.bincount(regions.ravel())[1:]
         if areas.max() > area:
             area = areas.max()
             largest = regions == areas.argmax() + 1
     return largest
+
+
+def _wrong_regions(prediction: LabelImage, labels: LabelImage) -> Iterator[Integer[ndarray, "H W"]]:
+    """The connected wrong regions of each true class, numbered from 1."""
+    wrong = np.where(prediction == labels, IGNORE, labels)  # void stays IGNORE in both
+    for class_index in np.unique(wrong[wrong != IGNORE]):
+        yield ndimage.label(wrong == class_index)[0]
 
 
 def middle(region: Bool[ndarray, "H W"]) -> tuple[int, int]:

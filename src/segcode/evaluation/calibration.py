@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_calibration_error
 
 from segcode.classes import ClassSet
@@ -176,6 +175,7 @@ def _judge(
 
 def _row(subject: Subject, judged: _Judged, images: int) -> Row:
     score, wrong = torch.from_numpy(judged.score).float(), torch.from_numpy(judged.wrong).long()
+    confidence, right = torch.from_numpy(judged.confidence).float(), torch.from_numpy(judged.right).bool().long()
     both = 0 < int(wrong.sum()) < len(wrong)
     ranks = score / (1 + score)  # in 0..1, or torchmetrics takes its sigmoid, which rounds
     means = (float(column.mean()) if _is_probability(judged) else None for column in judged[3:])
@@ -183,16 +183,10 @@ def _row(subject: Subject, judged: _Judged, images: int) -> Row:
         "images": images,
         "error": float(judged.wrong.mean()) if len(wrong) else None,
         **dict(zip(("accuracy", "nll", "brier"), means, strict=True)),
-        "ece": _ece(judged) if _is_probability(judged) else None,
+        "ece": float(binary_calibration_error(confidence, right, BINS)) if _is_probability(judged) else None,
         "auroc": float(binary_auroc(ranks, wrong)) if both else None,
         "average_precision": float(binary_average_precision(ranks, wrong)) if both else None,
     }
-
-
-def _ece(judged: _Judged) -> float:
-    confidence, right = (torch.from_numpy(column).float() for column in (judged.confidence, judged.right))
-    error: Tensor = binary_calibration_error(confidence, right.long(), BINS)
-    return float(error)
 
 
 def _is_probability(judged: _Judged) -> bool:

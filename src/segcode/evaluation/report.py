@@ -36,7 +36,16 @@ def write_report(
 
     Tables are Markdown; figures are drawn when their turn comes.
     """
-    record = provenance(command, settings) | {"images": results.images, "rows": results.rows}
+    record = {
+        "command": command,
+        "commit": _commit(),
+        "versions": {name: version(name) for name in ("segcode", "torch", "numpy", "scipy")}
+        | {"python": sys.version.split()[0]},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "settings": dict(settings),
+        "images": results.images,
+        "rows": results.rows,
+    }
     write_text(out / "results.json", json.dumps(record, indent=2, default=str) + "\n")
     write_text(out / "results.csv", comma_separated(results.rows))
     write_text(out / "tables.md", tables)
@@ -70,18 +79,6 @@ def number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     return "-" if value is None else str(value)
-
-
-def provenance(command: str, settings: Mapping[str, object]) -> dict[str, object]:
-    """How results can be reproduced."""
-    return {
-        "command": command,
-        "commit": _commit(),
-        "versions": {name: version(name) for name in ("segcode", "torch", "numpy", "scipy")}
-        | {"python": sys.version.split()[0]},
-        "machine": f"{platform.system()} {platform.machine()}",
-        "settings": dict(settings),
-    }
 
 
 def _commit() -> str | None:

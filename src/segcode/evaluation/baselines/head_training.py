@@ -90,7 +90,9 @@ def train_heads(
         raise DataError("there is no image to train the rivals on: choose another split, or leave out fewer samples")
     model.eval()
     device = next(model.parameters()).device
-    loader = _loader(LabelledImages(source, *model.config.size, preload=True), config)
+    images = LabelledImages(source, *model.config.size, preload=True)
+    order = torch.Generator().manual_seed(config.seed)
+    loader = DataLoader(images, min(config.batch, len(images)), shuffle=True, drop_last=True, generator=order)
     augmented = Augment(augment or AugmentConfig())
     torch.manual_seed(config.seed)
     heads = Heads(model, HeadsConfig()).to(device).train()
@@ -126,8 +128,3 @@ def _losses(model: SegCode, heads: Heads, image: ImageBatch, labels: Labels, con
     ssn = ssn_loss(at(base, chosen), low_rank, at(labels, chosen), config.samples)
     punet = punet_loss(heads.latent, features, base, labels, config.beta)
     return torch.stack([ssn, punet.total, punet.kl])
-
-
-def _loader(images: LabelledImages, config: HeadTraining) -> DataLoader[Item]:
-    order = torch.Generator().manual_seed(config.seed)
-    return DataLoader(images, min(config.batch, len(images)), shuffle=True, drop_last=True, generator=order)
