@@ -74,11 +74,7 @@ def pixel_weights(labels: Labels, balance: float) -> Float[Tensor, "B H W"]:
 
 
 def attenuated_cross_entropy(
-    logits: Logits,
-    uncertainty: Uncertainty,
-    labels: Labels,
-    samples: int,
-    weight: Float[Tensor, "B H W"] | None = None,
+    logits: Logits, uncertainty: Uncertainty, labels: Labels, samples: int, weight: Float[Tensor, "B H W"] | None = None
 ) -> Float[Tensor, ""]:
     """Eq. 3 and 4: -log 1/T sum_t softmax(S' + b eps_t)[label], mean over known pixels; the paper's sign is a slip.
 

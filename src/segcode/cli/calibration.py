@@ -9,8 +9,7 @@ import typer
 from segcode.cli import measuring, options
 
 Truths = Annotated[
-    list[str],
-    options.repeated("--truth", "CLASS", "Also give an exhaustive mask of this class, in place of clicks."),
+    list[str], options.repeated("--truth", "CLASS", "Also give an exhaustive mask of this class, in place of clicks.")
 ]
 
 

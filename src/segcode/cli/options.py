@@ -23,8 +23,7 @@ Images: TypeAlias = Annotated[
     ),
 ]
 Out: TypeAlias = Annotated[
-    Path,
-    typer.Option("--out", "-o", metavar="OUT", help="Folder for the results; made if needed.", show_default=False),
+    Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for the results; made if needed.", show_default=False)
 ]
 Model: TypeAlias = Annotated[
     str,

@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 
 def refine(
-    image: options.ImagePath,
-    given: GivenTruth,
-    model: options.Model,
-    out: options.Out,
-    device: options.Device = "auto",
+    image: options.ImagePath, given: GivenTruth, model: options.Model, out: options.Out, device: options.Device = "auto"
 ) -> None:
     """Label some pixels, and correct the map around them and where the image looks alike.
 

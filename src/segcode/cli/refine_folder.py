@@ -52,12 +52,7 @@ class Row(NamedTuple):
 
 
 def refine_folder(
-    images: Images,
-    labels: LabelFolder,
-    extent: Extents,
-    model: Model,
-    out: Out,
-    device: Device = "auto",
+    images: Images, labels: LabelFolder, extent: Extents, model: Model, out: Out, device: Device = "auto"
 ) -> None:
     """Refine many images, each by the partial labels of its name, and say which to look at first.
 

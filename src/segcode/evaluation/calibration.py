@@ -83,12 +83,7 @@ class _Outlook(NamedTuple):
 
 
 def measure_calibration(
-    refiner: Refiner,
-    classes: ClassSet,
-    source: Source,
-    config: ClickConfig,
-    draws: int = 16,
-    progress: Progress = iter,
+    refiner: Refiner, classes: ClassSet, source: Source, config: ClickConfig, draws: int = 16, progress: Progress = iter
 ) -> CalibrationResults:
     """Measure each image before labels, after all clicks, and after an exhaustive mask of each of the truths.
 

@@ -23,12 +23,7 @@ Figures: TypeAlias = Mapping[str, Callable[[], Figure]]
 
 
 def write_report(
-    results: Results,
-    out: Path,
-    command: str,
-    settings: Mapping[str, object],
-    tables: str,
-    figures: Figures,
+    results: Results, out: Path, command: str, settings: Mapping[str, object], tables: str, figures: Figures
 ) -> None:
     """Write `results.json` with command, commit, versions, settings and rows; `results.csv`, `tables.md`, and figures.
 

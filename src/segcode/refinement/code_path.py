@@ -31,10 +31,7 @@ SOLVERS: Final[dict[Solver, Callable[[Objective, Float[Tensor, "N"], Stopping], 
     "lbfgs": lbfgs,
 }
 
-ENERGIES: Final[dict[Energy, type[Objective]]] = {
-    "cross_entropy": PartialLabelNLL,
-    "euclidean": EuclideanDistance,
-}
+ENERGIES: Final[dict[Energy, type[Objective]]] = {"cross_entropy": PartialLabelNLL, "euclidean": EuclideanDistance}
 
 
 class CodeSolution(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Annotated, Final, Literal, TypeAlias
 from uuid import uuid4
 
@@ -168,10 +169,7 @@ class Painting:
 
     def with_marks(self, marks: Sequence[Mark], scale: float = 1.0) -> Painting:
         """The labels once some marks are added."""
-        painting = self
-        for mark in marks:
-            painting = painting.with_mark(mark, scale)
-        return painting
+        return reduce(lambda painting, mark: painting.with_mark(mark, scale), marks, self)
 
     def truth(self, classes: int) -> Truth:
         """The labels since the last start, all those of exhaustive classes, and the outlines."""

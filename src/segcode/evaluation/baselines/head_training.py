@@ -71,7 +71,7 @@ def train_heads(
     model: SegCode,
     classes: ClassSet,
     source: Source,
-    config: HeadTraining | None = None,
+    config: HeadTraining,
     augment: AugmentConfig | None = None,
     progress: Callable[[range], Iterable[int]] = iter,
     report: Callable[[int, EpochLosses], None] | None = None,
@@ -84,7 +84,6 @@ def train_heads(
     Raises:
         DataError: if the source has other classes than the model, no image, or one without labels.
     """
-    config = config or HeadTraining()
     check_classes(source, classes)
     if len(source) == 0:
         raise DataError("there is no image to train the rivals on: choose another split, or leave out fewer samples")
