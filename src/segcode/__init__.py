@@ -42,26 +42,20 @@ __all__ = [
     "scribble_truth",
 ]
 
-_HOMES = {
-    "CAMVID": "segcode.classes",
-    "CITYSCAPES": "segcode.classes",
-    "ClassSet": "segcode.classes",
-    "FieldConstants": "segcode.field.constants",
-    "InitialPrediction": "segcode.prediction",
-    "ModelConfig": "segcode.model.config",
-    "Refiner": "segcode.refinement.refiner",
-    "SegCode": "segcode.model.segcode",
-    "SegmentationMap": "segcode.refinement.result",
-    "Segmenter": "segcode.prediction",
-    "Truth": "segcode.truth.truth",
-    "box_truth": "segcode.truth.scribble",
-    "label_truth": "segcode.truth.mask",
-    "load_model": "segcode.model.checkpoint",
-    "mask_truth": "segcode.truth.mask",
-    "point_truth": "segcode.truth.scribble",
-    "polygon_truth": "segcode.truth.scribble",
-    "scribble_truth": "segcode.truth.scribble",
+_NAMES = {
+    "classes": ("CAMVID", "CITYSCAPES", "ClassSet"),
+    "field.constants": ("FieldConstants",),
+    "model.checkpoint": ("load_model",),
+    "model.config": ("ModelConfig",),
+    "model.segcode": ("SegCode",),
+    "prediction": ("InitialPrediction", "Segmenter"),
+    "refinement.refiner": ("Refiner",),
+    "refinement.result": ("SegmentationMap",),
+    "truth.mask": ("label_truth", "mask_truth"),
+    "truth.scribble": ("box_truth", "point_truth", "polygon_truth", "scribble_truth"),
+    "truth.truth": ("Truth",),
 }
+_HOMES = {name: f"segcode.{module}" for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -24,12 +24,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file. Raises ConfigError if it cannot be read or does not parse."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(f"{path} does not exist: give the path of a TOML file") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path} is a folder: give the path of a TOML file") from None
-    except PermissionError:
-        raise ConfigError(f"{path} is closed to you: make it readable, or give another TOML file") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read ({error.strerror}): give the path of a TOML file that you may read"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
 

@@ -74,11 +74,7 @@ def pixel_weights(labels: Labels, balance: float) -> Float[Tensor, "B H W"]:
 
 
 def attenuated_cross_entropy(
-    logits: Logits,
-    uncertainty: Uncertainty,
-    labels: Labels,
-    samples: int,
-    weight: Float[Tensor, "B H W"] | None = None,
+    logits: Logits, uncertainty: Uncertainty, labels: Labels, samples: int, weight: Float[Tensor, "B H W"] | None = None
 ) -> Float[Tensor, ""]:
     """Eq. 3 and 4: -log 1/T sum_t softmax(S' + b eps_t)[label], mean over known pixels; the paper's sign is a slip.
 
@@ -88,24 +84,21 @@ def attenuated_cross_entropy(
     """
     logits, uncertainty = logits.float(), uncertainty.float()
     known = labels != IGNORE
-    target = labels.long().masked_fill(~known, 0)[:, None]
-    log_probability = torch.stack(
-        [_log_probability(logits + uncertainty * torch.randn_like(logits), target) for _ in range(samples)]
-    )
+    noisy = (logits + uncertainty * torch.randn_like(logits) for _ in range(samples))
+    log_probability = -torch.stack([_misfit(each, labels) for each in noisy])
     likelihood = torch.logsumexp(log_probability, dim=0) - math.log(samples)
     return -(likelihood * (known if weight is None else weight)).sum() / known.sum().clamp(min=1)
-
-
-def _log_probability(logits: Logits, target: Tensor) -> Tensor:
-    """Log softmax of the target class alone, (B, H, W)."""
-    return logits.gather(1, target).squeeze(1) - torch.logsumexp(logits, dim=1)
 
 
 def cross_entropy(logits: Logits, labels: Labels, weight: Float[Tensor, "B H W"] | None = None) -> Float[Tensor, ""]:
     """Mean cross-entropy over the known pixels, 0 where there are none, weighed as in `attenuated_cross_entropy`."""
     known = labels != IGNORE
-    misfit = functional.cross_entropy(logits.float(), labels.long(), ignore_index=IGNORE, reduction="none")
-    return (misfit * (known if weight is None else weight)).sum() / known.sum().clamp(min=1)
+    return (_misfit(logits, labels) * (known if weight is None else weight)).sum() / known.sum().clamp(min=1)
+
+
+def _misfit(logits: Logits, labels: Labels) -> Float[Tensor, "B H W"]:
+    """-log p of the label at each pixel, 0 where it is void."""
+    return functional.cross_entropy(logits.float(), labels.long(), ignore_index=IGNORE, reduction="none")
 
 
 def segcode_loss(output: Reconstruction, labels: Labels, config: LossConfig, progress: float) -> LossParts:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from math import isnan
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, Num
 from torch import Tensor
 
 from segcode.tensors import IGNORE
 
 ConfusionMatrix = Integer[Tensor, "M M"]
 """Pixels by true class (row) and predicted class (column)."""
+Matrices = Num[Tensor, "*R M M"]
+"""A confusion matrix, or several, each by itself."""
 
 
 def confusion_matrix(
@@ -23,25 +25,25 @@ def confusion_matrix(
     return torch.bincount(cell, minlength=classes**2).view(classes, classes)
 
 
-def pixel_accuracy(matrix: ConfusionMatrix) -> float:
+def pixel_accuracy(matrices: Matrices) -> Float[Tensor, "*R"]:
     """Share of the known pixels whose class is right, 0..1; NaN for no pixel."""
-    return float(matrix.diag().sum() / matrix.sum())
+    return matrices.diagonal(dim1=-2, dim2=-1).sum(-1) / matrices.sum((-2, -1))
 
 
-def iou(matrix: ConfusionMatrix) -> Float[Tensor, "M"]:
+def iou(matrices: Matrices) -> Float[Tensor, "*R M"]:
     """Intersection over union of each class, 0..1; NaN for a class that is neither true nor predicted anywhere."""
-    hits = matrix.diag().double()
-    return hits / (matrix.sum(0) + matrix.sum(1) - matrix.diag())
+    hits = matrices.diagonal(dim1=-2, dim2=-1).double()
+    return hits / (matrices.sum(-2) + matrices.sum(-1) - hits)
 
 
-def defined(score: float) -> float | None:
-    """None for NaN, which JSON has not."""
-    return None if isnan(score) else score
+def defined(score: float | Tensor) -> float | None:
+    """A number; None for NaN, which JSON has not."""
+    return None if isnan(score) else float(score)
 
 
-def mean_iou(matrix: ConfusionMatrix, without: int | None = None) -> float:
+def mean_iou(matrices: Matrices, without: int | None = None) -> Float[Tensor, "*R"]:
     """Mean over the classes that occur, one of them left out if asked for, 0..1."""
-    scores = iou(matrix)
+    scores = iou(matrices)
     if without is not None:
-        scores[without] = torch.nan
-    return float(scores.nanmean())
+        scores[..., without] = torch.nan
+    return scores.nanmean(-1)

@@ -18,7 +18,7 @@ def streets(monkeypatch):
     from segcode.streets import Streets
 
     small = Streets(count=2, seed=1, height=48, width=64)
-    monkeypatch.setattr(sources, "_open_streets", lambda *arguments: small)
+    monkeypatch.setattr(sources, "open_source", lambda *arguments: small)
 
 
 def calibration(model, out, *options):

@@ -38,7 +38,7 @@ def test_a_model_of_other_classes_is_refused(root, tmp_path):
     other = make_model_folder(tmp_path / "other", FOUR)
     ran = segcode("export", "--data", "cityscapes", "--root", root, "--model", other, "-o", tmp_path / "out")
     assert ran.code == 2
-    assert "the model road, sidewalk, car, sky: choose a model that was trained on this data set" in ran.err
+    assert "the model road, sidewalk, car, sky: choose a model that was trained on these classes" in ran.err
 
 
 @pytest.mark.parametrize("options", [[], ["a.png", "--data", "streets"]])

@@ -103,20 +103,23 @@ def test_hardware_that_is_not_there_is_one_line(started, monkeypatch):
 def test_a_folder_or_a_closed_file_is_no_experiment(started, monkeypatch):
     Path("folder.toml").mkdir()
     ran = segcode("train", "folder.toml")
-    assert (ran.code, "folder.toml is a folder: give the path of a TOML file" in ran.err) == (2, True)
+    assert (ran.code, "folder.toml cannot be read (Is a directory): give the path of a TOML file" in ran.err) == (
+        2,
+        True,
+    )
 
     def closed(*arguments, **options):
-        raise PermissionError
+        raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_text", closed)
     ran = segcode("train", "small.toml")
-    assert (ran.code, "small.toml is closed to you" in ran.err) == (2, True)
+    assert (ran.code, "small.toml cannot be read (Permission denied)" in ran.err) == (2, True)
 
 
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (None, [], "bad.toml does not exist: give the path of a TOML file"),
+        (None, [], "bad.toml cannot be read (No such file or directory): give the path of a TOML file"),
         ("epoch = 3", [], "unknown key 'epoch': did you mean 'epochs'?"),
         ("epochs = ", [], "bad.toml is not valid TOML"),
         ("", ["--device", "cuda"], "PyTorch sees no GPU"),

@@ -6,7 +6,7 @@ import numpy as np
 from pictures import ids, noise, save, to_train_ids
 
 from segcode.classes import CITYSCAPES
-from segcode.data.camvid import ORIGINAL_COLOURS
+from segcode.data.camvid import ORIGINAL
 
 
 def make_segnet(root: Path) -> Path:
@@ -18,7 +18,7 @@ def make_segnet(root: Path) -> Path:
 
 
 def make_original(root: Path) -> Path:
-    palette = np.array(list(ORIGINAL_COLOURS.values()), np.uint8)
+    palette = np.array([colour for colour, _ in ORIGINAL.values()], np.uint8)
     for seed, name in enumerate(["0001TP_1", "0006R0_2", "Seq05VD_f3"]):
         save(root / "701_StillsRaw_full" / f"{name}.png", noise(seed))
         save(root / "LabeledApproved_full" / f"{name}_L.png", palette[ids(seed, list(range(32)))])

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from segcode.data.prefetch import prefetch, write_behind
+from segcode.data.prefetch import prefetch
 
 
 def test_items_come_in_their_order() -> None:
@@ -45,11 +45,11 @@ def test_items_are_written_in_order_each_while_the_next_is_made() -> None:
         made.set()
         yield from (1, 2)
 
-    write_behind(write, items())
+    list(prefetch(write, items()))
     assert written == [0, 1, 2]
 
 
 @pytest.mark.parametrize("bad", [0, 2])
 def test_what_writing_raises_is_raised(bad: int) -> None:
     with pytest.raises(ZeroDivisionError):
-        write_behind(lambda number: print(1 / (number - bad)), [0, 1, 2])
+        list(prefetch(lambda number: print(1 / (number - bad)), [0, 1, 2]))

@@ -303,11 +303,11 @@ def test_training_lowers_both_losses_and_leaves_the_model_as_it_is(tiny_model):
 def test_other_classes_or_no_image_are_refused(tiny_model):
     other = ClassSet(("a", "b", "c", "d"), FOUR.colours)
     with pytest.raises(DataError, match="the data has the classes road"):
-        train_heads(tiny_model, other, Toy())
+        train_heads(tiny_model, other, Toy(), HeadTraining())
     none = Toy()
     none.names = ()
     with pytest.raises(DataError, match="there is no image"):
-        train_heads(tiny_model, FOUR, none)
+        train_heads(tiny_model, FOUR, none, HeadTraining())
 
 
 def test_heads_round_trip(tmp_path, tiny_model, heads, refiner):
@@ -383,5 +383,5 @@ def test_damaged_heads_are_named(tmp_path, tiny_model, heads):
     config = json.loads((folder / "config.json").read_text())
     for content in ("{", "[]", "{}", json.dumps(config | {"heads": {"rang": 3}})):
         (folder / "config.json").write_text(content)
-        with pytest.raises(CheckpointError, match="is damaged"):
+        with pytest.raises(CheckpointError, match=r"config\.json (is damaged|lacks)"):
             load_heads(folder, tiny_model)

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from segcode.model import fast_decoder
 from segcode.model.label_encoder import known_labels
 from segcode.model.linearisation import encode_truth, linearise
 from tiny import TINY, make_model
@@ -52,36 +51,6 @@ def test_maps_at_pixels_are_base_plus_jacobian_times_code(tiny_model):
     assert torch.allclose(at_pixels, linearisation.logits(code[None])[0, :, rows, columns].T, atol=1e-5)
 
 
-def test_cached_rows_equal_computed_ones(tiny_model):
-    image = torch.rand(1, 3, *TINY.size)
-    cached = linearise(tiny_model, image)
-    for seed in range(4):  # overlapping requests, in any order, some pixels twice; and one that overlaps with none
-        pixels = torch.randint(0, 8, (40, 2), generator=torch.Generator().manual_seed(seed)) + 20 * (seed == 3)
-        assert torch.allclose(cached.jacobian(pixels), linearise(tiny_model, image).jacobian(pixels), atol=1e-6)
-    assert cached.jacobian(torch.zeros(0, 2, dtype=torch.long)).shape == (0, 4, 6)
-
-
-def test_pixels_of_the_last_request_are_not_computed_again(tiny_model, monkeypatch):
-    linearisation = linearise(tiny_model, torch.rand(1, 3, *TINY.size))
-    computed, jacobian = [], fast_decoder.jacobian
-
-    def counted(decoder, features, pixels):
-        computed.append(pixels.tolist())
-        return jacobian(decoder, features, pixels)
-
-    monkeypatch.setattr(fast_decoder, "jacobian", counted)
-    linearisation.jacobian(torch.tensor([[3, 4], [0, 0]]))
-    linearisation.jacobian(torch.tensor([[0, 0], [5, 5], [3, 4]]))
-    assert computed == [[[3, 4], [0, 0]], [[5, 5]]]
-
-
-def test_the_kept_jacobian_counts_as_memory(tiny_model):
-    linearisation = linearise(tiny_model, torch.rand(1, 3, *TINY.size))
-    before = sum(tensor.nbytes for tensor in linearisation.tensors)
-    jacobian = linearisation.jacobian(torch.tensor([[3, 4], [0, 0]]))
-    assert sum(tensor.nbytes for tensor in linearisation.tensors) >= before + jacobian.nbytes - 4
-
-
 def test_no_pixels_have_an_empty_jacobian(tiny_model):
     linearisation = linearise(tiny_model, torch.rand(1, 3, *TINY.size))
     assert linearisation.jacobian(torch.zeros(0, 2, dtype=torch.long)).shape == (0, 4, 6)
@@ -92,19 +61,3 @@ def test_an_encoded_truth_is_the_encoders_mean(tiny_model):
     known = known_labels(torch.randint(0, 4, (1, *TINY.size)), 4)
     code = encode_truth(tiny_model, linearise(tiny_model, image), known)
     assert torch.allclose(code, tiny_model(image, known).code.mean[0], atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [(70, 50), (97, 33)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("config", CONFIGS)
-def test_maps_in_bands_are_the_decoders(size, dtype, config, monkeypatch):
-    monkeypatch.setattr(fast_decoder, "BAND", 1000)
-    monkeypatch.setattr(fast_decoder, "SMALL", 0)
-    model = make_model(config).to(dtype)
-    onto, codes = torch.randn(TINY.classes, *size, dtype=dtype), torch.randn(2, TINY.code_size, dtype=dtype)
-    with torch.no_grad():
-        features = model.features(torch.rand(1, 3, *size, dtype=dtype))
-    decoder = model.decoder
-    assert torch.allclose(fast_decoder.base_logits(decoder, features), decoder.base(features), atol=1e-5)
-    added = fast_decoder.logits(decoder, features, codes, onto)
-    assert torch.allclose(added, onto + decoder.linear(features, codes), atol=1e-5)

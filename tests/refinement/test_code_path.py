@@ -56,7 +56,7 @@ def test_truth_lowers_the_cost_and_makes_its_class_more_likely(prediction, solve
     solved = optimise_code(prediction, mask_truth(CORNER, index, 4), CodeConfig(energy, solver, stopping=Stopping(10)))
     assert solved.solution.costs[-1] < solved.solution.costs[0]
     before, after = (
-        logits.softmax(0)[index, CORNER[::2, ::2]].mean() for logits in (prediction.base_logits, solved[1])
+        logits.softmax(0)[index, CORNER[::2, ::2]].mean() for logits in (prediction.base_logits, solved.logits)
     )
     assert after > before
 
@@ -64,14 +64,17 @@ def test_truth_lowers_the_cost_and_makes_its_class_more_likely(prediction, solve
 def test_the_logits_are_s0_and_the_jacobian_times_the_code(prediction):
     solved = optimise_code(prediction, mask_truth(CORNER, 2, 4))
     pixels = torch.tensor([[0, 0], [3, 7], [31, 47]])
-    expected = prediction.base_logits[:, pixels[:, 0], pixels[:, 1]].T + prediction.code.jacobian(pixels) @ solved.code
+    expected = (
+        prediction.base_logits[:, pixels[:, 0], pixels[:, 1]].T
+        + prediction.code.jacobian(pixels) @ solved.solution.code
+    )
     assert solved.logits.shape == prediction.base_logits.shape
     assert torch.allclose(solved.logits[:, pixels[:, 0], pixels[:, 1]].T, expected, atol=1e-4)
 
 
 def test_without_truth_the_code_is_zero_and_the_map_the_initial_prediction(prediction):
     solved = optimise_code(prediction, Truth.empty(SIZE, 4))
-    assert torch.equal(solved.code, torch.zeros(TINY.code_size))
+    assert torch.equal(solved.solution.code, torch.zeros(TINY.code_size))
     assert torch.allclose(solved.logits, prediction.base_logits, atol=1e-5)
     assert solved.solution.reason is StopReason.CONVERGED
 
@@ -156,7 +159,7 @@ def test_a_code_from_a_draw_is_nearly_the_best_for_all_labels(prediction):
     truth = mask_truth(CORNER, rarest(prediction, CORNER), 4, "exhaustive")
     few = optimise_code(prediction, truth, CodeConfig(pixels=300))
     every = optimise_code(prediction, truth, CodeConfig(pixels=10**6))
-    cost = build_objective(prediction, truth, CodeConfig(pixels=10**6)).at(few.code).value
+    cost = build_objective(prediction, truth, CodeConfig(pixels=10**6)).at(few.solution.code).value
     assert every.solution.costs[-1] <= cost < 1.05 * every.solution.costs[-1]
 
 

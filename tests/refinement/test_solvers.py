@@ -74,7 +74,7 @@ def test_costs_never_rise_and_the_last_is_that_of_the_code(solver, energy):
     objective = random_objective(5, energy)
     solution = SOLVERS[solver](objective, torch.ones(CODE).double(), Stopping())
     assert all(after < before for before, after in zip(solution.costs, solution.costs[1:], strict=False))
-    assert solution.steps == len(solution.costs) - 1 > 0
+    assert len(solution.costs) > 1
     assert objective.at(solution.code).value == pytest.approx(solution.costs[-1], rel=1e-9)
 
 
@@ -83,7 +83,7 @@ def test_the_minimum_is_recognised_at_once(solver):
     objective = random_objective(1)
     best = SOLVERS["gauss_newton"](objective, ZERO, FINE).code
     again = SOLVERS[solver](objective, best, Stopping(tolerance=1e-6))
-    assert again.steps == 0
+    assert len(again.costs) == 1
     assert again.reason is StopReason.CONVERGED
 
 
@@ -99,7 +99,7 @@ def test_without_entries_zero_code_is_the_minimum(solver):
 def test_the_step_limit_is_a_status(solver):
     solution = SOLVERS[solver](random_objective(2), torch.full((6,), 3.0).double(), Stopping(steps=1, tolerance=1e-12))
     assert solution.reason is StopReason.STEP_LIMIT
-    assert "step limit" in str(solution)
+    assert "step limit" in solution.reason.value
 
 
 @pytest.mark.parametrize("solver", ["gauss_newton", "levenberg_marquardt", "lbfgs"])
@@ -112,7 +112,7 @@ def test_second_order_solvers_need_few_steps():
     objective = random_objective(4)
     first = SOLVERS["adam"](objective, ZERO, FINE)
     for solver in ("gauss_newton", "levenberg_marquardt"):
-        assert SOLVERS[solver](objective, ZERO, FINE).steps < first.steps / 4
+        assert len(SOLVERS[solver](objective, ZERO, FINE).costs) < len(first.costs) / 4
 
 
 @settings(max_examples=25, deadline=None)
@@ -164,8 +164,6 @@ def test_the_gap_bounds_the_distance_to_the_minimum(seed):
 
 def test_a_line_search_agrees_with_the_energy_at_its_codes():
     here = random_objective(3, known=False).at(torch.randn(CODE, dtype=torch.float64))
-    search = here.along(torch.randn(CODE, dtype=torch.float64))
-    lengths = torch.tensor([0.1, 1.0, 2.5]).double()
-    expected = [here.objective.at(here.code + t * search.step).value for t in lengths]
-    assert search.values(lengths).tolist() == pytest.approx(expected)
-    assert [search.at(float(t)).value for t in lengths] == pytest.approx(expected)
+    step, lengths = torch.randn(CODE, dtype=torch.float64), torch.tensor([0.1, 1.0, 2.5]).double()
+    expected = [here.objective.at(here.code + t * step).value for t in lengths]
+    assert here.along(step, lengths).tolist() == pytest.approx(expected)

@@ -6,7 +6,6 @@ import base64
 import json
 from copy import deepcopy
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 import numpy as np
@@ -55,10 +54,8 @@ class Server:
         return map_of(self.regions(body))
 
     def event(self, body: dict[str, Any]) -> None:
-        """Returns once its effects have happened."""
+        """Returns once its effects have happened, as the client of the tests waits for background tasks."""
         assert self.post("/webhook", body) == {"status": "taken"}
-        while self.app.state.label_studio._following:
-            sleep(0.01)
 
 
 def map_of(regions: list[dict[str, Any]]) -> np.ndarray:

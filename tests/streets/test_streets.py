@@ -14,7 +14,6 @@ from segcode.streets.surfaces import Camera
 from segcode.tensors import IGNORE
 
 ROAD, SIDEWALK = CAMVID.index("road"), CAMVID.index("sidewalk")
-MOVING_OR_THIN = [CAMVID.index(name) for name in ("pole", "sign", "pedestrian", "bicyclist", "fence")]
 
 
 @lru_cache
@@ -34,9 +33,8 @@ def depth_of(sample: Sample) -> np.ndarray:
 
 
 def camera_of(source: Streets, index: int) -> Camera:
-    number, view = divmod(index, source.views)
-    plan = build_scene(random_numbers(source.seed, number, 0)).plan
-    return draw_camera(plan, Draw(random_numbers(source.seed, number, 1)), view, source.height, source.width)
+    plan = build_scene(random_numbers(source.seed, index, 0)).plan
+    return draw_camera(plan, Draw(random_numbers(source.seed, index, 1)), source.height, source.width)
 
 
 def points(sample: Sample, camera: Camera) -> np.ndarray:
@@ -44,18 +42,6 @@ def points(sample: Sample, camera: Camera) -> np.ndarray:
     right, down = camera.rays()
     rays = np.stack([*np.meshgrid(right, down), np.ones((camera.height, camera.width))], axis=-1)
     return rays * depth_of(sample)[..., None] @ camera.rotation.T + camera.position
-
-
-def seen_from(other: Sample, camera: Camera, points: np.ndarray) -> np.ndarray:
-    """The labels that another view has of points in the world; IGNORE where it does not show them."""
-    local = (points - camera.position) @ camera.rotation
-    depth = local[..., 2]
-    columns, rows = np.moveaxis(np.rint(camera.project(local)).astype(int), -1, 0)
-    shown = (depth > 0) & (rows >= 0) & (rows < camera.height) & (columns >= 0) & (columns < camera.width)
-    shown[shown] = np.isclose(depth_of(other)[rows[shown], columns[shown]], depth[shown], rtol=0.03)
-    found = np.full(depth.shape, IGNORE)
-    found[shown] = labels(other)[rows[shown], columns[shown]]
-    return found
 
 
 def assert_same(a: Sample, b: Sample) -> None:
@@ -126,30 +112,6 @@ def test_road_and_sidewalk_look_alike_in_some_scenes_and_differ_in_others() -> N
     assert 0.15 < np.mean(np.array(distances) < 15) < 0.85
 
 
-def test_two_views_agree_on_the_labels_of_the_points_that_both_show() -> None:
-    for seed in range(6):
-        source = Streets(2, seed, views=2)
-        first = source[0]
-        warped = seen_from(source[1], camera_of(source, 1), points(first, camera_of(source, 0)))
-        static = (warped != IGNORE) & ~np.isin(labels(first), MOVING_OR_THIN)
-        assert static.mean() > 0.5
-        assert (warped == labels(first))[static].mean() > 0.95
-
-
-def test_views_move_on_through_one_scene() -> None:
-    source = Streets(5, views=2, height=48, width=64)
-    assert source.names == (
-        "street_000000_0",
-        "street_000000_1",
-        "street_000001_0",
-        "street_000001_1",
-        "street_000002_0",
-    )
-    first, second, other = (camera_of(source, index) for index in range(3))
-    assert 0.5 < np.linalg.norm(second.position - first.position) < 3
-    assert first.focal == second.focal != other.focal
-
-
 def test_names_are_known_without_rendering() -> None:
     source: Source = Streets(3)
     assert source.names == ("street_000000", "street_000001", "street_000002")
@@ -176,7 +138,6 @@ def test_the_size_changes_the_resolution_and_not_the_scene() -> None:
         ({"count": -1}, "-1.* 0 or more"),
         ({"count": 1, "seed": -4}, "-4.*from 0 up"),
         ({"count": 1, "height": 4}, "4 x 320.*16 pixels"),
-        ({"count": 1, "views": 0}, "views is 0.*1 or more"),
     ],
 )
 def test_a_bad_argument_names_the_value_and_the_cure(arguments: dict[str, int], message: str) -> None:

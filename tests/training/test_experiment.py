@@ -64,7 +64,7 @@ def test_what_is_no_change_is_named(tmp_path, change):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"nowhere\.toml does not exist"):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml cannot be read"):
         read_experiment(tmp_path / "nowhere.toml")
 
 

@@ -21,7 +21,7 @@ from segcode.cli.evaluate import evaluate
 from segcode.cli.export import export
 from segcode.cli.extras import install_command
 from segcode.cli.fit import fit
-from segcode.cli.options import EXTENTS
+from segcode.cli.options import EXTENTS, with_groups
 from segcode.cli.predict import predict
 from segcode.cli.refine import refine
 from segcode.cli.refine_folder import refine_folder
@@ -69,7 +69,8 @@ def example(*commands: str, extents: bool = False) -> str:
 
 
 for _command, _examples in COMMANDS.items():
-    app.command(epilog=example(*_examples, extents=_command in (refine, refine_folder, sample)))(_command)
+    _epilog = example(*_examples, extents=_command in (refine, refine_folder, sample))
+    app.command(epilog=_epilog)(with_groups(_command))
 app.add_typer(data, name="data", help="Look at a data set before training on it, or draw one.")
 
 

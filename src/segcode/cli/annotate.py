@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from segcode.cli.loading import choose_device, print_purpose
 from segcode.cli.options import Device, Model
 from segcode.errors import ConfigError
-
-if TYPE_CHECKING:
-    from segcode.server.guard import Access
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def annotate(
@@ -71,35 +66,29 @@ def annotate(
 
     Without images the page is empty, and waits for some to be dropped on it.
     """
+    from secrets import token_urlsafe
+
     from segcode.data.files import find_images, shared_folder
     from segcode.model.checkpoint import load_model
     from segcode.server.app import create_app
+    from segcode.server.guard import Access
     from segcode.server.label_studio_client import LabelStudio
     from segcode.server.library import Library, Limits
     from segcode.server.run import locked, serve
     from segcode.server.studio import Studio
 
+    local = host in ("127.0.0.1", "localhost", "::1")
     paths = find_images(images) if images else []
     folder = out or (shared_folder(paths) if paths else Path()) / "annotations"
-    if host in _LOOPBACK and token is not None and not token:
+    if local and token == "":
         raise ConfigError("--token is empty: leave it out, or give one that cannot be guessed")
+    access = Access(token=token) if local else Access(hosts=None, token=token or token_urlsafe(24))
     asked = LabelStudio(label_studio, label_studio_key, Limits()) if label_studio else None
     trained = load_model(model)
     with locked(folder):
         library = Library(paths, folder / "uploads", Limits())
         studio = Studio(trained.model, trained.classes, library, folder, choose_device(device), memory * 2**20)
-        access = _access(host, token)
         app = create_app(studio, model, access, asked, purpose=trained.purpose)
         print_purpose(model, trained)
         typer.echo(f"{len(library.all())} images; the work is kept in {folder}")
         serve(app, host, port, access.token, browser and not os.environ.get("CI"))
-
-
-def _access(host: str, token: str | None) -> Access:
-    from secrets import token_urlsafe
-
-    from segcode.server.guard import Access
-
-    if host in _LOOPBACK:
-        return Access(token=token)
-    return Access(hosts=None, token=token or token_urlsafe(24))

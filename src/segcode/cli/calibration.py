@@ -9,28 +9,19 @@ import typer
 from segcode.cli import measuring, options
 
 Truths = Annotated[
-    list[str],
-    measuring.truths_option("Also give an exhaustive mask of this class, in place of clicks. May be repeated."),
+    list[str], options.repeated("--truth", "CLASS", "Also give an exhaustive mask of this class, in place of clicks.")
 ]
 
 
 def calibration(
-    data: options.Data,
+    measurement: measuring.Measurement,
     out: options.Out,
     truths: Truths,
-    only: options.Only,
-    leave_out: options.LeaveOut,
-    model: measuring.Model = "",
-    segmenter: measuring.SegmenterName = "",
-    constants: measuring.Constants = None,
-    root: options.Root = None,
-    split: options.Split = "val",
     clicks: measuring.Clicks = 5,
     radius: measuring.ClickRadius = 3.0,
     jitter: measuring.Jitter = 2.0,
     seed: measuring.Seed = 0,
     draws: Annotated[int, typer.Option(min=2, help="Draws that probabilities are averaged over.")] = 16,
-    device: options.Device = "auto",
 ) -> None:
     """Measure whether probabilities can be believed, before and after clicks or a mask.
 
@@ -52,7 +43,7 @@ def calibration(
     from segcode.evaluation.tables import calibration_tables
 
     config = ClickConfig(clicks, radius, jitter, tuple(truths), seed=seed)
-    measured = measuring.open_measurement(data, root, split, only, leave_out, model, segmenter, constants, device)
+    measured = measurement.open()
     results = measure_calibration(measured.refiner, measured.classes, measured.source, config, draws, measured.progress)
     tables = calibration_tables(results)
     figures = {"reliability": lambda: reliability_diagram(results)}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segcode.evaluation.methods import Method
 
 Truths = Annotated[
-    list[str], measuring.truths_option("Label random pixels of this class, then an exhaustive mask. May be repeated.")
+    list[str], options.repeated("--truth", "CLASS", "Label random pixels of this class, then an exhaustive mask.")
 ]
 Amounts = Annotated[
     list[int],
@@ -32,17 +32,10 @@ Amounts = Annotated[
 
 
 def clicks(
-    data: options.Data,
+    measurement: measuring.Measurement,
     out: options.Out,
     truths: Truths,
     amounts: Amounts,
-    only: options.Only,
-    leave_out: options.LeaveOut,
-    model: measuring.Model = "",
-    segmenter: measuring.SegmenterName = "",
-    constants: measuring.Constants = None,
-    root: options.Root = None,
-    split: options.Split = "val",
     rivals: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Measure these trained rivals of the model, too.", show_default=False),
@@ -58,7 +51,6 @@ def clicks(
     jitter: measuring.Jitter = 2.0,
     seed: measuring.Seed = 0,
     block: options.Block = 1,
-    device: options.Device = "auto",
 ) -> None:
     """Measure how good the map gets with each click.
 
@@ -82,7 +74,7 @@ def clicks(
     from segcode.evaluation.tables import click_tables
 
     config = ClickConfig(clicks, radius, jitter, tuple(truths), tuple(amounts), seed, block)
-    measured = measuring.open_measurement(data, root, split, only, leave_out, model, segmenter, constants, device)
+    measured = measurement.open()
     methods: list[Method] = [Pasted(), Refined()]
     if rivals is not None:
         methods += _rivals(rivals, measured, config, tune_rivals)

@@ -54,7 +54,7 @@ def check(
             continue
         report = read_all(source, partial(progress, total=len(source), description=f"Reading {part}"))
         console.print(_table(part, len(source), report))
-        problems += [f"{part}, {problem.name}: {problem.message}" for problem in report.problems]
+        problems += [f"{part}, {found.name}: {found.problem}" for found in report.problems]
     for problem in problems:
         console.print(problem, style="red", markup=False)
     console.print(f"{len(problems)} problems" if problems else "No problems.")
@@ -68,7 +68,6 @@ def draw(
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other streets.")] = 0,
     height: Annotated[int, typer.Option(min=16, help="In pixels.")] = 240,
     width: Annotated[int, typer.Option(min=16, help="In pixels.")] = 320,
-    views: Annotated[int, typer.Option(min=1, help="Consecutive images of each street, the camera moving on.")] = 1,
     split: Annotated[
         str, typer.Option(metavar="SPLIT", help="Folder for a part of the data set, such as train.", show_default=False)
     ] = "",
@@ -80,7 +79,7 @@ def draw(
     """
     from segcode.streets import Streets
 
-    streets = Streets(number, seed, height, width, views)
+    streets = Streets(number, seed, height, width)
     for index in progress(range(number), number, "Drawing"):
         _write_sample(out, split, streets[index])
     _write_class_file(out / "classes.toml", streets.classes)

@@ -14,24 +14,19 @@ from segcode.refinement.config import CodeConfig
 Extent = Literal["exhaustive", "outline", "part"]
 Truths = Annotated[
     list[str],
-    measuring.truths_option(
-        "Label all pixels of this class, refine, and measure. May be repeated; without it only the initial prediction "
-        "and the encoder's code are measured."
+    options.repeated(
+        "--truth",
+        "CLASS",
+        "Label all pixels of this class, refine, and measure; without it only the initial prediction and the encoder's "
+        "code are measured.",
     ),
 ]
 
 
 def evaluate(
-    data: options.Data,
+    measurement: measuring.Measurement,
     out: options.Out,
     truths: Truths,
-    only: options.Only,
-    leave_out: options.LeaveOut,
-    model: measuring.Model = "",
-    segmenter: measuring.SegmenterName = "",
-    constants: measuring.Constants = None,
-    root: options.Root = None,
-    split: options.Split = "val",
     extent: Annotated[
         Extent, typer.Option(help="What a mask says of other pixels; see `segcode refine`.")
     ] = "exhaustive",
@@ -43,7 +38,6 @@ def evaluate(
     ] = CodeConfig.solver,
     examples: Annotated[int, typer.Option(min=0, help="Images to show in the pictures.")] = 4,
     block: options.Block = 1,
-    device: options.Device = "auto",
 ) -> None:
     """Measure the initial prediction, two controls without optimisation, and refinement, on masks of one class.
 
@@ -61,7 +55,7 @@ def evaluate(
     from segcode.evaluation.masks import measure_masks
     from segcode.evaluation.tables import mask_tables
 
-    measured = measuring.open_measurement(data, root, split, only, leave_out, model, segmenter, constants, device)
+    measured = measurement.open()
     code = CodeConfig(energy, solver)
     results = measure_masks(
         measured.refiner,

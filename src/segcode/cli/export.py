@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, Model, Out, Root
+from segcode.cli.options import Device, Model, Out, Root, Split
 from segcode.cli.outputs import refuse_to_overwrite
 from segcode.cli.progress import progress
 from segcode.data.sources import Kind
 from segcode.errors import ConfigError
-
-if TYPE_CHECKING:
-    from segcode.classes import ClassSet
-    from segcode.sample import Source
 
 Images = Annotated[
     list[str],
@@ -35,7 +30,7 @@ def export(
     out: Out,
     data: Annotated[Kind | None, typer.Option(help="A data set instead of images.", show_default=False)] = None,
     root: Root = None,
-    split: Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")] = "val",
+    split: Split = "val",
     device: Device = "auto",
 ) -> None:
     """Write predictions as label files with the data set's own ids.
@@ -43,45 +38,27 @@ def export(
     Every image gives OUT/NAME.png, in the size of the image. For Cityscapes NAME is CITY_SEQUENCE_FRAME and the ids are
     label ids, not train ids: what the official tool reads with CITYSCAPES_RESULTS=OUT, and the test server unpacks.
     """
-    if bool(images) == (data is not None):
-        raise ConfigError("export takes either IMAGES or a data set with --data: give one of the two")
-    if data is not None:
-        _export_split(data, root, split, out, model, device)
-    else:
-        _export_images(images, out, model, device)
-
-
-def _export_split(data: Kind, root: Path | None, split: str, out: Path, model: str, device: Device) -> None:
+    from segcode.data.files import find_images, output_names, read_image
     from segcode.data.prefetch import prefetch
+    from segcode.data.select import check_classes
     from segcode.data.sources import open_source
     from segcode.export.picture import write_picture
 
-    source = open_source(data, root, split, 240, 320)
-    refiner, classes = load_refiner(model, device)
-    _require_same_classes(source, classes)
-    samples = prefetch(source.__getitem__, range(len(source)))
-    for sample in progress(samples, len(source), "Exporting"):
-        write_picture(out / f"{sample.name}.png", source.classes.to_raw(refiner.set_image(sample.image).labels))
-    typer.echo(f"{len(source)} label files are in {out}")
-
-
-def _export_images(images: list[str], out: Path, model: str, device: Device) -> None:
-    from segcode.data.files import find_images, output_names, read_image
-    from segcode.data.prefetch import prefetch
-    from segcode.export.picture import write_picture
-
-    paths = find_images(images)
-    files = [out / f"{str(name).removesuffix('_leftImg8bit')}.png" for name in output_names(paths)]
-    refuse_to_overwrite(paths, files)
-    refiner, classes = load_refiner(model, device)
-    for image, file in progress(zip(prefetch(read_image, paths), files, strict=True), len(paths), "Exporting"):
+    if bool(images) == (data is not None):
+        raise ConfigError("export takes either IMAGES or a data set with --data: give one of the two")
+    if data is None:
+        paths = find_images(images)
+        files = [out / f"{str(name).removesuffix('_leftImg8bit')}.png" for name in output_names(paths)]
+        refuse_to_overwrite(paths, files)
+        refiner, classes = load_refiner(model, device)
+        pictures = prefetch(read_image, paths)
+    else:
+        source = open_source(data, root, split)
+        files = [out / f"{name}.png" for name in source.names]
+        refiner, classes = load_refiner(model, device)
+        check_classes(source, classes)
+        classes = source.classes  # these have the ids of its files
+        pictures = (sample.image for sample in prefetch(source.__getitem__, range(len(source))))
+    for image, file in progress(zip(pictures, files, strict=True), len(files), "Exporting"):
         write_picture(file, classes.to_raw(refiner.set_image(image).labels))
-    typer.echo(f"{len(paths)} label files are in {out}")
-
-
-def _require_same_classes(source: Source, classes: ClassSet) -> None:
-    if source.classes.names != classes.names:
-        raise ConfigError(
-            f"the data set has the classes {', '.join(source.classes.names)}, the model {', '.join(classes.names)}: "
-            "choose a model that was trained on this data set with --model"
-        )
+    typer.echo(f"{len(files)} label files are in {out}")

@@ -16,7 +16,4 @@ MODULES: Final = {
 def install_command(module: str | None) -> str | None:
     """The shell command that installs a module such as "lightning.pytorch"; None if no extra has it."""
     package = (module or "").partition(".")[0]
-    for extra, modules in MODULES.items():
-        if package in modules:
-            return f"pip install 'segcode[{extra}]'"
-    return None
+    return next((f"pip install 'segcode[{extra}]'" for extra, names in MODULES.items() if package in names), None)

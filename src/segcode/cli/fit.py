@@ -8,18 +8,15 @@ from typing import Annotated
 import typer
 
 from segcode.cli.measuring import Clicks, Constants, Model, SegmenterName, load_segmenter
-from segcode.cli.options import Data, LeaveOut, Only, Root, Split
+from segcode.cli.options import Data, LeaveOut, Only, Root, Split, repeated
 from segcode.errors import ConfigError
 
 Folds = Annotated[
     list[str],
-    typer.Option(
+    repeated(
         "--fold",
-        metavar="PREFIX=MODEL",
-        help="Images whose name begins with PREFIX are predicted by MODEL, which was trained without them. May be "
-        "repeated; in place of --model.",
-        default_factory=list,
-        show_default=False,
+        "PREFIX=MODEL",
+        "In place of --model: images whose name begins with PREFIX are predicted by MODEL, trained without them.",
     ),
 ]
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, get_args
 
+import typer
+
+from segcode.cli.options import Extents, repeated
 from segcode.errors import TruthError, nearest
 
 if TYPE_CHECKING:
@@ -38,20 +41,38 @@ class Named(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GivenTruth:
-    """The options of `segcode.cli.options` that give truth, as typed. False if there are none."""
+    """The options that give truth, as typed. False if there are none."""
 
-    masks: Sequence[str]
-    extents: Sequence[str]
-    polygons: Sequence[str]
-    boxes: Sequence[str]
-    strokes: Sequence[str]
-    excluded: Sequence[str]
-    points: Sequence[str]
-    soft: bool
-    labels: Path | None
-    radius: float
+    points: Annotated[
+        list[str], repeated("--point", "CLASS=X,Y", "One pixel is of a class; x to the right, y down, from 0.")
+    ]
+    strokes: Annotated[
+        list[str], repeated("--stroke", "CLASS=X,Y:X,Y:...", "The pixels under a brush along a line are of a class.")
+    ]
+    excluded: Annotated[
+        list[str], repeated("--not", "CLASS=X,Y:X,Y:...", "The pixels under a brush along a line are not of a class.")
+    ]
+    radius: Annotated[float, typer.Option(min=0, help="Radius of the brush, in pixels.")] = 2.0
+    polygons: Annotated[
+        list[str], repeated("--polygon", "CLASS=X,Y:X,Y:X,Y:...", "The pixels inside a polygon are of a class.")
+    ]
+    boxes: Annotated[
+        list[str],
+        repeated("--box", "CLASS=X0,Y0:X1,Y1", "All pixels of a box are of a class; X1,Y1 is beyond its last pixel."),
+    ]
+    masks: Annotated[
+        list[str], repeated("--truth", "CLASS=MASK.png", "The pixels of a mask that are not black are of a class.")
+    ]
+    soft: Annotated[bool, typer.Option("--soft", help="Masks are probabilities: black 0, white 1.")] = False
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LABELS.png", help="A one-channel image of class indices, 255 where unknown.", show_default=False
+        ),
+    ] = None
+    extents: Extents
 
     def __bool__(self) -> bool:
         return bool(self.masks or self.labels or self.polygons or self.boxes or self._brushes or self.points)
@@ -174,6 +195,7 @@ def _row_column(option: str, text: str, size: tuple[int, int]) -> tuple[float, f
 def _read_mask(path: Path, size: tuple[int, int], soft: bool) -> Bool[ndarray, "H W"] | Float[ndarray, "H W"]:
     """True where the picture is not black, or if `soft` its brightness in 0..1."""
     import numpy as np
+    from PIL import Image
 
     from segcode.data.files import read_image
 
@@ -181,23 +203,17 @@ def _read_mask(path: Path, size: tuple[int, int], soft: bool) -> Bool[ndarray, "
         raise TruthError(f"{path} is a JPEG, which blurs the borders of a mask: save it as PNG, or add --soft")
     picture = read_image(path)
     _check_size(path, picture.shape[:2], size)
-    if _is_transparent(path):
+    with Image.open(path) as opened:
+        opaque = opened.convert("RGBA").getchannel("A").getextrema() == (255, 255)
+    if not opaque:
         raise TruthError(
             f"{path} is transparent in places, and a mask is black there: save it without an alpha channel"
         )
     if soft and 0 < picture.max() <= 1:
         raise TruthError(f"{path} has no value above 1, but --soft takes 255 for certain: leave out --soft")
     if soft:
-        probability: ndarray = picture.mean(2) / 255
-        return probability
+        return picture.mean(2) / 255
     return np.any(picture > 0, axis=2)
-
-
-def _is_transparent(path: Path) -> bool:
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        return picture.convert("RGBA").getchannel("A").getextrema() != (255, 255)
 
 
 def read_partial_labels(path: Path, size: tuple[int, int], number: int) -> LabelImage:

@@ -27,20 +27,15 @@ class Loaded(NamedTuple):
 
 def require_model(model: str) -> str:
     """The value of `--model`. Raises ConfigError that lists the shipped models if the option is not given."""
-    if model:
-        return model
-    raise ConfigError("no model is named: give --model MODEL, the folder of a trained model or one of\n" + _shipped())
-
-
-def _shipped() -> str:
-    """One line for each shipped model: its name, and the images it is for."""
     from segcode.model.shipped import find_model, shipped_models
 
-    purposes = {
-        name: json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))["model"]["purpose"]
-        for name in shipped_models()
-    }
-    return "\n".join(f"  {name}: {purpose}" for name, purpose in purposes.items())
+    if model:
+        return model
+    lines = ["no model is named: give --model MODEL, the folder of a trained model or one of"]
+    for name in shipped_models():
+        config = json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))
+        lines.append(f"  {name}: {config['model']['purpose']}")
+    raise ConfigError("\n".join(lines))
 
 
 def choose_device(name: DeviceName) -> str:

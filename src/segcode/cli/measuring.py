@@ -6,14 +6,15 @@ import importlib
 import shlex
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import typer
 
-from segcode.cli.loading import DeviceName, choose_device, require_model
+from segcode.cli import options
+from segcode.cli.loading import choose_device, require_model
 from segcode.cli.progress import progress
-from segcode.data.sources import Kind
 from segcode.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,11 +56,6 @@ Jitter: TypeAlias = Annotated[
 Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of the random pixels and of the jitter.")]
 
 
-def truths_option(help_: str) -> object:
-    """`--truth CLASS`, with what it does in a command."""
-    return typer.Option("--truth", metavar="CLASS", help=help_, default_factory=list, show_default=False)
-
-
 class Measured(NamedTuple):
     """What is measured.
 
@@ -88,43 +84,47 @@ class Measured(NamedTuple):
         typer.echo(f"{results.images} images; results.json, tables and pictures are in {out}")
 
 
-def open_measurement(
-    data: Kind,
-    root: Path | None,
-    split: str,
-    only: list[str],
-    leave_out: list[str],
-    model: str,
-    segmenter: str,
-    constants: Path | None,
-    device: DeviceName,
-) -> Measured:
-    """What the options name.
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """The options that say what is measured."""
 
-    Raises:
-        ConfigError: if neither a model nor a segmenter is named, or both, or one does not exist.
-        CheckpointError: if the model or the constants are damaged.
-        DataError: if there is no such data set.
-    """
-    from dataclasses import asdict
+    data: options.Data
+    root: options.Root = None
+    split: options.Split = "val"
+    only: options.Only
+    leave_out: options.LeaveOut
+    model: Model = ""
+    segmenter: SegmenterName = ""
+    constants: Constants = None
+    device: options.Device = "auto"
 
-    from segcode.data.select import select
-    from segcode.data.sources import open_source
-    from segcode.field.constants import load_constants
-    from segcode.model.checkpoint import load_model
-    from segcode.refinement.refiner import Refiner
+    def open(self) -> Measured:
+        """What the options name.
 
-    if model and segmenter:
-        raise ConfigError("--model and --segmenter: give one of them")
-    source = select(open_source(data, root, split), only, leave_out)
-    chosen = None if constants is None else load_constants(constants)
-    settings = {"data": data, "root": root, "split": split, "model": model or segmenter}
-    if segmenter:
-        refiner, classes, network = Refiner(load_segmenter(segmenter), chosen), source.classes, None
-    else:
-        loaded = load_model(require_model(model))
-        refiner, classes, network = Refiner(loaded.model, chosen, choose_device(device)), loaded.classes, loaded.model
-    return Measured(refiner, classes, source, network, settings | {"constants": asdict(refiner.constants)})
+        Raises:
+            ConfigError: if neither a model nor a segmenter is named, or both, or one does not exist.
+            CheckpointError: if the model or the constants are damaged.
+            DataError: if there is no such data set.
+        """
+        from dataclasses import asdict
+
+        from segcode.data.select import select
+        from segcode.data.sources import open_source
+        from segcode.field.constants import load_constants
+        from segcode.model.checkpoint import load_model
+        from segcode.refinement.refiner import Refiner
+
+        if self.model and self.segmenter:
+            raise ConfigError("--model and --segmenter: give one of them")
+        source = select(open_source(self.data, self.root, self.split), self.only, self.leave_out)
+        chosen = None if self.constants is None else load_constants(self.constants)
+        if self.segmenter:
+            refiner, classes, network = Refiner(load_segmenter(self.segmenter), chosen), source.classes, None
+        else:
+            network, classes = load_model(require_model(self.model))
+            refiner = Refiner(network, chosen, choose_device(self.device))
+        settings = {"data": self.data, "root": self.root, "split": self.split, "model": self.model or self.segmenter}
+        return Measured(refiner, classes, source, network, settings | {"constants": asdict(refiner.constants)})
 
 
 def load_segmenter(name: str) -> Segmenter | Callable[..., object]:

@@ -1,9 +1,13 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, alone or in groups."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias, get_type_hints
 
 import typer
 from typer.models import OptionInfo
@@ -19,8 +23,7 @@ Images: TypeAlias = Annotated[
     ),
 ]
 Out: TypeAlias = Annotated[
-    Path,
-    typer.Option("--out", "-o", metavar="OUT", help="Folder for the results; made if needed.", show_default=False),
+    Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for the results; made if needed.", show_default=False)
 ]
 Model: TypeAlias = Annotated[
     str,
@@ -34,9 +37,6 @@ Model: TypeAlias = Annotated[
     ),
 ]
 """There is no default: a model for one kind of pictures gives a meaningless map of another kind."""
-ModelForStreets: TypeAlias = Annotated[
-    str, typer.Option("--model", metavar="MODEL", help="Folder of a trained model, or the name of a shipped one.")
-]
 Device: TypeAlias = Annotated[DeviceName, typer.Option(help="Where to compute; auto takes a GPU if there is one.")]
 Root: TypeAlias = Annotated[
     Path | None,
@@ -46,58 +46,20 @@ Data: TypeAlias = Annotated[Kind, typer.Option(help="Which data set.", show_defa
 Split: TypeAlias = Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")]
 
 
-def _names(help_: str) -> OptionInfo:
-    return typer.Option(metavar="NAME", help=help_, default_factory=list, show_default=False)
-
-
-Only: TypeAlias = Annotated[list[str], _names("Samples of this name, or whose name begins so. May be repeated.")]
-LeaveOut: TypeAlias = Annotated[
-    list[str], _names("Not the samples of this name, or whose name begins so. May be repeated.")
-]
-
-
-def _truths(option: str, metavar: str, help_: str) -> OptionInfo:
+def repeated(option: str, metavar: str, help_: str) -> OptionInfo:
+    """An option that may be repeated; no value by default."""
     return typer.Option(
         option, metavar=metavar, help=f"{help_} May be repeated.", default_factory=list, show_default=False
     )
 
 
-Points: TypeAlias = Annotated[
-    list[str], _truths("--point", "CLASS=X,Y", "One pixel is of a class; x to the right, y down, from 0.")
-]
-Strokes: TypeAlias = Annotated[
-    list[str], _truths("--stroke", "CLASS=X,Y:X,Y:...", "The pixels under a brush along a line are of a class.")
-]
-Excluded: TypeAlias = Annotated[
-    list[str], _truths("--not", "CLASS=X,Y:X,Y:...", "The pixels under a brush along a line are not of a class.")
-]
-Radius: TypeAlias = Annotated[float, typer.Option(min=0, help="Radius of the brush, in pixels.")]
-Polygons: TypeAlias = Annotated[
-    list[str], _truths("--polygon", "CLASS=X,Y:X,Y:X,Y:...", "The pixels inside a polygon are of a class.")
-]
-Boxes: TypeAlias = Annotated[
-    list[str],
-    _truths("--box", "CLASS=X0,Y0:X1,Y1", "All pixels of a box are of a class; X1,Y1 is beyond its last pixel."),
-]
-Masks: TypeAlias = Annotated[
-    list[str], _truths("--truth", "CLASS=MASK.png", "The pixels of a mask that are not black are of a class.")
-]
-Soft: TypeAlias = Annotated[
-    bool,
-    typer.Option("--soft", help="Masks are probabilities: black 0, white 1.", show_default=False),
-]
-PartialLabels: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--labels",
-        metavar="LABELS.png",
-        help="A one-channel image of class indices, 255 where unknown.",
-        show_default=False,
-    ),
+Only: TypeAlias = Annotated[list[str], repeated("--only", "NAME", "Samples of this name, or whose name begins so.")]
+LeaveOut: TypeAlias = Annotated[
+    list[str], repeated("--leave-out", "NAME", "Not the samples of this name, or whose name begins so.")
 ]
 Extents: TypeAlias = Annotated[
     list[str],
-    _truths(
+    repeated(
         "--extent",
         "CLASS=EXTENT",
         "What masks, labels, polygons and boxes of a class say of other pixels: part, outline or exhaustive.",
@@ -116,3 +78,36 @@ Block: TypeAlias = Annotated[
         min=1, help="Images of a run for the intervals, drawn together: neighbouring frames of a video err alike."
     ),
 ]
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """A command as Typer takes it: a parameter that is a dataclass stands as one option for each of its fields."""
+    own = signature(command, eval_str=True).parameters
+    groups: dict[str, Any] = {
+        name: parameter.annotation for name, parameter in own.items() if is_dataclass(parameter.annotation)
+    }
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        command(**given)
+
+    options: list[Parameter] = []
+    for name, parameter in own.items():
+        options += _options_of(groups[name]) if name in groups else [parameter.replace(kind=Parameter.KEYWORD_ONLY)]
+    run.__signature__ = signature(command).replace(parameters=options)  # type: ignore[attr-defined]
+    return run
+
+
+def _options_of(group: Any) -> list[Parameter]:
+    kinds = get_type_hints(group, include_extras=True)
+    return [
+        Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if field.default is MISSING else field.default,
+            annotation=kinds[field.name],
+        )
+        for field in fields(group)
+    ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from segcode.errors import DataError
+from segcode.cli.progress import progress
+from segcode.errors import DataError, SegcodeError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
     from segcode.classes import ClassSet
     from segcode.tensors import Image, LabelImage
 
-MAP_FILES = ("_labels.png", "_overlay.png", "_uncertainty.png")
-"""Endings that `write_map` adds to the name of an image."""
+Item = TypeVar("Item")
+Content = TypeVar("Content")
+
+
+def map_files(place: Path) -> list[Path]:
+    """The files that `Made.write` writes at a path: class indices, class colours over the image, and the entropy."""
+    return [place.with_name(place.name + ending) for ending in ("_labels.png", "_overlay.png", "_uncertainty.png")]
 
 
 def refuse_to_overwrite(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
@@ -28,7 +34,7 @@ def refuse_to_overwrite(inputs: Iterable[Path], outputs: Iterable[Path]) -> None
 
 
 class Made(NamedTuple):
-    """The arguments of `write_map` for one image, to be written while the next one is worked on.
+    """The map of an image.
 
     Attributes:
         place: path of the results without their endings.
@@ -42,13 +48,41 @@ class Made(NamedTuple):
     labels: LabelImage
     uncertainty: Float[ndarray, "H W"]
 
+    def write(self, classes: ClassSet) -> None:
+        """Write the pictures that `map_files` names."""
+        from segcode.export.picture import heat, overlay, write_picture
 
-def write_map(
-    place: Path, image: Image, labels: LabelImage, uncertainty: Float[ndarray, "H W"], classes: ClassSet
-) -> None:
-    """Write class indices, class colours over the image, and the entropy: `place` with each of `MAP_FILES`."""
-    from segcode.export.picture import heat, overlay, write_picture
+        pictures = (self.labels, overlay(self.image, classes.colourise(self.labels)), heat(self.uncertainty))
+        for file, picture in zip(map_files(self.place), pictures, strict=True):
+            write_picture(file, picture)
 
-    pictures = (labels, overlay(image, classes.colourise(labels)), heat(uncertainty))
-    for ending, picture in zip(MAP_FILES, pictures, strict=True):
-        write_picture(place.with_name(place.name + ending), picture)
+
+def write_maps(
+    items: Sequence[Item],
+    read: Callable[[Item], Content],
+    make: Callable[[Item, Content], Made],
+    classes: ClassSet,
+    description: str,
+) -> list[str]:
+    """Write the maps of many images; meanwhile the next one is read. Returns why some could not be read."""
+    from segcode.data.prefetch import prefetch
+
+    problems: list[str] = []
+
+    def read_or_problem(item: Item) -> Content | SegcodeError:
+        try:
+            return read(item)
+        except SegcodeError as problem:
+            return problem
+
+    def maps() -> Iterator[Made]:
+        contents = progress(prefetch(read_or_problem, items), len(items), description)
+        for item, content in zip(items, contents, strict=True):
+            if isinstance(content, SegcodeError):
+                problems.append(str(content))
+            else:
+                yield make(item, content)
+
+    for _ in prefetch(lambda made: made.write(classes), maps()):
+        pass  # it is written
+    return problems

@@ -9,7 +9,7 @@ import typer
 from segcode.cli import options
 from segcode.cli.given_truth import GivenTruth
 from segcode.cli.loading import load_refiner
-from segcode.cli.outputs import MAP_FILES, refuse_to_overwrite, write_map
+from segcode.cli.outputs import Made, map_files, refuse_to_overwrite
 
 if TYPE_CHECKING:
     from segcode.refinement.result import SegmentationMap
@@ -17,20 +17,7 @@ if TYPE_CHECKING:
 
 
 def refine(
-    image: options.ImagePath,
-    point: options.Points,
-    stroke: options.Strokes,
-    excluded: options.Excluded,
-    polygon: options.Polygons,
-    box: options.Boxes,
-    truth: options.Masks,
-    extent: options.Extents,
-    model: options.Model,
-    out: options.Out,
-    radius: options.Radius = 2.0,
-    soft: options.Soft = False,
-    labels: options.PartialLabels = None,
-    device: options.Device = "auto",
+    image: options.ImagePath, given: GivenTruth, model: options.Model, out: options.Out, device: options.Device = "auto"
 ) -> None:
     """Label some pixels, and correct the map around them and where the image looks alike.
 
@@ -45,10 +32,8 @@ def refine(
     from segcode.export.comparison import before_after
     from segcode.export.picture import write_picture
 
-    given = GivenTruth(truth, extent, polygon, box, stroke, excluded, point, soft, labels, radius)
     place, sheet = out / image.stem, out / f"{image.stem}_before_after.png"
-    maps = [place.with_name(place.name + ending) for ending in MAP_FILES]
-    refuse_to_overwrite([image, *given.files], [*maps, sheet])
+    refuse_to_overwrite([image, *given.files], [*map_files(place), sheet])
     picture = read_image(image)
     refiner, classes = load_refiner(model, device)
     known = given.read((picture.shape[0], picture.shape[1]), classes)
@@ -56,7 +41,7 @@ def refine(
     refined = refiner.refine(known)
     after, uncertainty = refined.labels, refined.entropy()
 
-    write_map(place, picture, after, uncertainty, classes)
+    Made(place, picture, after, uncertainty).write(classes)
     write_picture(sheet, before_after(picture, before, after, known.known_mask, uncertainty, classes))
     typer.echo(_summary(refined, before, after))
     typer.echo(f"Look at {sheet}")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
 from segcode.cli.given_truth import partial_truth, read_extents, read_partial_labels
-from segcode.cli.loading import Loaded, load_refiner
+from segcode.cli.loading import load_refiner
 from segcode.cli.options import Device, Extents, Images, Model, Out
-from segcode.cli.outputs import MAP_FILES, Made, refuse_to_overwrite, write_map
-from segcode.cli.progress import progress
-from segcode.errors import DataError, TruthError
+from segcode.cli.outputs import Made, map_files, refuse_to_overwrite, write_maps
+from segcode.errors import DataError
 from segcode.files import write_text
 
 if TYPE_CHECKING:
-    from segcode.refinement.result import SegmentationMap
     from segcode.tensors import Image, LabelImage
-    from segcode.truth.truth import Extent
 
 _SHOWN: Final = 5
 
@@ -56,12 +52,7 @@ class Row(NamedTuple):
 
 
 def refine_folder(
-    images: Images,
-    labels: LabelFolder,
-    extent: Extents,
-    model: Model,
-    out: Out,
-    device: Device = "auto",
+    images: Images, labels: LabelFolder, extent: Extents, model: Model, out: Out, device: Device = "auto"
 ) -> None:
     """Refine many images, each by the partial labels of its name, and say which to look at first.
 
@@ -73,59 +64,38 @@ def refine_folder(
     to change, the largest first. A file that cannot be read, or does not fit, does not stop the others; the end of
     the output lists all such files.
     """
-    from segcode.data.files import find_images, output_names
-    from segcode.data.prefetch import prefetch, write_behind
+    from segcode.data.files import find_images, output_names, read_image
 
     paths = find_images(images)
-    names = output_names(paths)
-    known = [labels / name.with_suffix(".png") for name in names]
-    if not any(path.exists() for path in known):
-        raise DataError(f"{labels} has no {known[0].name}, nor labels of any other image: name them as the images")
-    written = [out / name.with_name(name.name + ending) for name in names for ending in MAP_FILES]
-    refuse_to_overwrite([*paths, *known], written)
-    loaded = load_refiner(model, device)
-    extents = read_extents(extent, loaded.classes)
-    problems: list[str] = []
+    names = dict(zip(paths, output_names(paths), strict=True))
+    known = {path: labels / name.with_suffix(".png") for path, name in names.items()}
+    if not any(file.exists() for file in known.values()):
+        first = known[paths[0]].name
+        raise DataError(f"{labels} has no {first}, nor labels of any other image: name them as the images")
+    written = [file for name in names.values() for file in map_files(out / name)]
+    refuse_to_overwrite([*paths, *known.values()], written)
+    refiner, classes = load_refiner(model, device)
+    extents = read_extents(extent, classes)
     rows: list[Row] = []
 
-    def read(files: tuple[Path, Path]) -> Given | DataError | TruthError:
-        try:
-            return _read(*files, len(loaded.classes))
-        except (DataError, TruthError) as problem:
-            return problem
+    def read(path: Path) -> Given:
+        image, file = read_image(path), known[path]
+        size = image.shape[0], image.shape[1]
+        return Given(image, read_partial_labels(file, size, len(classes)) if file.exists() else None)
 
-    def maps() -> Iterator[Made]:
-        given = progress(prefetch(read, zip(paths, known, strict=True)), len(paths), "Refining")
-        for item, name in zip(given, names, strict=True):
-            if isinstance(item, (DataError, TruthError)):
-                problems.append(str(item))
-                continue
-            result = _refined(item, loaded, extents)
-            rows.append(Row(str(name), int(result.truth.known_mask.sum()), loaded.refiner.expected_change()))
-            yield Made(out / name, item.image, result.labels, result.entropy())
+    def make(path: Path, given: Given) -> Made:
+        result = refiner.set_image(given.image)
+        if given.labels is not None:
+            result = refiner.refine(partial_truth(given.labels, len(classes), extents))
+        rows.append(Row(str(names[path]), int(result.truth.known_mask.sum()), refiner.expected_change()))
+        return Made(out / names[path], given.image, result.labels, result.entropy())
 
-    write_behind(lambda made: write_map(*made, loaded.classes), maps())
+    problems = write_maps(paths, read, make, classes, "Refining")
     refined = sum(row.labelled > 0 for row in rows)
     typer.echo(f"{refined} of {len(paths)} images are refined, {len(rows) - refined} have no labels, in {out}")
     _write_order(out / "look_first.csv", rows)
     if problems:
         raise DataError("\n".join(problems))
-
-
-def _read(image: Path, labels: Path, classes: int) -> Given:
-    from segcode.data.files import read_image
-
-    picture = read_image(image)
-    if not labels.exists():
-        return Given(picture, None)
-    return Given(picture, read_partial_labels(labels, (picture.shape[0], picture.shape[1]), classes))
-
-
-def _refined(given: Given, loaded: Loaded, extents: dict[int, Extent]) -> SegmentationMap:
-    initial = loaded.refiner.set_image(given.image)
-    if given.labels is None:
-        return initial
-    return loaded.refiner.refine(partial_truth(given.labels, len(loaded.classes), extents))
 
 
 def _write_order(file: Path, rows: list[Row]) -> None:

@@ -14,20 +14,11 @@ from segcode.cli.outputs import refuse_to_overwrite
 
 def sample(
     image: options.ImagePath,
-    point: options.Points,
-    stroke: options.Strokes,
-    excluded: options.Excluded,
-    polygon: options.Polygons,
-    box: options.Boxes,
-    truth: options.Masks,
-    extent: options.Extents,
+    given: GivenTruth,
     model: options.Model,
     out: options.Out,
     number: Annotated[int, typer.Option("-n", min=1, help="How many maps.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other maps.")] = 0,
-    radius: options.Radius = 2.0,
-    soft: options.Soft = False,
-    labels: options.PartialLabels = None,
     device: options.Device = "auto",
 ) -> None:
     """Draw several maps from the posterior, all with the labelled pixels as given.
@@ -42,7 +33,6 @@ def sample(
     from segcode.export.comparison import sample_sheet
     from segcode.export.picture import write_picture
 
-    given = GivenTruth(truth, extent, polygon, box, stroke, excluded, point, soft, labels, radius)
     sheet = out / f"{image.stem}_samples.png"
     files = [out / f"{image.stem}_sample_{i:02d}_labels.png" for i in range(1, number + 1)]
     refuse_to_overwrite([image, *given.files], [*files, sheet])

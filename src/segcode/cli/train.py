@@ -10,19 +10,16 @@ from typing import Annotated
 import typer
 
 from segcode.cli.loading import choose_device
-from segcode.cli.options import Device, Root
+from segcode.cli.options import Device, Root, repeated
 from segcode.cli.progress import somebody_watches
 from segcode.errors import ConfigError
 
 Changes = Annotated[
     list[str],
-    typer.Option(
+    repeated(
         "--set",
-        metavar="KEY=VALUE",
-        help="Replace a value of the experiment, as in TOML: epochs=3, model.code_size=32, "
-        "'data.leave_out=[\"0001TP\"]'. May be repeated.",
-        default_factory=list,
-        show_default=False,
+        "KEY=VALUE",
+        "Replace a value of the experiment, as in TOML: epochs=3, model.code_size=32, 'data.leave_out=[\"0001TP\"]'.",
     ),
 ]
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segcode.cli.loading import choose_device
-from segcode.cli.options import Device, LeaveOut, Root
+from segcode.cli.options import Data, Device, LeaveOut, Root, Split
 from segcode.cli.progress import progress, somebody_watches
-from segcode.data.sources import Kind
 
 if TYPE_CHECKING:
     from segcode.evaluation.baselines.head_training import EpochLosses
@@ -24,21 +23,16 @@ def train_rivals(
         str,
         typer.Argument(metavar="MODEL", help="Folder of a trained model, or the name of one that comes with segcode."),
     ],
-    data: Annotated[Kind, typer.Option(help="Which data set.", show_default=False)],
+    data: Data,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="OUT", help="A new folder for the heads.", show_default=False)
     ],
     leave_out: LeaveOut,
     root: Root = None,
-    split: Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")] = "train",
+    split: Split = "train",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the images.")] = 20,
-    batch: Annotated[int, typer.Option(min=1, help="Images in a step.")] = 8,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Of AdamW, at the start.")] = 1e-3,
     beta: Annotated[float, typer.Option(min=0, help="Weight of the probabilistic U-Net's KL term.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the first weights, the order of the images and all noise.")] = 0,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Of the CPU; all cores if not given.", show_default=False)
-    ] = None,
     device: Device = "auto",
 ) -> None:
     """Train the rivals' heads on the frozen features of a model.
@@ -47,8 +41,6 @@ def train_rivals(
     is. OUT gets heads.safetensors and config.json, and fits this model alone. Train on the images that the model was
     trained on, leaving out the same ones.
     """
-    import torch
-
     from segcode.data.select import select
     from segcode.data.sources import open_source
     from segcode.evaluation.baselines.head_training import HeadTraining, train_heads
@@ -56,12 +48,10 @@ def train_rivals(
     from segcode.model.checkpoint import load_model
 
     refuse_existing(out)
-    if threads is not None:
-        torch.set_num_threads(threads)
     trained = load_model(model)
     trained.model.to(choose_device(device))
     source = select(open_source(data, root, split), leave_out=leave_out)
-    config = HeadTraining(epochs=epochs, batch=batch, learning_rate=learning_rate, beta=beta, seed=seed)
+    config = HeadTraining(epochs=epochs, beta=beta, seed=seed)
     heads, losses = train_heads(
         trained.model,
         trained.classes,

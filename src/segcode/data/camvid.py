@@ -14,62 +14,46 @@ from segcode.tensors import IGNORE
 
 SPLITS: Final = ("train", "val", "test")
 
-ORIGINAL_COLOURS: Final[dict[str, Colour]] = {
-    "Animal": (64, 128, 64),
-    "Archway": (192, 0, 128),
-    "Bicyclist": (0, 128, 192),
-    "Bridge": (0, 128, 64),
-    "Building": (128, 0, 0),
-    "Car": (64, 0, 128),
-    "CartLuggagePram": (64, 0, 192),
-    "Child": (192, 128, 64),
-    "Column_Pole": (192, 192, 128),
-    "Fence": (64, 64, 128),
-    "LaneMkgsDriv": (128, 0, 192),
-    "LaneMkgsNonDriv": (192, 0, 64),
-    "Misc_Text": (128, 128, 64),
-    "MotorcycleScooter": (192, 0, 192),
-    "OtherMoving": (128, 64, 64),
-    "ParkingBlock": (64, 192, 128),
-    "Pedestrian": (64, 64, 0),
-    "Road": (128, 64, 128),
-    "RoadShoulder": (128, 128, 192),
-    "SUVPickupTruck": (64, 128, 192),
-    "Sidewalk": (0, 0, 192),
-    "SignSymbol": (192, 128, 128),
-    "Sky": (128, 128, 128),
-    "TrafficCone": (0, 0, 64),
-    "TrafficLight": (0, 64, 64),
-    "Train": (192, 64, 128),
-    "Tree": (128, 128, 0),
-    "Truck_Bus": (192, 128, 192),
-    "Tunnel": (64, 0, 64),
-    "VegetationMisc": (192, 192, 0),
-    "Void": (0, 0, 0),
-    "Wall": (64, 192, 0),
+ORIGINAL: Final[dict[str, tuple[Colour, str | None]]] = {
+    "Animal": ((64, 128, 64), "pedestrian"),
+    "Archway": ((192, 0, 128), "building"),
+    "Bicyclist": ((0, 128, 192), "bicyclist"),
+    "Bridge": ((0, 128, 64), "building"),
+    "Building": ((128, 0, 0), "building"),
+    "Car": ((64, 0, 128), "car"),
+    "CartLuggagePram": ((64, 0, 192), "pedestrian"),
+    "Child": ((192, 128, 64), "pedestrian"),
+    "Column_Pole": ((192, 192, 128), "pole"),
+    "Fence": ((64, 64, 128), "fence"),
+    "LaneMkgsDriv": ((128, 0, 192), "road"),
+    "LaneMkgsNonDriv": ((192, 0, 64), "road"),
+    "Misc_Text": ((128, 128, 64), "sign"),
+    "MotorcycleScooter": ((192, 0, 192), "bicyclist"),
+    "OtherMoving": ((128, 64, 64), "car"),
+    "ParkingBlock": ((64, 192, 128), "sidewalk"),
+    "Pedestrian": ((64, 64, 0), "pedestrian"),
+    "Road": ((128, 64, 128), "road"),
+    "RoadShoulder": ((128, 128, 192), "sidewalk"),
+    "SUVPickupTruck": ((64, 128, 192), "car"),
+    "Sidewalk": ((0, 0, 192), "sidewalk"),
+    "SignSymbol": ((192, 128, 128), "sign"),
+    "Sky": ((128, 128, 128), "sky"),
+    "TrafficCone": ((0, 0, 64), "pole"),
+    "TrafficLight": ((0, 64, 64), "sign"),
+    "Train": ((192, 64, 128), "car"),
+    "Tree": ((128, 128, 0), "tree"),
+    "Truck_Bus": ((192, 128, 192), "car"),
+    "Tunnel": ((64, 0, 64), "building"),
+    "VegetationMisc": ((192, 192, 0), "tree"),
+    "Void": ((0, 0, 0), None),
+    "Wall": ((64, 192, 0), "building"),
 }
-"""The 32 classes of the original labels, from the `label_colors.txt` that comes with them."""
-
-MERGED: Final[dict[str, tuple[str, ...]]] = {
-    "sky": ("Sky",),
-    "building": ("Building", "Archway", "Bridge", "Tunnel", "Wall"),
-    "pole": ("Column_Pole", "TrafficCone"),
-    "road": ("Road", "LaneMkgsDriv", "LaneMkgsNonDriv"),
-    "sidewalk": ("Sidewalk", "ParkingBlock", "RoadShoulder"),
-    "tree": ("Tree", "VegetationMisc"),
-    "sign": ("SignSymbol", "Misc_Text", "TrafficLight"),
-    "fence": ("Fence",),
-    "car": ("Car", "OtherMoving", "SUVPickupTruck", "Train", "Truck_Bus"),
-    "pedestrian": ("Pedestrian", "Animal", "CartLuggagePram", "Child"),
-    "bicyclist": ("Bicyclist", "MotorcycleScooter"),
-}
-"""Which original classes make up each of the 11, after SegNet (Badrinarayanan et al. 2017) as MathWorks' example
-"Semantic Segmentation Using Deep Learning" (`camvidPixelLabelIDs`) lists it; only "Void" is left out."""
+"""The 32 classes of the original labels: colours from the `label_colors.txt` that comes with them, and which of the 11
+each belongs to, after SegNet (Badrinarayanan et al. 2017) as MathWorks' example "Semantic Segmentation Using Deep
+Learning" (`camvidPixelLabelIDs`) lists it; only "Void" is left out."""
 
 _SEGNET_IDS: Final = {index: index for index in range(len(CAMVID))} | {len(CAMVID): IGNORE, IGNORE: IGNORE}
-_ORIGINAL_IDS: Final = {ORIGINAL_COLOURS["Void"]: IGNORE} | {
-    ORIGINAL_COLOURS[original]: CAMVID.index(name) for name, originals in MERGED.items() for original in originals
-}
+_ORIGINAL_IDS: Final = {colour: IGNORE if name is None else CAMVID.index(name) for colour, name in ORIGINAL.values()}
 
 
 def open_camvid(root: Path, split: str) -> PairedFiles:

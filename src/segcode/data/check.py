@@ -16,7 +16,6 @@ from numpy import ndarray
 from segcode.classes import ClassSet
 from segcode.errors import DataError
 from segcode.sample import Source
-from segcode.tensors import LabelImage
 
 Progress = Callable[[Iterable["Findings"]], Iterable["Findings"]]
 """Goes through what it is given and may show how far it is, as `rich.progress.track` with a total does."""
@@ -29,34 +28,19 @@ class Size(NamedTuple):
     width: int
 
 
-class PixelCounts(NamedTuple):
-    """How many pixels of a label image are of each class, and how many of none."""
-
-    classes: Integer[ndarray, " M"]
-    void: int
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a sample cannot be used, and the cure."""
-
-    name: str
-    message: str
-
-
 @dataclass(frozen=True)
 class Findings:
     """What is known of one sample after reading it.
 
     Attributes:
         size: of its image; None if it could not be read.
-        pixels: of its labels; None if it has none or could not be read.
-        problem: why it could not be read.
+        pixels: of its labels by id; None if it has none or could not be read.
+        problem: why it cannot be used, and the cure.
     """
 
     name: str
     size: Size | None = None
-    pixels: PixelCounts | None = None
+    pixels: Integer[ndarray, "256"] | None = None
     problem: str | None = None
 
 
@@ -72,7 +56,7 @@ class Report:
     """
 
     classes: ClassSet
-    problems: tuple[Problem, ...]
+    problems: tuple[Findings, ...]
     unlabelled: tuple[str, ...]
     sizes: dict[Size, int]
     pixels: Integer[ndarray, " M"]
@@ -82,8 +66,7 @@ class Report:
     @property
     def shares(self) -> Float[ndarray, " M"]:
         """Each class's share of the labelled pixels; zeros if there are none."""
-        shares: Float[ndarray, " M"] = self.pixels / max(self.pixels.sum(), 1)
-        return shares
+        return self.pixels / max(self.pixels.sum(), 1)
 
     @property
     def void_share(self) -> float:
@@ -94,23 +77,17 @@ class Report:
 def check(source: Source, progress: Progress = iter) -> Report:
     """Reads every sample, several at once, and reports every problem rather than the first."""
     findings = list(progress(_read_all(source)))
-    counts = [found.pixels for found in findings if found.pixels is not None]
-    classes = np.array([count.classes for count in counts], np.int64).reshape(-1, len(source.classes))
+    counts = np.array([f.pixels for f in findings if f.pixels is not None], np.int64).reshape(-1, 256)
+    classes, void = np.split(counts, [len(source.classes)], axis=1)
     return Report(
         classes=source.classes,
-        problems=_repeated(source) + tuple(Problem(f.name, f.problem) for f in findings if f.problem),
+        problems=_repeated(source) + tuple(f for f in findings if f.problem),
         unlabelled=tuple(f.name for f in findings if f.pixels is None and not f.problem),
         sizes=dict(Counter(f.size for f in findings if f.size).most_common()),
         pixels=classes.sum(axis=0),
         images=(classes > 0).sum(axis=0),
-        void_pixels=sum(count.void for count in counts),
+        void_pixels=int(void.sum()),
     )
-
-
-def count_pixels(labels: LabelImage, number: int) -> PixelCounts:
-    """Pixels of each of the classes 0..number-1, and of all other ids, which are void."""
-    counts = np.bincount(labels.ravel(), minlength=256)
-    return PixelCounts(counts[:number], int(counts[number:].sum()))
 
 
 def _read_all(source: Source) -> Iterator[Findings]:
@@ -124,10 +101,11 @@ def _find(source: Source, index: int) -> Findings:
     except DataError as error:
         return Findings(source.names[index], problem=str(error))
     height, width, _ = sample.image.shape
-    pixels = None if sample.labels is None else count_pixels(sample.labels, len(source.classes))
+    pixels = None if sample.labels is None else np.bincount(sample.labels.ravel(), minlength=256)
     return Findings(sample.name, Size(height, width), pixels)
 
 
-def _repeated(source: Source) -> tuple[Problem, ...]:
+def _repeated(source: Source) -> tuple[Findings, ...]:
     counts = Counter(source.names)
-    return tuple(Problem(name, f"'{name}' names {n} samples: names must differ") for name, n in counts.items() if n > 1)
+    repeated = [(name, f"'{name}' names {n} samples: names must differ") for name, n in counts.items() if n > 1]
+    return tuple(Findings(name, problem=problem) for name, problem in repeated)

@@ -40,11 +40,11 @@ class LabelledImages(Dataset[Item]):
         DataError: when a sample is read that has no labels, or a damaged file.
     """
 
-    def __init__(self, source: Source, height: int, width: int, preload: bool = False, progress: bool = True) -> None:
+    def __init__(self, source: Source, height: int, width: int, preload: bool = False) -> None:
         self.source = source
         self.height = height
         self.width = width
-        self._kept = self._read_all(progress) if preload else None
+        self._kept = self._read_all() if preload else None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -60,9 +60,12 @@ class LabelledImages(Dataset[Item]):
         labels = resize_labels(sample.labels, self.height, self.width)
         return Item(torch.from_numpy(image).permute(2, 0, 1).contiguous(), torch.from_numpy(labels))
 
-    def _read_all(self, progress: bool) -> list[Item]:
+    def _read_all(self) -> list[Item]:
         console = Console(stderr=True)
-        hidden = not (progress and console.is_terminal)
         with ThreadPoolExecutor() as threads:
             items = threads.map(self._read, range(len(self)))
-            return list(track(items, "Reading images", len(self), console=console, transient=True, disable=hidden))
+            return list(
+                track(
+                    items, "Reading images", len(self), console=console, transient=True, disable=not console.is_terminal
+                )
+            )

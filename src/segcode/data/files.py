@@ -20,7 +20,7 @@ from segcode.tensors import Image, LabelImage
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 """The files of a folder that count as images."""
 
-_UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, Pillow.DecompressionBombError)
+UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, Pillow.DecompressionBombError)
 """What Pillow raises for damaged files, depending on where the damage is."""
 
 
@@ -52,7 +52,14 @@ def read_index_labels(path: Path, train_ids: Mapping[int, int]) -> LabelImage:
             f"{path} has pixels of mode {picture.mode}: labels are class ids in one channel of 8 bits, "
             "so save it as greyscale (L) or palette (P) PNG"
         )
-    return _translate(np.asarray(picture), train_ids, path)
+    ids, table = np.asarray(picture), np.zeros(256, np.uint8)
+    table[list(train_ids)] = list(train_ids.values())
+    if unknown := sorted(set(np.unique(ids).tolist()) - set(train_ids)):
+        raise DataError(
+            f"{path} has the ids {_listed(unknown)}, which are neither a class nor void "
+            f"(those are {_listed(sorted(train_ids))}): correct the labels, or declare the ids"
+        )
+    return np.take(table, ids)
 
 
 def read_colour_labels(path: Path, train_ids: Mapping[Colour, int]) -> LabelImage:
@@ -129,20 +136,8 @@ def _load(path: Path) -> Pillow.Image:
             return ImageOps.exif_transpose(picture)
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is not an image that can be read: save it as PNG or JPEG") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} is damaged or closed to you ({error}): copy or download it again") from error
-
-
-def _translate(ids: LabelImage, train_ids: Mapping[int, int], path: Path) -> LabelImage:
-    table = np.zeros(256, np.uint8)
-    table[list(train_ids)] = list(train_ids.values())
-    present = np.flatnonzero(np.bincount(ids.ravel(), minlength=256)).tolist()
-    if unknown := [i for i in present if i not in train_ids]:
-        raise DataError(
-            f"{path} has the ids {_listed(unknown)}, which are neither a class nor void "
-            f"(those are {_listed(sorted(train_ids))}): correct the labels, or declare the ids"
-        )
-    return np.take(table, ids)
 
 
 def _listed(numbers: Iterable[int]) -> str:

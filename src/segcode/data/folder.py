@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
-from segcode.classes import ClassSet, Colour
+from pydantic import Field
+
+from segcode.classes import ClassSet
+from segcode.config import parse, read_toml
 from segcode.data.files import images_in, read_index_labels
 from segcode.data.pairs import Pair, PairedFiles, require_images, require_pairs
 from segcode.errors import ConfigError, nearest
 from segcode.tensors import IGNORE
 
 CLASS_FILE: Final = "classes.toml"
+
+Byte = Annotated[int, Field(ge=0, le=255, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Class:
+    """A table of a class file."""
+
+    name: Annotated[str, Field(min_length=1)]
+    colour: tuple[Byte, Byte, Byte]
+    id: Byte | None = None
+
+
+@dataclass(frozen=True)
+class _Void:
+    """The other key of a class file."""
+
+    void: tuple[Byte, ...] = (IGNORE,)
 
 
 class ClassFile(NamedTuple):
@@ -61,15 +81,20 @@ def read_class_file(path: Path) -> ClassFile:
     Raises:
         ConfigError: if the file is missing, is no TOML, has an unknown key or an impossible value.
     """
+    if not path.exists():
+        raise ConfigError(f"{path} is missing: give each class a [[class]] with name and colour")
+    content = read_toml(path)
+    tables = content.pop("class", [])
+    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
+        raise ConfigError(f"{path}: 'class' must be a list of tables: write [[class]] above each")
+    void = parse(_Void, content, str(path)).void
+    parsed = [parse(_Class, table, f"{path}, class {table.get('name', number)}") for number, table in enumerate(tables)]
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return _parse(content)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path} is missing: give each class a [[class]] with name and colour") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+        ids = tuple(table.id for table in parsed if table.id is not None)
+        classes = ClassSet(tuple(table.name for table in parsed), tuple(table.colour for table in parsed), ids)
+        return ClassFile(classes, _train_ids(classes, void))
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _part_of(images: Path, split: str) -> str:
@@ -79,60 +104,8 @@ def _part_of(images: Path, split: str) -> str:
     return split if splits else ""
 
 
-def _parse(content: Mapping[str, Any]) -> ClassFile:
-    _require_keys(content, ("void", "class"))
-    tables = content.get("class", [])
-    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-        raise ConfigError("'class' must be a list of tables: write [[class]] above each")
-    for table in tables:
-        _require_keys(table, ("name", "colour", "id"))
-    classes = ClassSet(
-        tuple(_name(table) for table in tables),
-        tuple(_colour(table) for table in tables),
-        tuple(_id(table["id"]) for table in tables if "id" in table),
-    )
-    return ClassFile(classes, _train_ids(classes, _void(content)))
-
-
-def _train_ids(classes: ClassSet, void: list[int]) -> dict[int, int]:
-    ids = list(classes.raw_ids or range(len(classes)))
+def _train_ids(classes: ClassSet, void: tuple[int, ...]) -> dict[int, int]:
+    ids = classes.raw_ids or tuple(range(len(classes)))
     if repeated := sorted({i for i in ids + void if (ids + void).count(i) > 1}):
         raise ConfigError(f"id {repeated[0]} has several meanings: give each class and void ids of their own")
     return dict.fromkeys(void, IGNORE) | {raw: index for index, raw in enumerate(ids)}
-
-
-def _require_keys(table: Mapping[str, Any], known: Collection[str]) -> None:
-    if unknown := sorted(set(table) - set(known)):
-        raise ConfigError(f"unknown key '{unknown[0]}': {nearest(unknown[0], known)}")
-
-
-def _name(table: Mapping[str, Any]) -> str:
-    match table.get("name"):
-        case str(name) if name:
-            return name
-        case other:
-            raise ConfigError(f'a class is called {other!r}: give each [[class]] a name = "..."')
-
-
-def _colour(table: Mapping[str, Any]) -> Colour:
-    match table.get("colour"):
-        case [int(red), int(green), int(blue)] if all(0 <= channel <= 255 for channel in (red, green, blue)):
-            return red, green, blue
-        case other:
-            raise ConfigError(f"class '{table['name']}' has the colour {other!r}: give [red, green, blue] in 0..255")
-
-
-def _void(content: Mapping[str, Any]) -> list[int]:
-    match content.get("void", [IGNORE]):
-        case list(values):
-            return [_id(value) for value in values]
-        case other:
-            raise ConfigError(f"'void' is {other!r}: give a list of ids")
-
-
-def _id(value: Any) -> int:
-    match value:
-        case int(number) if 0 <= number <= 255:
-            return number
-        case other:
-            raise ConfigError(f"{other!r} is no id of a label file: ids are whole numbers in 0..255")

@@ -1,4 +1,4 @@
-"""Reading one item ahead and writing one behind, so that files are coded while the network works."""
+"""Working on one item ahead or behind, so that files are coded while the network works."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ Content = TypeVar("Content")
 def prefetch(read: Callable[[Item], Content], items: Iterable[Item]) -> Iterator[Content]:
     """Read the items in order, as `map` does, the next one in a thread while the caller works on the last.
 
-    What `read` raises is raised when the item's turn comes.
+    If `read` writes, the items are written while the next ones are made. What it raises is raised when the item's turn
+    comes.
     """
     with ThreadPoolExecutor(1) as thread:
         coming: Future[Content] | None = None
@@ -24,18 +25,3 @@ def prefetch(read: Callable[[Item], Content], items: Iterable[Item]) -> Iterator
             coming = following
         if coming is not None:
             yield coming.result()
-
-
-def write_behind(write: Callable[[Item], None], items: Iterable[Item]) -> None:
-    """Write the items in order, each in a thread while the next one is made.
-
-    What `write` raises is raised when the next item is there, or at the end.
-    """
-    with ThreadPoolExecutor(1) as thread:
-        going: Future[None] | None = None
-        for item in items:
-            if going is not None:
-                going.result()
-            going = thread.submit(write, item)
-        if going is not None:
-            going.result()

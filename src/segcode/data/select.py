@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from segcode.classes import ClassSet
-from segcode.errors import ConfigError, nearest
+from segcode.errors import ConfigError, DataError, nearest
 from segcode.sample import Sample, Source
 
 
@@ -24,18 +24,11 @@ class Subset:
             raise ConfigError("no samples are left: choose more names, or leave out fewer")
         self._source = source
         self._places = [places[name] for name in names]
-        self._names = tuple(names)
-
-    @property
-    def classes(self) -> ClassSet:
-        return self._source.classes
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self._names
+        self.classes = source.classes
+        self.names = tuple(names)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
         return self._source[self._places[index]]
@@ -54,6 +47,15 @@ def select(source: Source, only: Collection[str] = (), leave_out: Collection[str
     kept = named(source.names, only) if only else set(source.names)
     kept -= named(source.names, leave_out)
     return Subset(source, [name for name in source.names if name in kept])
+
+
+def check_classes(source: Source, classes: ClassSet) -> None:
+    """Raises DataError if a source has other classes than a model."""
+    if source.classes.names != classes.names:
+        raise DataError(
+            f"the data has the classes {', '.join(source.classes.names)}, the model {', '.join(classes.names)}: choose "
+            "a model that was trained on these classes"
+        )
 
 
 def named(names: Collection[str], patterns: Collection[str]) -> set[str]:

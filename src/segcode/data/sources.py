@@ -39,25 +39,16 @@ def open_source(kind: str, root: Path | None, split: str, height: int = 240, wid
     if kind not in KINDS:
         raise ConfigError(f"no data set is called '{kind}': {nearest(kind, KINDS)}")
     if kind == "streets":
-        return _open_streets(split, height, width)
+        from segcode.streets import Streets
+
+        if split not in STREETS:
+            raise ConfigError(f"the streets have no split '{split}': {nearest(split, STREETS)}")
+        seed, count = STREETS[split]
+        return Streets(count=count, seed=seed, height=height, width=width)
     if root is None:
         raise ConfigError(f"'{kind}' is read from files: give the folder that it lies in as its root")
-    return _open_files(kind, root, split)
-
-
-def _open_files(kind: str, root: Path, split: str) -> Source:
     from segcode.data.camvid import open_camvid
     from segcode.data.cityscapes import open_cityscapes
     from segcode.data.folder import open_folder
 
-    readers = {"camvid": open_camvid, "cityscapes": open_cityscapes, "folder": open_folder}
-    return readers[kind](root, split)
-
-
-def _open_streets(split: str, height: int, width: int) -> Source:
-    from segcode.streets import Streets
-
-    if split not in STREETS:
-        raise ConfigError(f"the streets have no split '{split}': {nearest(split, STREETS)}")
-    seed, count = STREETS[split]
-    return Streets(count=count, seed=seed, height=height, width=width)
+    return {"camvid": open_camvid, "cityscapes": open_cityscapes, "folder": open_folder}[kind](root, split)

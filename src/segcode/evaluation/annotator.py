@@ -6,6 +6,7 @@ classes: in the middle of the largest wrong region.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from jaxtyping import Bool, Integer
 from numpy import ndarray
 from scipy import ndimage
 
+from segcode.evaluation.images import LabelledImage
+from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
@@ -50,11 +53,7 @@ def next_click(
 
 def error_sizes(prediction: LabelImage, labels: LabelImage) -> Integer[ndarray, "regions"]:
     """Pixels of every connected wrong region of one true class, the largest first."""
-    wrong = np.where(prediction == labels, IGNORE, labels)
-    areas = [
-        np.bincount(ndimage.label(wrong == class_index)[0].ravel())[1:]
-        for class_index in np.unique(wrong[wrong != IGNORE])
-    ]
+    areas = [np.bincount(regions.ravel())[1:] for regions in _wrong_regions(prediction, labels)]
     return -np.sort(-np.concatenate([np.zeros(0, int), *areas]))
 
 
@@ -63,15 +62,20 @@ def largest_error(prediction: LabelImage, labels: LabelImage) -> Bool[ndarray, "
 
     Of regions of one size it is the first, by class and then from the top.
     """
-    wrong = np.where(prediction == labels, IGNORE, labels)  # void stays IGNORE in both
     largest, area = None, 0
-    for class_index in np.unique(wrong[wrong != IGNORE]):
-        regions, _ = ndimage.label(wrong == class_index)
+    for regions in _wrong_regions(prediction, labels):
         areas = np.bincount(regions.ravel())[1:]
         if areas.max() > area:
             area = areas.max()
             largest = regions == areas.argmax() + 1
     return largest
+
+
+def _wrong_regions(prediction: LabelImage, labels: LabelImage) -> Iterator[Integer[ndarray, "H W"]]:
+    """The connected wrong regions of each true class, numbered from 1."""
+    wrong = np.where(prediction == labels, IGNORE, labels)  # void stays IGNORE in both
+    for class_index in np.unique(wrong[wrong != IGNORE]):
+        yield ndimage.label(wrong == class_index)[0]
 
 
 def middle(region: Bool[ndarray, "H W"]) -> tuple[int, int]:
@@ -87,6 +91,21 @@ def disk_truth(click: Click, labels: LabelImage, radius: float, classes: int) ->
     rows, columns = np.ogrid[: labels.shape[0], : labels.shape[1]]
     disk = (rows - click.row) ** 2 + (columns - click.column) ** 2 <= radius**2
     return mask_truth(disk & (labels == click.class_index), click.class_index, classes)
+
+
+def clicked(
+    refiner: Refiner, image: LabelledImage, clicks: int, radius: float, jitter: float = 0.0, seed: int = 0
+) -> Truth:
+    """The truth of some clicks, each on the errors that segcode leaves after those before."""
+    refiner.reset()
+    prediction, truth = image.initial.labels, image.initial.truth
+    for number in range(1, clicks + 1):
+        click = next_click(prediction, image.labels, image.draw(seed, number), jitter)
+        if click is None:
+            break
+        truth = truth + disk_truth(click, image.labels, radius, len(image.classes))
+        prediction = refiner.refine(truth).labels
+    return truth
 
 
 def _nearest_known(labels: LabelImage, pixel: ndarray) -> tuple[int, int]:

@@ -11,12 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segcode.errors import ConfigError
-from segcode.metrics import ConfusionMatrix
+from segcode.metrics import ConfusionMatrix, Matrices, mean_iou, pixel_accuracy
 
 RESAMPLES = 2000
-
-Matrices = Float[Tensor, "R M M"]
-"""Confusion matrices, each the sum over images that were drawn."""
 
 
 class Interval(NamedTuple):
@@ -61,38 +58,25 @@ def check_block(block: int, images: int) -> None:
 
 def accuracy_gained(paired: Paired) -> Interval:
     """By how much the pixel accuracy over all images rises, -1..1."""
-    return _interval(paired, lambda before, after: _accuracy(after) - _accuracy(before))
+    return _interval(paired, lambda before, after: pixel_accuracy(after) - pixel_accuracy(before))
 
 
 def error_removed(paired: Paired) -> Interval:
     """The share of the first method's error that the second removes: 1 - (1 - after) / (1 - before)."""
 
-    def removed(before: Matrices, after: Matrices) -> Float[Tensor, "R"]:
-        left = 1 - _accuracy(before)
-        return 1 - (1 - _accuracy(after)) / left.where(left > 0, torch.nan)
+    def removed(before: Matrices, after: Matrices) -> Float[Tensor, "*R"]:
+        left = 1 - pixel_accuracy(before)
+        return 1 - (1 - pixel_accuracy(after)) / left.where(left > 0, torch.nan)
 
     return _interval(paired, removed)
 
 
 def mean_iou_gained(paired: Paired) -> Interval:
     """By how much the mean IoU over all images rises, -1..1."""
-    return _interval(paired, lambda before, after: _mean_iou(after) - _mean_iou(before))
+    return _interval(paired, lambda before, after: mean_iou(after) - mean_iou(before))
 
 
-def _accuracy(matrices: Matrices) -> Float[Tensor, "R"]:
-    return _hits(matrices).sum(1) / matrices.sum((1, 2))
-
-
-def _mean_iou(matrices: Matrices) -> Float[Tensor, "R"]:
-    hits = _hits(matrices)
-    return (hits / (matrices.sum(1) + matrices.sum(2) - hits)).nanmean(1)
-
-
-def _hits(matrices: Matrices) -> Float[Tensor, "R M"]:
-    return matrices.diagonal(dim1=1, dim2=2)
-
-
-def _interval(paired: Paired, figure: Callable[[Matrices, Matrices], Float[Tensor, "R"]]) -> Interval:
+def _interval(paired: Paired, figure: Callable[[Matrices, Matrices], Float[Tensor, "*R"]]) -> Interval:
     """The figure of all images, and the percentile interval over images drawn with replacement."""
     before, after = (torch.stack(list(matrices)).double() for matrices in paired[:2])
     value = float(figure(before.sum(0, keepdim=True), after.sum(0, keepdim=True)))

@@ -18,11 +18,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_calibration_error
 
 from segcode.classes import ClassSet
-from segcode.evaluation.annotator import disk_truth, next_click
+from segcode.evaluation.annotator import clicked
 from segcode.evaluation.clicks import EXHAUSTIVE, ClickConfig
 from segcode.evaluation.images import LabelledImage, Progress, labelled_images
 from segcode.evaluation.results import Results, Row, Subject
@@ -84,12 +83,7 @@ class _Outlook(NamedTuple):
 
 
 def measure_calibration(
-    refiner: Refiner,
-    classes: ClassSet,
-    source: Source,
-    config: ClickConfig,
-    draws: int = 16,
-    progress: Progress = iter,
+    refiner: Refiner, classes: ClassSet, source: Source, config: ClickConfig, draws: int = 16, progress: Progress = iter
 ) -> CalibrationResults:
     """Measure each image before labels, after all clicks, and after an exhaustive mask of each of the truths.
 
@@ -131,24 +125,11 @@ def _truths(
 ) -> Iterator[tuple[str | None, int | str, Truth]]:
     """The class, the amount and the truth: of all clicks together, then of masks."""
     if config.clicks:
-        yield None, config.clicks, _clicked(refiner, image, config)
+        yield None, config.clicks, clicked(refiner, image, config.clicks, config.radius, config.jitter, config.seed)
     for name in config.truths:
         index = image.classes.index(name)
         if (image.labels == index).any():
             yield name, EXHAUSTIVE, mask_truth(image.labels == index, index, len(image.classes), "exhaustive")
-
-
-def _clicked(refiner: Refiner, image: LabelledImage, config: ClickConfig) -> Truth:
-    """The clicks of the annotator on the errors that segcode leaves."""
-    labels, prediction = image.labels, image.initial.labels
-    truth = image.initial.truth
-    refiner.reset()
-    for number in range(1, config.clicks + 1):
-        click = next_click(prediction, labels, image.draw(config.seed, number), config.jitter)
-        if click is not None:
-            truth = truth + disk_truth(click, labels, config.radius, len(image.classes))
-            prediction = refiner.refine(truth).labels
-    return truth
 
 
 def _outlook(refiner: Refiner, found: SegmentationMap, draws: int, seed: int) -> _Outlook:
@@ -189,6 +170,7 @@ def _judge(
 
 def _row(subject: Subject, judged: _Judged, images: int) -> Row:
     score, wrong = torch.from_numpy(judged.score).float(), torch.from_numpy(judged.wrong).long()
+    confidence, right = torch.from_numpy(judged.confidence).float(), torch.from_numpy(judged.right).bool().long()
     both = 0 < int(wrong.sum()) < len(wrong)
     ranks = score / (1 + score)  # in 0..1, or torchmetrics takes its sigmoid, which rounds
     means = (float(column.mean()) if _is_probability(judged) else None for column in judged[3:])
@@ -196,16 +178,10 @@ def _row(subject: Subject, judged: _Judged, images: int) -> Row:
         "images": images,
         "error": float(judged.wrong.mean()) if len(wrong) else None,
         **dict(zip(("accuracy", "nll", "brier"), means, strict=True)),
-        "ece": _ece(judged) if _is_probability(judged) else None,
+        "ece": float(binary_calibration_error(confidence, right, BINS)) if _is_probability(judged) else None,
         "auroc": float(binary_auroc(ranks, wrong)) if both else None,
         "average_precision": float(binary_average_precision(ranks, wrong)) if both else None,
     }
-
-
-def _ece(judged: _Judged) -> float:
-    confidence, right = (torch.from_numpy(column).float() for column in (judged.confidence, judged.right))
-    error: Tensor = binary_calibration_error(confidence, right.long(), BINS)
-    return float(error)
 
 
 def _is_probability(judged: _Judged) -> bool:

@@ -136,9 +136,7 @@ def _pictures(columns: Sequence[Sequence[ndarray]], names: Sequence[str]) -> Fig
     height, width = columns[0][0].shape[:2]
     figure = Figure(figsize=(3 * len(columns) + 0.4, 3 * len(names) * height / width), layout="constrained")
     for axes, (i, j) in zip(
-        figure.subplots(len(names), len(columns), squeeze=False).flat,
-        np.ndindex(len(names), len(columns)),
-        strict=True,
+        figure.subplots(len(names), len(columns), squeeze=False).flat, np.ndindex(len(names), len(columns)), strict=True
     ):
         axes.imshow(columns[j][i], interpolation="nearest")
         axes.set(xticks=[], yticks=[])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from segcode.classes import ClassSet
 from segcode.data.prefetch import prefetch
+from segcode.data.select import check_classes
 from segcode.errors import DataError
 from segcode.refinement.refiner import Refiner
 from segcode.refinement.result import SegmentationMap, Status
@@ -63,15 +64,6 @@ def labelled_images(
                 f"of {', '.join(classes.names)}"
             )
         yield LabelledImage(sample.name, sample.image, sample.labels, initial, classes)
-
-
-def check_classes(source: Source, classes: ClassSet) -> None:
-    """Raises DataError if a source has other classes than a model."""
-    if source.classes.names != classes.names:
-        raise DataError(
-            f"the data has the classes {', '.join(source.classes.names)}, the model {', '.join(classes.names)}: choose "
-            "a model that was trained on these classes"
-        )
 
 
 def map_of(logits: Float[Tensor, "M h w"], truth: Truth) -> SegmentationMap:

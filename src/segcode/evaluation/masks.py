@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from segcode.classes import ClassSet
 from segcode.evaluation.bootstrap import check_block
@@ -19,6 +17,7 @@ from segcode.model.label_encoder import known_labels
 from segcode.model.linearisation import Linearisation, encode_truth
 from segcode.model.segcode import SegCode
 from segcode.prediction import InitialPrediction
+from segcode.refinement.code_path import optimise_code
 from segcode.refinement.config import CodeConfig
 from segcode.refinement.refiner import Refiner
 from segcode.sample import Source
@@ -122,7 +121,7 @@ def _maps(
         OPTIMISED_REPLACED: labels,
     }
     if code is not None:
-        alone = map_of(optimised_code(untempered(refiner), truth, code), truth)
+        alone = map_of(optimise_code(untempered(refiner), truth, code).logits, truth)
         maps |= {CODE: alone.unpasted(), CODE_REPLACED: alone.labels}
     return maps, seconds
 
@@ -131,13 +130,6 @@ def untempered(refiner: Refiner) -> InitialPrediction:
     """The initial prediction as the segmenter gave it: S0 that belongs to J."""
     prediction = refiner.prediction
     return replace(prediction, base_logits=prediction.base_logits * refiner.constants.temperature)
-
-
-def optimised_code(prediction: InitialPrediction, truth: Truth, config: CodeConfig) -> Float[Tensor, "M h w"]:
-    """Logits S0 + J c of the code that explains a truth."""
-    from segcode.refinement.code_path import optimise_code
-
-    return optimise_code(prediction, truth, config).logits
 
 
 @torch.no_grad()

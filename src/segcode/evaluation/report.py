@@ -23,12 +23,7 @@ Figures: TypeAlias = Mapping[str, Callable[[], Figure]]
 
 
 def write_report(
-    results: Results,
-    out: Path,
-    command: str,
-    settings: Mapping[str, object],
-    tables: str,
-    figures: Figures,
+    results: Results, out: Path, command: str, settings: Mapping[str, object], tables: str, figures: Figures
 ) -> None:
     """Write `results.json` with command, commit, versions, settings and rows; `results.csv`, `tables.md`, and figures.
 
@@ -36,7 +31,16 @@ def write_report(
 
     Tables are Markdown; figures are drawn when their turn comes.
     """
-    record = provenance(command, settings) | {"images": results.images, "rows": results.rows}
+    record = {
+        "command": command,
+        "commit": _commit(),
+        "versions": {name: version(name) for name in ("segcode", "torch", "numpy", "scipy")}
+        | {"python": sys.version.split()[0]},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "settings": dict(settings),
+        "images": results.images,
+        "rows": results.rows,
+    }
     write_text(out / "results.json", json.dumps(record, indent=2, default=str) + "\n")
     write_text(out / "results.csv", comma_separated(results.rows))
     write_text(out / "tables.md", tables)
@@ -70,18 +74,6 @@ def number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     return "-" if value is None else str(value)
-
-
-def provenance(command: str, settings: Mapping[str, object]) -> dict[str, object]:
-    """How results can be reproduced."""
-    return {
-        "command": command,
-        "commit": _commit(),
-        "versions": {name: version(name) for name in ("segcode", "torch", "numpy", "scipy")}
-        | {"python": sys.version.split()[0]},
-        "machine": f"{platform.system()} {platform.machine()}",
-        "settings": dict(settings),
-    }
 
 
 def _commit() -> str | None:

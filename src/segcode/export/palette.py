@@ -32,21 +32,16 @@ _TO_XYZ: Final = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [
 def distinct_colours(count: int) -> tuple[Colour, ...]:
     """`count` colours, each as distant as possible from those before it, in the eyes that see the least difference.
 
-    They are drawn from a cube of 9 x 9 x 9, nearly black ones left out, greedily by `difference`.
+    They are drawn from a cube of 9 x 9 x 9, nearly black ones left out, greedily by the distance in CIELAB (1976).
     """
     levels = np.linspace(0, 255, 9).round().astype(int).tolist()
     candidates = np.array([rgb for rgb in product(levels, repeat=3) if max(rgb) > 90])
     seen = appearance(candidates)
     chosen = [int(np.abs(candidates - (0, 127, 191)).sum(1).argmin())]
     while len(chosen) < count:
-        chosen.append(int(_apart(seen, chosen).argmax()))
+        apart = np.linalg.norm(seen[:, :, None] - seen[:, None, chosen], axis=3).min((0, 2))
+        chosen.append(int(apart.argmax()))
     return tuple((int(r), int(g), int(b)) for r, g, b in candidates[chosen])
-
-
-def difference(one: Colour, other: Colour) -> float:
-    """Euclidean distance in CIELAB (1976), the least of normal and three colour-blind eyes; 2.3 is just noticeable."""
-    seen = appearance(np.array([one, other]))
-    return float(np.linalg.norm(seen[:, 0] - seen[:, 1], axis=1).min())
 
 
 def appearance(colours: Float[ndarray, "n 3"] | ndarray) -> Float[ndarray, "4 n 3"]:
@@ -54,13 +49,6 @@ def appearance(colours: Float[ndarray, "n 3"] | ndarray) -> Float[ndarray, "4 n 
     share = colours / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     return np.stack([_lab(np.clip(linear @ vision.T, 0, 1)) for vision in _VISIONS.values()])
-
-
-def _apart(seen: Float[ndarray, "4 n 3"], chosen: list[int]) -> Float[ndarray, "n"]:
-    """Distance of each candidate to the nearest chosen colour, for the eyes that see the least difference."""
-    distances = np.linalg.norm(seen[:, :, None] - seen[:, None, chosen], axis=3)
-    nearest: ndarray = distances.min((0, 2))
-    return nearest
 
 
 def _lab(linear: Float[ndarray, "n 3"]) -> Float[ndarray, "n 3"]:

@@ -42,11 +42,6 @@ def convolution(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -
     )
 
 
-def resize_like(x: Tensor, reference: Tensor) -> Tensor:
-    """Bilinear resampling to the height and width of `reference`."""
-    return resize(x, reference.shape[-2:])
-
-
 class DilatedBottleneck(nn.Module):
     """Residual 3 x 3 convolutions of growing dilation at stride 16, in place of further down-sampling (Sect. 2.1)."""
 
@@ -98,6 +93,6 @@ class UNet(nn.Module):
         pyramid = {self.strides[0]: x}
         for stride, up in zip(self.strides[1:], self.up, strict=True):
             skip = skips.pop()
-            x = up(torch.cat([resize_like(x, skip), skip], dim=1))
+            x = up(torch.cat([resize(x, skip.shape[-2:]), skip], dim=1))
             pyramid[stride] = x
         return pyramid

@@ -8,7 +8,7 @@ features, W [x, f, x * g(f)]: still linear in x, but with a matrix that the imag
 These layers give S0 for x = 0, and J c is what they add for x. Each of the two has weights of its own, so that the code
 can be trained while the initial prediction stays as it is.
 
-`fast_decoder` computes the same for one image without gradients.
+`jacobian` computes J at pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segcode.model.config import ModelConfig
-from segcode.model.features import Backbone, Pyramid, resize_like
+from segcode.model.features import Backbone, Pyramid
+from segcode.resampling import resize
 from segcode.tensors import Code, Logits
 
 
@@ -44,7 +45,7 @@ class ConditionedLayer(nn.Module):
     def forward(self, x: Tensor, feature: Tensor) -> Tensor:
         """Code path (k, R, h, w) and features (1 or k, C, H, W) to (k, outputs, H, W)."""
         # Products of matrices, because a CPU multiplies those several times faster than it convolves 1 x 1.
-        x, f = resize_like(x, feature).flatten(2), feature.flatten(2)
+        x, f = resize(x, feature.shape[-2:]).flatten(2), feature.flatten(2)
         weight = self.of_code.weight.flatten(1)
         if self.gate is None:
             mixed = _product(weight, x)

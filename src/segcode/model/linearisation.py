@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Float
 from torch import Tensor
 
-from segcode.model import fast_decoder
 from segcode.model.features import Pyramid
+from segcode.model.jacobian import jacobian
 from segcode.model.linear_decoder import LinearDecoder
 from segcode.model.segcode import SegCode
 from segcode.tensors import Code, ImageBatch, Known, Pixels
-
-
-@dataclass
-class JacobianCache:
-    """J at the cells of the last request. A truth that grows asks for most of them again.
-
-    Attributes:
-        cells: of the last request, numbered row by row, in rising order; at first one that no grid has.
-        order: the row of `jacobian` for each.
-    """
-
-    cells: Integer[Tensor, "n"] = field(default_factory=lambda: torch.tensor([-1]))
-    order: Integer[Tensor, "n"] = field(default_factory=lambda: torch.tensor([0]))
-    jacobian: Float[Tensor, "n M N"] = field(default_factory=lambda: torch.zeros(1, 1, 1))
-
-    def at(
-        self, cells: Integer[Tensor, "m"], compute: Callable[[Bool[Tensor, "m"]], Float[Tensor, "new M N"]]
-    ) -> Float[Tensor, "m M N"]:
-        """J at cells (at least one); `compute` gives it at those that a mask selects."""
-        found = torch.searchsorted(self.cells, cells).clamp(max=len(self.cells) - 1)
-        new = self.cells[found] != cells
-        if new.all():
-            jacobian = compute(new)
-        else:
-            rows = self.order[found].to(self.jacobian.device)
-            jacobian = self.jacobian.index_select(0, rows)  # faster than by brackets
-            jacobian[new] = compute(new)
-        self.cells, self.order = cells.sort()
-        self.jacobian = jacobian
-        return jacobian
 
 
 @dataclass(frozen=True)
@@ -55,14 +24,12 @@ class Linearisation:
     Attributes:
         base_logits: S0, the initial prediction.
         uncertainty: b.
-        cache: J at the pixels of the last request.
     """
 
     base_logits: Float[Tensor, "M H W"]
     features: Pyramid
     decoder: LinearDecoder
     uncertainty: Float[Tensor, "H W"]
-    cache: JacobianCache = field(default_factory=JacobianCache, repr=False, compare=False)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -74,21 +41,14 @@ class Linearisation:
         """N, the length of the code."""
         return self.decoder.grid.in_features
 
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """All tensors that it keeps for the image, for counting memory."""
-        return self.base_logits, self.uncertainty, *self.features.values(), self.cache.jacobian
-
     def logits(self, codes: Code) -> Float[Tensor, "k M H W"]:
         """Full maps S0 + J c of codes (k, N)."""
-        return fast_decoder.logits(self.decoder, self.features, codes, self.base_logits)
+        with torch.no_grad():
+            return self.base_logits + self.decoder.linear(self.features, codes)
 
     def jacobian(self, pixels: Pixels) -> Float[Tensor, "n M N"]:
-        """J at pixels: the derivative of each logit by each number of the code. Do not write into it: it is kept."""
-        if len(pixels) == 0:
-            return fast_decoder.jacobian(self.decoder, self.features, pixels)
-        cells = pixels[:, 0] * self.size[1] + pixels[:, 1]
-        return self.cache.at(cells, lambda new: fast_decoder.jacobian(self.decoder, self.features, pixels[new]))
+        """J at pixels: the derivative of each logit by each number of the code."""
+        return jacobian(self.decoder, self.features, pixels)
 
 
 @torch.no_grad()
@@ -96,7 +56,7 @@ def linearise(model: SegCode, image: ImageBatch) -> Linearisation:
     """Linearise a model in evaluation mode at one image (1, 3, H, W) in 0..1."""
     features = model.features(image)
     return Linearisation(
-        base_logits=fast_decoder.base_logits(model.decoder, features)[0],
+        base_logits=model.decoder.base(features)[0],
         features=features,
         decoder=model.decoder,
         uncertainty=model.uncertainty(features)[0, 0],

@@ -7,7 +7,7 @@ import math
 import torch
 
 from segcode.data.resize import resize_image
-from segcode.model.linearisation import Linearisation, linearise
+from segcode.model.linearisation import linearise
 from segcode.model.segcode import SegCode
 from segcode.prediction import InitialPrediction
 from segcode.tensors import Image
@@ -24,15 +24,11 @@ class SegCodeSegmenter:
     @torch.inference_mode()
     def predict(self, image: Image) -> InitialPrediction:
         """The network sees the image scaled to as many pixels as its training images had, its aspect ratio kept."""
-        linearisation = self.linearise(image)
-        return InitialPrediction(linearisation.base_logits, code=linearisation, uncertainty=linearisation.uncertainty)
-
-    def linearise(self, image: Image) -> Linearisation:
-        """S0 and J of the network at an image (H, W, 3)."""
         size = network_size((image.shape[0], image.shape[1]), self.model.config.size)
         pixels = torch.from_numpy(resize_image(image, *size))
         device = next(self.model.parameters()).device
-        return linearise(self.model, pixels.to(device).permute(2, 0, 1)[None].float() / 255)
+        linearisation = linearise(self.model, pixels.to(device).permute(2, 0, 1)[None].float() / 255)
+        return InitialPrediction(linearisation.base_logits, code=linearisation, uncertainty=linearisation.uncertainty)
 
 
 def network_size(size: tuple[int, int], training: tuple[int, int]) -> tuple[int, int]:

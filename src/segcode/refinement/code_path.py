@@ -31,22 +31,17 @@ SOLVERS: Final[dict[Solver, Callable[[Objective, Float[Tensor, "N"], Stopping], 
     "lbfgs": lbfgs,
 }
 
-ENERGIES: Final[dict[Energy, type[Objective]]] = {
-    "cross_entropy": PartialLabelNLL,
-    "euclidean": EuclideanDistance,
-}
+ENERGIES: Final[dict[Energy, type[Objective]]] = {"cross_entropy": PartialLabelNLL, "euclidean": EuclideanDistance}
 
 
 class CodeSolution(NamedTuple):
-    """A code, and the map that it gives.
+    """The map that a code gives.
 
     Attributes:
-        code: c, (N,).
         logits: S0 + J c on the grid of the initial prediction, (M, h, w).
-        solution: of the solver: its costs and why it stopped.
+        solution: of the solver: the code, its costs and why it stopped.
     """
 
-    code: Float[Tensor, "N"]
     logits: Float[Tensor, "M h w"]
     solution: Solution
 
@@ -79,7 +74,7 @@ def optimise_code(prediction: InitialPrediction, truth: Truth, config: CodeConfi
     objective = build_objective(prediction, truth, config)
     start = torch.zeros(prediction.code.code_size).to(objective.base)
     solution = SOLVERS[config.solver](objective, start, config.stopping)
-    return CodeSolution(solution.code, prediction.code.logits(solution.code[None])[0], solution)
+    return CodeSolution(prediction.code.logits(solution.code[None])[0], solution)
 
 
 def build_objective(prediction: InitialPrediction, truth: Truth, config: CodeConfig) -> Objective:

@@ -28,10 +28,9 @@ def gauss_newton(objective: Objective, start: Float[Tensor, "N"], stopping: Stop
         step = -torch.cholesky_solve(here.gradient[:, None], torch.linalg.cholesky(here.hessian))[:, 0]
         if stopping.met(costs[-1], -0.5 * float(here.gradient @ step)):
             return Solution(here.code, tuple(costs), StopReason.CONVERGED)
-        search = here.along(step)
-        cost, best = search.values(lengths).min(0)
+        cost, best = here.along(step, lengths).min(0)
         if cost >= costs[-1]:
             return Solution(here.code, tuple(costs), StopReason.STALLED)
-        here = search.at(LENGTHS[int(best)])
+        here = objective.at(here.code + LENGTHS[int(best)] * step)
         costs.append(float(cost))
     return Solution(here.code, tuple(costs), StopReason.STEP_LIMIT)

@@ -145,34 +145,10 @@ class EnergyAt:
         """
         return 0.5 * float(self.gradient.square().sum())
 
-    def along(self, step: Float[Tensor, "N"]) -> LineSearch:
-        """E at the codes c + t d for a step d."""
-        return LineSearch(self, step, self.objective.jacobian @ step)
-
-
-@dataclass(frozen=True)
-class LineSearch:
-    """E along a step: J d is computed once, however many lengths are tried.
-
-    Attributes:
-        start: E around c.
-        step: d.
-        change: J d.
-    """
-
-    start: EnergyAt
-    step: Float[Tensor, "N"]
-    change: Float[Tensor, "n M"]
-
-    def values(self, lengths: Float[Tensor, "k"]) -> Float[Tensor, "k"]:
-        """E(c + t d) for lengths t."""
-        codes = self.start.code + lengths[:, None] * self.step
-        return self.start.objective.energy(codes, self.start.logits + lengths[:, None, None] * self.change)
-
-    def at(self, length: float) -> EnergyAt:
-        """E around c + t d."""
-        code = self.start.code + length * self.step
-        return EnergyAt(self.start.objective, code, self.start.logits + length * self.change)
+    def along(self, step: Float[Tensor, "N"], lengths: Float[Tensor, "k"]) -> Float[Tensor, "k"]:
+        """E(c + t d) for lengths t of a step d: J d is computed once, however many are tried."""
+        change = self.objective.jacobian @ step
+        return self.objective.energy(self.code + lengths[:, None] * step, self.logits + lengths[:, None, None] * change)
 
 
 def _covariance(p: Float[Tensor, "n M"], columns: Float[Tensor, "n M k"]) -> Float[Tensor, "n M k"]:

@@ -30,12 +30,3 @@ class Solution:
     code: Float[Tensor, "N"]
     costs: tuple[float, ...]
     reason: StopReason
-
-    @property
-    def steps(self) -> int:
-        """Accepted steps."""
-        return len(self.costs) - 1
-
-    def __str__(self) -> str:
-        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
-        return f"{self.reason.value} ({steps}, cost {self.costs[0]:.4g} to {self.costs[-1]:.4g})"

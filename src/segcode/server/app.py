@@ -91,8 +91,7 @@ class _Page(Mount):
 
 
 def _studio(request: Request) -> Studio:
-    studio: Studio = request.app.state.studio
-    return studio
+    return request.app.state.studio
 
 
 Here = Annotated[Studio, Depends(_studio)]
@@ -246,7 +245,7 @@ def _info(studio: Studio, photograph: Photograph) -> ImageInfo:
 
 
 def _document(image: OpenImage) -> DocumentInfo:
-    return DocumentInfo.model_validate({key: image.describe()[key] for key in DocumentInfo.model_fields})
+    return DocumentInfo.model_validate(image.describe())
 
 
 def _encoded(picture: Encoded) -> Response:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Annotated, Any, Final, TypeAlias
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Request, Response
 
 from segcode.errors import DataError, SegcodeError
 from segcode.server.label_studio_client import LabelStudio, inline_image
@@ -69,15 +69,11 @@ class Backend:
             label_studio: the one that images are fetched from and predictions are sent to; None asks nobody.
         """
         self.version = version
+        self.layout = partial(read_layout, classes=studio.classes)
         self._studio = studio
         self._label_studio = label_studio
         self._truths: OrderedDict[TaskKey, TaskTruth] = OrderedDict()
         self._order = asyncio.Lock()
-        self._following: set[asyncio.Task[None]] = set()
-
-    def layout(self, configuration: str) -> Layout:
-        """The names of the classes in a labelling configuration."""
-        return read_layout(configuration, self._studio.classes)
 
     async def predict(self, key: TaskKey, task: Task, layout: Layout, drawn: list[Drawn]) -> list[dict[str, Any]]:
         """The map of a task as regions, given the regions that were just drawn, too."""
@@ -90,19 +86,14 @@ class Backend:
         marks = truth.marks
         return await self._studio.compute(lambda: regions_of(session.final(marks), layout))
 
-    def follow(self, key: TaskKey, task: Task, annotation: Annotation, layout: Layout) -> None:
-        """Take an annotation as truth, and send the map soon: Label Studio waits a second at most."""
-        following = asyncio.create_task(self._follow(key, task, annotation, layout))
-        self._following.add(following)
-        following.add_done_callback(self._following.discard)
-
     def forget(self, project: int, tasks: set[int], annotations: set[int]) -> None:
         """Forget the marks of some tasks of a project, and of tasks whose last annotation is one of these."""
         for key, truth in list(self._truths.items()):
             if key[0] == project and (key[1] in tasks or truth.annotation in annotations):
                 del self._truths[key]
 
-    async def _follow(self, key: TaskKey, task: Task, annotation: Annotation, layout: Layout) -> None:
+    async def follow(self, key: TaskKey, task: Task, annotation: Annotation, layout: Layout) -> None:
+        """Take an annotation as truth, and send the map."""
         try:
             async with self._order:
                 session = await self._session(layout.source(task.data))
@@ -151,8 +142,7 @@ class Backend:
 
 
 def _backend(request: Request) -> Backend:
-    backend: Backend = request.app.state.label_studio
-    return backend
+    return request.app.state.label_studio
 
 
 Here = Annotated[Backend, Depends(_backend)]
@@ -188,8 +178,11 @@ async def _answer(task: Task, request: PredictRequest, layout: Layout, backend: 
 
 
 @router.post("/webhook")
-async def webhook(event: WebhookEvent, backend: Here) -> dict[str, str]:
-    """Take annotations as truth, or forget them; other events change nothing."""
+async def webhook(event: WebhookEvent, backend: Here, later: BackgroundTasks) -> dict[str, str]:
+    """Take annotations as truth, or forget them; other events change nothing.
+
+    Maps are made once this is answered: Label Studio waits a second at most.
+    """
     project = event.project
     if project is None:
         return {"status": "ignored"}
@@ -197,7 +190,7 @@ async def webhook(event: WebhookEvent, backend: Here) -> dict[str, str]:
         with _logged("webhook"):
             layout = backend.layout(project.label_config)
         for task, annotation in zip(event.task, event.annotation, strict=False):
-            backend.follow((project.id, task.id), task, annotation, layout)
+            later.add_task(backend.follow, (project.id, task.id), task, annotation, layout)
     elif event.action in ("TASKS_DELETED", "ANNOTATIONS_DELETED"):
         backend.forget(project.id, {task.id for task in event.tasks}, {one.id for one in event.annotations})
     else:

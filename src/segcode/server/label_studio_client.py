@@ -6,14 +6,14 @@ import base64
 import json
 from http.client import HTTPException, HTTPMessage
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import numpy as np
 from PIL import ImageOps
-from pydantic import BaseModel, RootModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from segcode.errors import ConfigError, DataError
 from segcode.server.library import Limits, opened
@@ -28,18 +28,12 @@ _CURES: Final = {
     404: "give the address and the key of the Label Studio that the task is in",
 }
 
-Answer = TypeVar("Answer", bound=BaseModel)
-
 
 class Prediction(BaseModel):
     """One that a task has."""
 
     id: int
     model_version: str | None
-
-
-class Predictions(RootModel[list[Prediction]]):
-    """All that a task has."""
 
 
 class AccessToken(BaseModel):
@@ -84,8 +78,8 @@ class LabelStudio:
         Raises:
             DataError: if it is not taken.
         """
-        kept = _read(Predictions, self._ask("GET", f"api/predictions/?task={task}"))
-        own = [prediction.id for prediction in kept.root if prediction.model_version == version]
+        kept = _read(list[Prediction], self._ask("GET", f"api/predictions/?task={task}"))
+        own = [prediction.id for prediction in kept if prediction.model_version == version]
         if own:
             self._ask("PATCH", f"api/predictions/{max(own)}/", {"result": results})
         else:
@@ -149,9 +143,9 @@ class _StaysHere(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _read(kind: type[Answer], answer: bytes) -> Answer:
+def _read(kind: Any, answer: bytes) -> Any:
     try:
-        return kind.model_validate_json(answer)
+        return TypeAdapter(kind).validate_json(answer)
     except ValidationError:
         raise DataError("the server at --label-studio is no Label Studio 1.23: check the address") from None
 

@@ -60,12 +60,6 @@ class Project(BaseModel):
     label_config: str = ""
 
 
-class DeletedId(BaseModel):
-    """A task or an annotation that was deleted."""
-
-    id: int
-
-
 class Setup(BaseModel):
     """A project that connects: `POST /setup`."""
 
@@ -111,5 +105,5 @@ class WebhookEvent(BaseModel):
     project: Project | None = None
     task: OneOrMore[Task] = []
     annotation: OneOrMore[Annotation] = []
-    tasks: list[DeletedId] = []
-    annotations: list[DeletedId] = []
+    tasks: list[Task] = []
+    annotations: list[Annotation] = []

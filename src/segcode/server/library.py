@@ -13,9 +13,8 @@ from threading import Lock
 from typing import Final
 
 from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
 
-from segcode.data.files import images_in, output_names, read_image
+from segcode.data.files import UNREADABLE, images_in, output_names, read_image
 from segcode.errors import DataError
 from segcode.files import replacing
 from segcode.tensors import Image
@@ -127,31 +126,24 @@ class Library:
         Raises:
             DataError: if it has too many pixels, or is not an image of one of `FORMATS`.
         """
-        suffix = self._check(name, content)
-        with self._naming:
-            return self._keep(name, suffix, content, taken)
-
-    def _keep(self, name: str, suffix: str, content: bytes, taken: Callable[[str], bool]) -> Photograph:
+        with opened(content, name, self.limits) as picture:
+            kind = str(picture.format).lower()
+        suffix = "jpeg" if kind == "mpo" else kind  # MPO: a telephone's JPEG with a second picture in it
         stem = re.sub(r"[^\w.-]+", "_", Path(name).stem, flags=re.ASCII).strip("._") or "image"
         free = stem = stem[:100]
         number = 1
-        while f"uploads/{free}" in self._photographs or taken(f"uploads/{free}"):
-            number += 1
-            free = f"{stem}-{number}"
-        path = self._uploads / f"{free}{suffix}"
-        with replacing(path) as unfinished:
-            unfinished.write_bytes(content)
-            try:
-                read_image(unfinished)  # to the last byte
-            except DataError as error:
-                raise DataError(str(error).replace(str(unfinished), name)) from None
-        return self._add(f"uploads/{free}", path)
-
-    def _check(self, name: str, content: bytes) -> str:
-        """The ending for an image's format, without decoding it."""
-        with opened(content, name, self.limits) as picture:
-            kind = str(picture.format)
-        return ".jpeg" if kind == "MPO" else f".{kind.lower()}"  # MPO: a telephone's JPEG with a second picture in it
+        with self._naming:
+            while f"uploads/{free}" in self._photographs or taken(f"uploads/{free}"):
+                number += 1
+                free = f"{stem}-{number}"
+            path = self._uploads / f"{free}.{suffix}"
+            with replacing(path) as unfinished:
+                unfinished.write_bytes(content)
+                try:
+                    read_image(unfinished)  # to the last byte
+                except DataError as error:
+                    raise DataError(str(error).replace(str(unfinished), name)) from None
+            return self._add(f"uploads/{free}", path)
 
     def _add(self, name: str, path: Path) -> Photograph:
         if name in self._photographs:
@@ -176,7 +168,7 @@ def opened(content: bytes, name: str, limits: Limits) -> Iterator[Pillow.Image]:
             yield picture
     except Pillow.DecompressionBombError:
         raise DataError(f"{name} has more than {most} pixels: scale it down") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+    except UNREADABLE:
         raise DataError(f"{name} is no image that can be read: send one of {', '.join(FORMATS)}") from None
 
 
@@ -186,7 +178,7 @@ def _size_of(path: Path) -> tuple[int, int]:
         with Pillow.open(path) as picture:
             width, height = picture.size
             turned = picture.getexif().get(0x0112, 1) >= 5
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} cannot be read ({error}): remove it, or save it as PNG") from None
     return (width, height) if turned else (height, width)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any
 
 from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
@@ -69,7 +68,7 @@ async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, text: str) -
     mark = None
     try:
         request = REQUEST.validate_json(text)
-        mark = _mark_of(request)
+        mark = request.mark.id if isinstance(request, Add) else getattr(request, "id", None)  # that it asks to keep
         match request:
             case Draw():
                 if request.mark is not None:
@@ -96,7 +95,8 @@ async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, text: str) -
                 places = await studio.with_session(image, lambda session: session.look(marks))
                 viewer.send({"type": "places", "places": [place._asdict() for place in places]}, "places")
             case Sample(seed=seed):
-                drawn = await studio.sample(image, seed)
+                marks = image.document.marks
+                drawn = await studio.with_session(image, lambda session: session.sample(marks, seed))
                 viewer.send(frame({"type": "samples", "seed": seed}, drawn), "samples")
         if mark is not None:
             viewer.send({"type": "saved", "mark": mark})
@@ -108,10 +108,3 @@ async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, text: str) -
         viewer.send({"type": "problem", "mark": mark, "message": str(error)})
     except OSError as error:
         viewer.send({"type": "unsaved", "mark": mark, "message": disk_message(error)})
-
-
-def _mark_of(request: Any) -> str | None:
-    """The id of the mark that a request asks to keep."""
-    if isinstance(request, Add):
-        return request.mark.id
-    return getattr(request, "id", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Annotated, Final, Literal, TypeAlias
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from segcode.truth.truth import Extent, Truth
 Point: TypeAlias = tuple[Annotated[FiniteFloat, Field(ge=-1e5, le=1e5)], Annotated[FiniteFloat, Field(ge=-1e5, le=1e5)]]
 """x to the right and y down, in pixels of the image from its top left corner."""
 
+MarkId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 Points: TypeAlias = Annotated[tuple[Point, ...], Field(min_length=1, max_length=20_000)]
 Label: TypeAlias = Annotated[int, Field(ge=0, lt=IGNORE)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, le=2**31)]
@@ -42,7 +44,7 @@ class Mark(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = Field(default_factory=lambda: str(uuid4()))
+    id: MarkId = Field(default_factory=lambda: str(uuid4()))
 
 
 class Brush(Mark):
@@ -167,10 +169,7 @@ class Painting:
 
     def with_marks(self, marks: Sequence[Mark], scale: float = 1.0) -> Painting:
         """The labels once some marks are added."""
-        painting = self
-        for mark in marks:
-            painting = painting.with_mark(mark, scale)
-        return painting
+        return reduce(lambda painting, mark: painting.with_mark(mark, scale), marks, self)
 
     def truth(self, classes: int) -> Truth:
         """The labels since the last start, all those of exhaustive classes, and the outlines."""

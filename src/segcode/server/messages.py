@@ -10,10 +10,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
 
-from segcode.server.marks import AnyMark, Label, Seed
+from segcode.server.marks import AnyMark, Label, MarkId, Seed
 from segcode.tensors import LabelImage
-
-MarkId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 
 
 class Message(BaseModel):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Timer
 
@@ -18,23 +17,17 @@ from filelock import FileLock, Timeout
 from segcode.errors import ConfigError, DataError
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> AbstractContextManager[object]:
     """A folder of work for one server alone.
 
     Raises:
         DataError: if another server has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        return FileLock(folder / ".lock").acquire(timeout=0)
     except Timeout:
         raise DataError(f"{folder} is in use by another `segcode annotate`: end that one, or give -o") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) -> None:
@@ -60,16 +53,5 @@ def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) 
     config = uvicorn.Config(
         app, log_level="warning", ws_max_size=4 * 2**20, ws_per_message_deflate=False, timeout_graceful_shutdown=2
     )
-    with _a_core_left():
-        uvicorn.Server(config).run([listener])
-
-
-@contextmanager
-def _a_core_left() -> Iterator[None]:
-    """PyTorch leaves one to the browser, which draws meanwhile."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads - 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # a core is left to the browser, which draws meanwhile
+    uvicorn.Server(config).run([listener])

@@ -24,7 +24,7 @@ from segcode.server.library import Library, Photograph
 from segcode.server.marks import WIDEST, Brush, Mark
 from segcode.server.messages import frame
 from segcode.server.session import Session
-from segcode.tensors import Image, LabelImage
+from segcode.tensors import Image
 
 Result = TypeVar("Result")
 Message: TypeAlias = dict[str, Any] | bytes
@@ -269,27 +269,17 @@ class Studio:
 
     async def set_done(self, image: OpenImage, done: bool) -> None:
         """Mark an image as done, which writes its labels and its truth, or as not done."""
-        async with image.order:
-            if done:
-                await self._save(image)
-            await self._write(image, Entry(done=done))
-        image.notify()
-
-    async def _save(self, image: OpenImage) -> None:
-        """Write the labels and the truth of an image as they are now."""
-        marks = image.document.marks
-        labels, truth = self._finished(image)
 
         def save(session: Session) -> None:
+            marks, (labels, truth) = image.document.marks, self._finished(image)
             write_picture(labels, session.final(marks))
             write_picture(truth, session.painting(marks).labels)
 
-        await self.with_session(image, save)
-
-    async def sample(self, image: OpenImage, seed: int) -> list[LabelImage]:
-        """Maps that the marks leave open."""
-        marks = image.document.marks
-        return await self.with_session(image, lambda session: session.sample(marks, seed))
+        async with image.order:
+            if done:
+                await self.with_session(image, save)
+            await self._write(image, Entry(done=done))
+        image.notify()
 
     async def enter(self, image: OpenImage, viewer: Viewer) -> None:
         """Show an image to a viewer, and every change of it from then on."""
@@ -319,17 +309,17 @@ class Studio:
             marks = image.document.marks
             drafts = [viewer.draft for viewer in image.viewers if viewer.draft is not None]
             try:
-                shown = partial(self._map, marks=marks, drafts=drafts, asked=asked)
-                image.send(await self.with_session(image, shown), "map")
+                image.send(await self.with_session(image, partial(self._map, marks, drafts, asked)), "map")
                 if any(viewer.uncertainty for viewer in image.viewers) and not image.changed.is_set():
-                    unsure = await self.with_session(image, partial(_uncertainty, marks=marks, drafts=drafts))
+                    shown = partial(Session.uncertainty, marks=marks, drafts=drafts)
+                    unsure = frame({"type": "uncertainty"}, [await self.with_session(image, shown)])
                     for viewer in image.viewers:
                         if viewer.uncertainty:
                             viewer.send(unsure, "uncertainty")
             except Exception as problem:  # any: a map that stops without a word is the worst answer
                 image.send({"type": "problem", "message": str(problem)}, "problem")
 
-    def _map(self, session: Session, marks: list[Mark], drafts: list[Mark], asked: float) -> bytes:
+    def _map(self, marks: list[Mark], drafts: list[Mark], asked: float, session: Session) -> bytes:
         began = perf_counter()
         shown = session.show(marks, drafts)
         header = {
@@ -353,7 +343,3 @@ class Studio:
             return pixels
 
         return self.session(image.photograph.name, read)
-
-
-def _uncertainty(session: Session, marks: list[Mark], drafts: list[Mark]) -> bytes:
-    return frame({"type": "uncertainty"}, [session.uncertainty(marks, drafts)])

@@ -1,5 +1,5 @@
 """Procedural street scenes with exact labels and metric depth: the data set that needs no download."""
 
-from segcode.streets.streets import Streets, render_street
+from segcode.streets.streets import Streets
 
-__all__ = ["Streets", "render_street"]
+__all__ = ["Streets"]

@@ -44,8 +44,7 @@ class Texels:
 
     def colour(self, slot: int) -> Colours:
         """One slot of the surfaces' palettes."""
-        colours: Colours = self.palettes[slot].take(self.surface, axis=1)
-        return colours
+        return self.palettes[slot].take(self.surface, axis=1)
 
 
 _BRIGHT_SKY: Final = np.full((3, 1), 0.62, np.float32)
@@ -53,27 +52,23 @@ _CURTAIN: Final = np.full((3, 1), 0.75, np.float32)
 
 
 def _mix(a: ndarray, b: ndarray, share: ndarray) -> ndarray:
-    mixed: ndarray = a + (b - a) * share
-    return mixed
+    return a + (b - a) * share
 
 
 def _band(x: Values, half: ndarray | float, blur: Values) -> Values:
     """1 where |x| < half, 0 outside, with an edge as wide as a pixel."""
-    band: Values = np.clip((half - np.abs(x)) / blur + 0.5, 0, 1)
-    return band
+    return np.clip((half - np.abs(x)) / blur + 0.5, 0, 1)
 
 
 def _centred(x: Values, period: ndarray | float) -> Values:
     """Measure x from the middle of its period."""
-    centred: Values = x - (np.floor(x / period) + np.float32(0.5)) * period
-    return centred
+    return x - (np.floor(x / period) + np.float32(0.5)) * period
 
 
 def _texture(tile: ndarray, t: Texels, texel: float) -> Values:
     """Noise with texels of a size in metres; it fades out where a pixel covers many of them."""
     noise = lookup(tile, t.u / texel + t.phase, t.v / texel + 3 * t.phase)
-    faded: Values = noise * np.minimum(1, 4 * texel / (t.du + t.dv))
-    return faded
+    return noise * np.minimum(1, 4 * texel / (t.du + t.dv))
 
 
 def _ground(t: Texels) -> Colours:

@@ -21,8 +21,7 @@ def _octave(random: np.random.Generator, cells: int) -> Float32[ndarray, "512 51
     weight = weight * weight * (3 - 2 * weight)
     following = (cell + 1) % cells
     rows = grid[cell] * (1 - weight)[:, None] + grid[following] * weight[:, None]
-    smooth: Float32[ndarray, "512 512"] = rows[:, cell] * (1 - weight) + rows[:, following] * weight
-    return smooth
+    return rows[:, cell] * (1 - weight) + rows[:, following] * weight
 
 
 def _tile(octaves: tuple[int, ...], fall: float) -> Float32[ndarray, "512 512"]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
+from segcode.sample import Sample
 from segcode.streets.light import Light
 from segcode.streets.materials import SHADERS, Texels
 from segcode.streets.noise import CLOUD, lookup
 from segcode.streets.plan import Paving, Windows
 from segcode.streets.scene import Scene
 from segcode.streets.surfaces import Camera, Frame, Material, Projection, draw
-from segcode.tensors import DepthImage, Image, LabelImage
+from segcode.tensors import Image
 
 _SLOTS: Final = 7  # colours of a palette, at most
 _NUMBERS: Final = max(len(Paving()), len(Windows()))
@@ -26,16 +26,7 @@ _CELL: Final = 0.5
 _FIRST, _CELLS = -30.0, 900
 
 
-@dataclass(frozen=True)
-class Photograph:
-    """What one camera records of a scene."""
-
-    image: Image
-    labels: LabelImage
-    depth: DepthImage
-
-
-def photograph(scene: Scene, camera: Camera, random: np.random.Generator) -> Photograph:
+def photograph(name: str, scene: Scene, camera: Camera, random: np.random.Generator) -> Sample:
     """Render a scene; `random` makes the sensor's noise and nothing else."""
     frame = draw(scene.surfaces, camera)
     tables = _Tables(scene, camera)
@@ -49,7 +40,7 @@ def photograph(scene: Scene, camera: Camera, random: np.random.Generator) -> Pho
     colour += (_column(light.horizon) - colour) * (1 - np.exp(-1 / (frame.inverse_depth * np.float32(light.sight))))
     is_sky = frame.surface == 0
     colour[:, is_sky] = _sky(light, ray[:, is_sky])
-    return Photograph(_expose(colour, light, random), tables.label.take(frame.surface), 1 / frame.inverse_depth)
+    return Sample(name, _expose(colour, light, random), tables.label.take(frame.surface), 1 / frame.inverse_depth)
 
 
 class _Tables:
@@ -68,7 +59,7 @@ class _Tables:
             self.pattern[: len(surface.pattern), k] = surface.pattern
         origin, side, rise = np.array([(s.origin, s.side, s.rise) for s in surfaces]).transpose(1, 2, 0)
         self.width, self.height = (np.sqrt(np.sum(edge**2, axis=0)).astype(np.float32) for edge in (side, rise))
-        normal = np.stack([side[k - 2] * rise[k - 1] - side[k - 1] * rise[k - 2] for k in range(3)])
+        normal = np.cross(side, rise, axis=0)
         normal /= np.sqrt(np.sum(normal**2, axis=0)) + 1e-9
         self.flat = np.abs(normal[1]) > 0.9
         seen = np.sum(normal * (origin - camera.position[:, None]), axis=0)

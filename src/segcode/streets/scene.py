@@ -38,7 +38,8 @@ def build_scene(generator: np.random.Generator) -> Scene:
     site = Site(draw, draw_plan(draw), draw_light(draw))
     site.add(_SKY, Label.sky, Material.SKY, ())
     end = draw.between(70.0, 140.0)
-    _meadow(site)
+    # a meadow is under everything else, and shows between the last houses and the sky
+    site.add(flat(-4 * _WIDE, 8 * _WIDE, _BEHIND, 500.0, -0.03), Label.tree, Material.LEAVES, site.plan.foliage)
     for start, stop in _blocks(site, end):
         _carriageway(site, start, stop)
         for side in (-1, 1):
@@ -61,12 +62,6 @@ def _blocks(site: Site, end: float) -> Iterator[tuple[float, float]]:
         stop = start + site.draw.between(30.0, 70.0)
     yield start, end
     _side_street(site, end, end + 9)
-
-
-def _meadow(site: Site) -> None:
-    """What is under everything else, and shows between the last houses and the sky."""
-    ground = flat(-4 * _WIDE, 8 * _WIDE, _BEHIND, 500.0, -0.03)
-    site.add(ground, Label.tree, Material.LEAVES, site.plan.foliage)
 
 
 def _side_street(site: Site, start: float, stop: float) -> None:

@@ -103,18 +103,6 @@ class Frame:
     ray_y: Float32[ndarray, H]
 
 
-def _cross(a: ndarray, b: ndarray) -> ndarray:
-    # np.cross costs more than the few products that it makes
-    return np.stack(
-        [
-            a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1],
-            a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2],
-            a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0],
-        ],
-        axis=-1,
-    )
-
-
 class Projection:
     """Surfaces as one camera sees them: their homographies, the boxes of the image that hold them, nearest depths.
 
@@ -128,7 +116,7 @@ class Projection:
         # sums in a fixed order, where BLAS would choose its own on each machine
         edges = sum(edges[:, :, k, None] * camera.rotation[k] for k in range(3))
         origin, side, rise = np.moveaxis(edges, 1, 0)
-        inverse = np.stack([_cross(rise, origin), _cross(origin, side), _cross(side, rise)], axis=1)
+        inverse = np.stack([np.cross(rise, origin), np.cross(origin, side), np.cross(side, rise)], axis=1)
         volume = np.sum(side * inverse[:, 0], axis=-1)
         edge_on = np.abs(volume) < 1e-9
         inverse /= np.where(edge_on, 1.0, volume)[:, None, None]

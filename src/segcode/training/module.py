@@ -79,8 +79,8 @@ class TrainingModule(lightning.LightningModule):
                     f"no pixel of the split '{self.experiment.data.validation}' is labelled, so no epoch can be called "
                     "the best: set data.validation to a split that has labels"
                 )
-            scores[f"val/{name}_accuracy"] = pixel_accuracy(total.cpu())
-            scores[f"val/{name}_mean_iou"] = mean_iou(total.cpu())
+            scores[f"val/{name}_accuracy"] = float(pixel_accuracy(total))
+            scores[f"val/{name}_mean_iou"] = float(mean_iou(total))
         self.log_dict(scores, prog_bar=True, sync_dist=True)  # the same on every process
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

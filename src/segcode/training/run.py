@@ -62,11 +62,7 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     if experiment.start is not None:
         _start_from(experiment.start, module)
     best = ModelCheckpoint(
-        out / "checkpoints",
-        "best",
-        monitor="val/initial_accuracy",
-        mode="max",
-        enable_version_counter=False,
+        out / "checkpoints", "best", monitor="val/initial_accuracy", mode="max", enable_version_counter=False
     )
     trainer = _trainer(experiment, out, training, best, progress)
     data = TrainingData(experiment, training, validation)
@@ -144,10 +140,7 @@ def _trainer(
         log_every_n_steps=max(1, min(10, len(training) // experiment.batch)),
         enable_progress_bar=progress,
         enable_model_summary=False,
-        logger=[
-            CSVLogger(out / "logs", name="csv"),
-            TensorBoardLogger(out / "logs", name=None, version=""),
-        ],
+        logger=[CSVLogger(out / "logs", name="csv"), TensorBoardLogger(out / "logs", name=None, version="")],
         callbacks=[
             best,
             # A callback of its own: `save_last` writes only when the best is beaten.

@@ -95,11 +95,7 @@ def polygon_truth(
 
 
 def box_truth(
-    corners: tuple[Point, Point],
-    class_index: int,
-    classes: int,
-    size: tuple[int, int],
-    extent: Extent = "outline",
+    corners: tuple[Point, Point], class_index: int, classes: int, size: tuple[int, int], extent: Extent = "outline"
 ) -> Truth:
     """All pixels of an upright rectangle are of one class; so a box around an object that does not fill it is no truth.
 

@@ -14,11 +14,11 @@ from segcode.classes import ClassSet
 from segcode.config import Count, NotNegative
 from segcode.data.augment import Augment, AugmentConfig
 from segcode.data.dataset import Item, LabelledImages
+from segcode.data.select import check_classes
 from segcode.errors import DataError
 from segcode.evaluation.baselines.heads import Heads, HeadsConfig
 from segcode.evaluation.baselines.probabilistic_u_net import punet_loss
 from segcode.evaluation.baselines.ssn import at, ssn_loss
-from segcode.evaluation.images import check_classes
 from segcode.model.segcode import SegCode
 from segcode.sample import Source
 from segcode.tensors import ImageBatch, Labels
@@ -71,7 +71,7 @@ def train_heads(
     model: SegCode,
     classes: ClassSet,
     source: Source,
-    config: HeadTraining | None = None,
+    config: HeadTraining,
     augment: AugmentConfig | None = None,
     progress: Callable[[range], Iterable[int]] = iter,
     report: Callable[[int, EpochLosses], None] | None = None,
@@ -84,13 +84,14 @@ def train_heads(
     Raises:
         DataError: if the source has other classes than the model, no image, or one without labels.
     """
-    config = config or HeadTraining()
     check_classes(source, classes)
     if len(source) == 0:
         raise DataError("there is no image to train the rivals on: choose another split, or leave out fewer samples")
     model.eval()
     device = next(model.parameters()).device
-    loader = _loader(LabelledImages(source, *model.config.size, preload=True), config)
+    images = LabelledImages(source, *model.config.size, preload=True)
+    order = torch.Generator().manual_seed(config.seed)
+    loader = DataLoader(images, min(config.batch, len(images)), shuffle=True, drop_last=True, generator=order)
     augmented = Augment(augment or AugmentConfig())
     torch.manual_seed(config.seed)
     heads = Heads(model, HeadsConfig()).to(device).train()
@@ -126,8 +127,3 @@ def _losses(model: SegCode, heads: Heads, image: ImageBatch, labels: Labels, con
     ssn = ssn_loss(at(base, chosen), low_rank, at(labels, chosen), config.samples)
     punet = punet_loss(heads.latent, features, base, labels, config.beta)
     return torch.stack([ssn, punet.total, punet.kl])
-
-
-def _loader(images: LabelledImages, config: HeadTraining) -> DataLoader[Item]:
-    order = torch.Generator().manual_seed(config.seed)
-    return DataLoader(images, min(config.batch, len(images)), shuffle=True, drop_last=True, generator=order)

@@ -7,18 +7,18 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from segcode.config import Count, parse
-from segcode.errors import CheckpointError, ConfigError
+from segcode.errors import CheckpointError
 from segcode.evaluation.baselines.probabilistic_u_net import ProbabilisticUNet
 from segcode.evaluation.baselines.ssn import LowRankHead
 from segcode.files import replacing_folder
+from segcode.model.checkpoint import CONFIG, damaged, fill, read_config
 from segcode.model.segcode import SegCode
 
-_WEIGHTS, _CONFIG = "heads.safetensors", "config.json"
+_WEIGHTS = "heads.safetensors"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def save_heads(folder: Path, heads: Heads, model: SegCode) -> None:
     config = {"heads": asdict(heads.config), "model": _fingerprint(model)}
     with replacing_folder(folder) as unfinished:
         save_file({k: v.cpu().contiguous() for k, v in heads.state_dict().items()}, unfinished / _WEIGHTS)
-        (unfinished / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (unfinished / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def load_heads(folder: Path, model: SegCode) -> Heads:
@@ -70,23 +70,13 @@ def load_heads(folder: Path, model: SegCode) -> Heads:
     Raises:
         CheckpointError: if a file is missing or damaged, or the heads were trained on another model.
     """
-    for name in (_CONFIG, _WEIGHTS):
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} has no {name}: give the folder that `segcode train-rivals` wrote")
-    try:
-        tables = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-        config, trained_on = parse(HeadsConfig, tables["heads"], f"{folder / _CONFIG} [heads]"), tables["model"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{folder / _CONFIG} is damaged ({error}): train the rivals again") from None
+    tables = read_config(folder, _WEIGHTS, "`segcode train-rivals` wrote")
+    with damaged(folder / CONFIG):
+        config, trained_on = parse(HeadsConfig, tables["heads"], f"{folder / CONFIG} [heads]"), tables["model"]
     if trained_on != _fingerprint(model):
         raise CheckpointError(f"{folder} was trained on the features of another model: train the rivals on this one")
     heads = Heads(model, config)
-    try:
-        heads.load_state_dict(load_file(folder / _WEIGHTS))
-    except (SafetensorError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{folder / _WEIGHTS} does not fit its config.json ({type(error).__name__}): train the rivals again"
-        ) from None
+    fill(heads, folder / _WEIGHTS)
     return heads.to(next(model.parameters()).device).eval()
 
 

@@ -97,22 +97,20 @@ class LikeliestSample:
 
     Args:
         net: trained on the features of the refiner's model.
-        seed: of the draws, the same for every image and truth.
     """
 
     count = 16
     name = f"probabilistic U-Net, best of {count}"
 
-    def __init__(self, net: ProbabilisticUNet, seed: int = 0) -> None:
+    def __init__(self, net: ProbabilisticUNet) -> None:
         self.net = net
-        self.seed = seed
 
     @torch.no_grad()
     def begin(self, refiner: Refiner, image: Image) -> None:
         self.linearised = linearised_by(refiner)
         prior = self.net.to(self.linearised.base_logits.device).prior(self.linearised.features[16])
         self.mean, self.deviation = prior.mean, prior.stddev
-        noise = torch.randn(self.count, self.mean.shape[1], generator=torch.Generator().manual_seed(self.seed))
+        noise = torch.randn(self.count, self.mean.shape[1], generator=torch.Generator().manual_seed(0))
         self.drawn = self.mean + self.deviation * noise.to(self.mean)
         self._of_drawn = self.logits(self.drawn)
 

@@ -20,10 +20,11 @@ from torch.nn import functional
 
 from segcode.evaluation.baselines.labelled import linearised_by
 from segcode.model.config import ModelConfig
-from segcode.model.features import Backbone, Pyramid, resize_like
+from segcode.model.features import Backbone, Pyramid
 from segcode.prediction import InitialPrediction
 from segcode.refinement.code_path import optimise_code
 from segcode.refinement.refiner import Refiner
+from segcode.resampling import resize
 from segcode.tensors import IGNORE, Code, Image, Labels, Logits, Pixels
 from segcode.truth.truth import Truth
 
@@ -50,7 +51,7 @@ class LowRankHead(nn.Module):
     def forward(self, features: Pyramid, chosen: Integer[Tensor, "n"] | None = None) -> LowRank:
         """F and d everywhere, or at chosen pixels, counted row by row, as maps (n, 1)."""
         maps = [layer(features[s]) for s, layer in zip(self.strides, self.inputs, strict=True)]
-        x = torch.stack([resize_like(x, features[1]) for x in maps]).sum(0)
+        x = torch.stack([resize(x, features[1].shape[-2:]) for x in maps]).sum(0)
         if chosen is not None:
             x = at(x, chosen)
         out = self.output(functional.relu(x)).unflatten(1, (-1, self.rank + 1))

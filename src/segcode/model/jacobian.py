@@ -1,0 +1,48 @@
+"""The Jacobian of `linear_decoder` at pixels of one image, which needs few cells of each coarser layer."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from segcode.model.features import Pyramid
+from segcode.model.linear_decoder import ConditionedLayer, ConditionedPath, LinearDecoder
+from segcode.resampling import neighbours
+from segcode.tensors import Pixels
+
+
+@torch.no_grad()
+def jacobian(decoder: LinearDecoder, features: Pyramid, pixels: Pixels) -> Float[Tensor, "n M N"]:
+    """J(I) at pixels: the derivative of each logit by each number of the code."""
+    grid = decoder.grid.weight.unflatten(0, decoder.grid_shape).permute(1, 2, 0, 3)
+    path = decoder.of_code
+    return _at(path, len(path.levels) - 1, grid, features, pixels.to(grid.device))
+
+
+def _at(path: ConditionedPath, level: int, grid: Float[Tensor, "h w R k"], features: Pyramid, cells: Pixels) -> Tensor:
+    """The linear part of a path's layer at cells of its resolution, for k inputs.
+
+    A layer is a matrix at each cell. Its input is resampled from four cells of the layer before, down to the grid.
+    """
+    if level < 0:
+        return grid[cells[:, 0], cells[:, 1]]
+    stride, layer = path.levels[level]
+    feature = features[stride][0]
+    rows, columns = grid.shape[:2] if level == 0 else features[path.levels[level - 1][0]].shape[-2:]
+    corners, share = neighbours(cells, (feature.shape[1], feature.shape[2]), (rows, columns))
+    needed, corners = corners.unique(return_inverse=True)
+    x = _at(path, level - 1, grid, features, torch.stack([needed // columns, needed % columns], dim=1))
+    mixed = functional.embedding_bag(corners, x.flatten(1), per_sample_weights=share, mode="sum")
+    return _matrices(layer, feature[:, cells[:, 0], cells[:, 1]].T) @ mixed.unflatten(1, x.shape[1:])
+
+
+def _matrices(layer: ConditionedLayer, feature: Float[Tensor, "n C"]) -> Float[Tensor, "n outputs R"]:
+    """The linear part of a layer at single cells."""
+    weight = layer.of_code.weight[:, :, 0, 0]
+    if layer.gate is None:
+        return weight.expand(len(feature), -1, -1)
+    plain, gated = weight.chunk(2, dim=1)
+    gate = functional.linear(feature, layer.gate.weight.flatten(1), layer.gate.bias)
+    return plain + gated * gate[:, None]
