@@ -169,7 +169,7 @@ def _condition_on_few(
     mode = find_mode(base[cells], observations, prior, start)
     return Posterior(
         precision,
-        columns @ mode.dual,
+        (mode.dual.T @ columns.T).T,
         None if jacobian is None else prior.code_of(mode.dual),
         mode.steps,
         mode.converged,

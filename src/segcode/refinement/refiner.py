@@ -285,10 +285,9 @@ class Refiner:
     ) -> SegmentationMap:
         prediction, grid = self._active.prediction, self._active.precision.grid
         base = prediction.base_logits
-        added = torch.from_numpy(field.astype(np.float32).T.reshape(1, -1, *grid.shape)).to(base.device)
+        added = torch.from_numpy(np.ascontiguousarray(field.T, np.float32)).reshape(1, -1, *grid.shape).to(base.device)
         size = max(base.shape[1], grid.rows), max(base.shape[2], grid.columns)
-        logits = resize(added, size)[0]
-        logits = logits + resize(base[None], size)[0]
+        logits = resize(added, size)[0].add_(resize(base[None], size)[0])
         if code is None:
             return SegmentationMap(logits, truth, status, None, prediction.uncertainty)
         scaled, of_code = self._of_code(code)
