@@ -222,8 +222,9 @@ class Refiner:
     @property
     def nbytes(self) -> int:
         """Memory that the image takes, beside the segmenter, in bytes."""
-        image = self._active
-        return image.prediction.base_logits.nbytes + image.base.nbytes + image.precision.nbytes
+        image, posterior = self._active, self._posterior
+        held = 0 if posterior is None else posterior.nbytes
+        return image.prediction.base_logits.nbytes + image.base.nbytes + image.precision.nbytes + held
 
     @property
     def _image(self) -> _OpenImage:
