@@ -81,7 +81,7 @@ class Posterior:
 
     @cached_property
     def _factor(self) -> Factor | None:
-        """The factors of C^-1 + diag(W) / 2, at least the second derivative of the energy (Boehning 1992); None for few labels."""
+        """Factors of C^-1 + diag(W) / 2, a bound of the second derivative (Boehning 1992); None for few labels."""
         if self._observations is None or self._curvature is not None:
             return None
         bound = np.zeros(len(self.field))
