@@ -16,6 +16,7 @@ from segcode.refinement import refiner as refiner_module
 from segcode.refinement.code_path import optimise_code
 from segcode.refinement.config import CodeConfig, Stopping
 from segcode.refinement.refiner import Refiner, check_image
+from segcode.refinement.result import Status
 from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.scribble import point_truth
 from segcode.truth.truth import Truth
@@ -379,11 +380,17 @@ def test_the_temperature_divides_the_initial_prediction():
     assert torch.equal(refiner.prediction.base_logits, first.logits)
 
 
+def test_the_status_counts_in_words():
+    assert str(Status(1, 1, True)) == "1 labelled cell, 1 solver step"
+    assert str(Status(2, 3, False)) == "2 labelled cells, 3 solver steps, stopped early"
+
+
 def test_memory_grows_with_the_labelled_cells(refiner):
     before = refiner.nbytes
     assert before > refiner.prediction.base_logits.nbytes
     refiner.refine(mask_truth(CLICK, 1, 3))
-    assert refiner.nbytes == before + 12 * 18 * 8
+    column, mode, between_labels = 12 * 18 * 8, 3 * 12 * 18 * 8, 3 * 8
+    assert refiner.nbytes == before + column + mode + between_labels
 
 
 # With the paper's code: on an image of 128 x 192 the cells of the field are those of the network's grid.

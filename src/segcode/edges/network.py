@@ -51,8 +51,8 @@ class Block(nn.Module):
         self.residual = inputs == stage.channels and stride == 1
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = x if self.expand is None else functional.relu6(self.expand(x))
-        projected = self.project(functional.relu6(self.depthwise(inner)))
+        inner = x if self.expand is None else functional.relu6(self.expand(x), inplace=True)
+        projected = self.project(functional.relu6(self.depthwise(inner), inplace=True))
         return x + projected if self.residual else projected
 
 
@@ -73,7 +73,7 @@ class Backbone(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Features of images in -1..1: 16, 24, 40 and 112 channels at strides 2, 4, 8 and 16."""
-        x = functional.relu6(self.stem(image))
+        x = functional.relu6(self.stem(image), inplace=True)
         maps = []
         for stage in self.stages:
             x = stage(x)

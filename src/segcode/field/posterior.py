@@ -9,6 +9,7 @@ precision (`masks`); the posterior is then that of the same quadratic model arou
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -66,13 +67,26 @@ class Posterior:
     dual: dict[int, Float[ndarray, "M"]]
     _observations: Observations | None = None
     _curvature: Curvature | None = None
-    _factor: Factor | None = None
 
     @staticmethod
     def prior(precision: Precision, classes: int, code_size: int | None) -> Posterior:
         """Without any label."""
         code = None if code_size is None else np.zeros(code_size)
         return Posterior(precision, np.zeros((len(precision.grid), classes)), code, 0, True, {})
+
+    @property
+    def nbytes(self) -> int:
+        """Memory beside the precision, in bytes: of the mode, and of what `newton` needs between the labelled cells."""
+        return self.field.nbytes + (0 if self._curvature is None else self._curvature.inner.nbytes)
+
+    @cached_property
+    def _factor(self) -> Factor | None:
+        """Factors of C^-1 + diag(W) / 2, a bound of the second derivative (Boehning 1992); None for few labels."""
+        if self._observations is None or self._curvature is not None:
+            return None
+        bound = np.zeros(len(self.field))
+        bound[self._observations.cells] = self._observations.total / 2
+        return self.precision.plus(bound)
 
     def draw(self, count: int, seed: int) -> Draws:
         """Draws around the mode (perturb and solve; with few labels by Matheron's rule)."""
@@ -169,7 +183,7 @@ def _condition_on_few(
     mode = find_mode(base[cells], observations, prior, start)
     return Posterior(
         precision,
-        columns @ mode.dual,
+        (mode.dual.T @ columns.T).T,
         None if jacobian is None else prior.code_of(mode.dual),
         mode.steps,
         mode.converged,
@@ -194,7 +208,7 @@ def _condition_on_many(
         code = _condition_on_few(base, precision, observations.at(some), jacobian, None).code
         at_cells = at_cells + jacobian(cells) @ code
     mode = find_mode_on_grid(at_cells, observations, precision, None if last is None else last.field)
-    return Posterior(precision, mode.field, code, mode.steps, mode.converged, {}, observations, None, mode.factor)
+    return Posterior(precision, mode.field, code, mode.steps, mode.converged, {}, observations)
 
 
 def _by_draw(solved: Float[ndarray, "c _"], count: int) -> Float[ndarray, "k c M"]:

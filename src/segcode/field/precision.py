@@ -151,7 +151,7 @@ class Precision:
         self.matrix = _pattern(grid, dissected=False).matrix(self._entries)
         self._factor = self.plus(np.zeros(count))
         self._known = np.zeros(0, np.int64)
-        self._columns = np.zeros((count, 0))
+        self._columns = np.zeros((0, count))  # row by row
 
     def solve(self, right: Float[ndarray, "n *k"]) -> Float[ndarray, "n *k"]:
         """C times each column."""
@@ -168,10 +168,10 @@ class Precision:
             units = np.zeros((len(self.grid), len(new)))
             units[new, np.arange(len(new))] = 1.0
             kept = np.isin(self._known, cells)
-            self._columns = np.concatenate([self._columns[:, kept], self.solve(units)], axis=1)
+            self._columns = np.concatenate([self._columns[kept], self.solve(units).T])
             self._known = np.concatenate([self._known[kept], new])
         order = np.argsort(self._known)
-        return self._columns[:, order[np.searchsorted(self._known, cells, sorter=order)]]
+        return self._columns[order[np.searchsorted(self._known, cells, sorter=order)]].T
 
     def sample(self, count: int, draw: np.random.Generator) -> Float[ndarray, "n count"]:
         """Draws from N(0, C): C (B^T W^(1/2) e1 + u^(1/2) e2), B the differences over edges (perturb and solve)."""
