@@ -44,7 +44,7 @@ def test_the_default_steps_give_nearly_the_same_labels():
     scene = make_scene(3, labels=200, grid=Grid(15, 20))
     quick, exact = solve(scene), solve(scene, share=1e-12, max_steps=500)
     labels = [(scene.base + mode.field).argmax(1) for mode in (quick, exact)]
-    assert quick.steps <= 3
+    assert quick.steps <= 4
     assert (labels[0] == labels[1]).mean() > 0.97
 
 
@@ -54,3 +54,10 @@ def test_a_start_far_off_does_no_harm(scene):
     far = 30 * np.random.default_rng(0).standard_normal(scene.base.shape)
     assert scene.energy(solve(scene, start=far).field.ravel()) <= scene.energy(np.zeros(scene.base.size))
     assert scene.energy(solve(scene, start=solve(scene).field).field.ravel()) <= cold
+
+
+def test_the_factor_is_that_of_the_bound():
+    scene = make_scene(4, labels=20)
+    bound = scene.precision.matrix.toarray()
+    bound[scene.observations.cells, scene.observations.cells] += scene.observations.total / 2
+    assert solve(scene).factor.solve(np.eye(30)) == pytest.approx(np.linalg.inv(bound))

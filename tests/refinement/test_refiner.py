@@ -410,7 +410,7 @@ def test_a_refinement_without_a_field_is_that_of_the_code_path(tiny_model):
     fine = CodeConfig(pixels=10**6, stopping=Stopping(200, 1e-9))
     solved = optimise_code(SegCodeSegmenter(tiny_model).predict(make_image(LARGE)), truth, fine)
     assert torch.allclose(refined.logits, solved.logits, atol=0.05)
-    assert refined.code.shape == solved.code.shape
+    assert refined.code.shape == solved.solution.code.shape
 
 
 def test_maps_and_samples_are_affine_in_their_code(tiny_model):

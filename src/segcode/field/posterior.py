@@ -9,7 +9,6 @@ precision (`masks`); the posterior is then that of the same quadratic model arou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -67,6 +66,7 @@ class Posterior:
     dual: dict[int, Float[ndarray, "M"]]
     _observations: Observations | None = None
     _curvature: Curvature | None = None
+    _factor: Factor | None = None
 
     @staticmethod
     def prior(precision: Precision, classes: int, code_size: int | None) -> Posterior:
@@ -76,17 +76,9 @@ class Posterior:
 
     @property
     def nbytes(self) -> int:
-        """Memory beside the precision, in bytes: of the mode, and of what `newton` needs between the labelled cells."""
-        return self.field.nbytes + (0 if self._curvature is None else self._curvature.inner.nbytes)
-
-    @cached_property
-    def _factor(self) -> Factor | None:
-        """Factors of C^-1 + diag(W) / 2, a bound of the second derivative (Boehning 1992); None for few labels."""
-        if self._observations is None or self._curvature is not None:
-            return None
-        bound = np.zeros(len(self.field))
-        bound[self._observations.cells] = self._observations.total / 2
-        return self.precision.plus(bound)
+        """Memory beside the precision, in bytes: of the mode, the draws' factors and what lies between labelled cells."""
+        between = 0 if self._curvature is None else self._curvature.inner.nbytes
+        return self.field.nbytes + between + (0 if self._factor is None else 12 * self._factor.nnz)
 
     def draw(self, count: int, seed: int) -> Draws:
         """Draws around the mode (perturb and solve; with few labels by Matheron's rule)."""
@@ -208,7 +200,7 @@ def _condition_on_many(
         code = _condition_on_few(base, precision, observations.at(some), jacobian, None).code
         at_cells = at_cells + jacobian(cells) @ code
     mode = find_mode_on_grid(at_cells, observations, precision, None if last is None else last.field)
-    return Posterior(precision, mode.field, code, mode.steps, mode.converged, {}, observations)
+    return Posterior(precision, mode.field, code, mode.steps, mode.converged, {}, observations, None, mode.factor)
 
 
 def _by_draw(solved: Float[ndarray, "c _"], count: int) -> Float[ndarray, "k c M"]:

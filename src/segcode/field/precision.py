@@ -7,9 +7,8 @@
 with f^l the features of level l at a cell, and H the entropy of the initial prediction there, in nats. Two cells that
 look alike are joined by a weight of about 1, two sides of an edge by `floor`. The pull towards zero makes the
 correlation fall with the distance; it is weaker where the initial prediction is unsure, and in an image that it is
-unsure of. Each class has a field
-f_m ~ N(0, C) of its own, with the same covariance C = V Q^-1. The precision of a random walker with a prior
-(Grady 2005) is the same matrix.
+unsure of. Each class has a field f_m ~ N(0, C) of its own, with the same covariance C = V Q^-1. The precision of a
+random walker with a prior (Grady 2005) is the same matrix.
 """
 
 from __future__ import annotations
