@@ -108,7 +108,7 @@ def click_cost(
             spent += float(left.mean())
             at_first += wrong
         wrong_shares.append(spent / max(at_first, 1.0))
-        harmful_shares.append(np.mean(harms) if harms else 0.0)
+        harmful_shares.append(sum(harms) / max(len(harms), 1))
     return Cost(max(0.0, float(np.mean(harmful_shares)) - harmful), float(np.mean(wrong_shares)))
 
 
@@ -136,7 +136,7 @@ def fit_constants(
     if not folds:
         raise ConfigError("there are no images to fit to: give at least one fold")
 
-    def cost_of(constants: FieldConstants) -> float:
+    def cost_of(constants: FieldConstants) -> Cost:
         return click_cost(folds, classes, constants, config, harmful)
 
     best, cost = start, cost_of(start)

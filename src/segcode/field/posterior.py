@@ -76,7 +76,7 @@ class Posterior:
 
     @property
     def nbytes(self) -> int:
-        """Memory beside the precision, in bytes: of the mode, the draws' factors and what lies between labelled cells."""
+        """Memory beside the precision, in bytes: of the mode, of factors, and of what lies between labelled cells."""
         between = 0 if self._curvature is None else self._curvature.inner.nbytes
         return self.field.nbytes + between + (0 if self._factor is None else 12 * self._factor.nnz)
 
