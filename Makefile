@@ -45,7 +45,7 @@ docs: $(DEVELOPMENT) ## build the documentation into site/
 	@echo "open site/index.html"
 
 bench: $(BENCHMARKS) ## time what a user waits for beside its limits, and the page
-	@$(BIN)/python benchmarks/bench.py
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py
 	@$(BIN)/pytest benchmarks/test_browser.py -p no:randomly -q -s
 
 clean: ## remove what the other targets made, except .venv

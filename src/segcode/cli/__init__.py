@@ -7,6 +7,7 @@ everything else that `--help` does.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final, NoReturn
 
@@ -100,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     impossible or needs an extra that is not installed, and 130 after Ctrl-C. Anything else that goes wrong is a bug and
     shows where it is.
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's matrices are small, and its threads slow PyTorch's
     try:
         app(arguments)
     except SegcodeError as error:
