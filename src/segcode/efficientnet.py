@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 from jaxtyping import Float
@@ -11,26 +11,16 @@ from torch.nn import functional
 
 from segcode.errors import ConfigError
 
-
-class Stage(NamedTuple):
-    """Inverted-residual blocks; `expansion` multiplies the channels inside, the first has the stride."""
-
-    expansion: int
-    channels: int
-    blocks: int
-    stride: int
-    kernel: int
-
-
 STAGES: Final = (
-    Stage(1, 16, 1, 1, 3),
-    Stage(6, 24, 2, 2, 3),
-    Stage(6, 40, 2, 2, 5),
-    Stage(6, 80, 3, 2, 3),
-    Stage(6, 112, 3, 1, 5),
-    Stage(6, 192, 4, 2, 5),
-    Stage(6, 320, 1, 1, 3),
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
 )
+"""Expansion of the channels inside a block, channels, blocks, stride of the first, side of its filters."""
 STEM: Final = 32
 CHANNELS: Final = {2: 16, 4: 24, 8: 40, 16: 112, 32: 320}
 """Channels of the features by stride."""
@@ -44,13 +34,13 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int, groups: in
 class Block(nn.Module):
     """Expand, filter each channel, project; added to the input where shapes allow."""
 
-    def __init__(self, inputs: int, stage: Stage, stride: int, folded: bool) -> None:
+    def __init__(self, inputs: int, expansion: int, outputs: int, stride: int, kernel: int, folded: bool) -> None:
         super().__init__()
-        inner = inputs * stage.expansion
-        self.expand = _convolution(inputs, inner, 1, 1, 1, folded) if stage.expansion > 1 else None
-        self.depthwise = _convolution(inner, inner, stage.kernel, stride, inner, folded)
-        self.project = _convolution(inner, stage.channels, 1, 1, 1, folded)
-        self.residual = inputs == stage.channels and stride == 1
+        inner = inputs * expansion
+        self.expand = _convolution(inputs, inner, 1, 1, 1, folded) if expansion > 1 else None
+        self.depthwise = _convolution(inner, inner, kernel, stride, inner, folded)
+        self.project = _convolution(inner, outputs, 1, 1, 1, folded)
+        self.residual = inputs == outputs and stride == 1
 
     def forward(self, x: Tensor) -> Tensor:
         inner = x if self.expand is None else functional.relu6(self.expand(x))
@@ -71,12 +61,11 @@ class EfficientNetLite0(nn.Module):
         self.stem = _convolution(3, STEM, 3, 2, 1, folded)
         inputs = STEM
         self.stages = nn.ModuleList()
-        for stage in STAGES[:stages]:
-            blocks = []
-            for number in range(stage.blocks):
-                blocks.append(Block(inputs, stage, stage.stride if number == 0 else 1, folded))
-                inputs = stage.channels
+        for expansion, outputs, count, stride, kernel in STAGES[:stages]:
+            blocks = [Block(inputs, expansion, outputs, stride, kernel, folded)]
+            blocks += [Block(outputs, expansion, outputs, 1, kernel, folded) for _ in range(count - 1)]
             self.stages.append(nn.Sequential(*blocks))
+            inputs = outputs
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # its stub lacks this one
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> dict[int, Tensor]:
@@ -85,8 +74,8 @@ class EfficientNetLite0(nn.Module):
         with torch.autocast("cpu", enabled=False):
             x = functional.relu6(self.stem(image.contiguous(memory_format=torch.channels_last)))
             maps, stride = {}, 2
-            for stage, blocks in zip(STAGES, self.stages, strict=False):
-                x, stride = blocks(x), stride * stage.stride
+            for (*_, factor, _), blocks in zip(STAGES, self.stages, strict=False):
+                x, stride = blocks(x), stride * factor
                 maps[stride] = x  # of the last stage with this stride
         return maps
 

@@ -23,9 +23,7 @@ def pooled(maps: Float[Tensor, "B M h w"], size: tuple[int, ...]) -> Float[Tenso
 
 
 def nearest(labels: Integer[Tensor, "B h w"], size: tuple[int, ...]) -> Integer[Tensor, "B H W"]:
-    """Labels at another size, from the nearest pixel; labels that have it are returned as they are."""
-    if labels.shape[1:] == size:
-        return labels
+    """Labels at another size, from the nearest pixel."""
     return functional.interpolate(labels[:, None].float(), size, mode="nearest-exact")[:, 0].to(labels)
 
 

@@ -85,16 +85,14 @@ class Panels(Callback):
         image = torch.stack([item.image for item in items]).to(pl_module.device)
         labels = torch.stack([item.labels for item in items]).to(pl_module.device)
         output = pl_module.model(image.float() / 255, known_labels(labels, len(self.classes)))
-        maps = [
-            resize(each.float(), labels.shape[1:]) for each in (output.logits, output.base_logits, output.uncertainty)
-        ]
+        initial, encoded, uncertainty = (resize(each.float(), labels.shape[1:]) for each in output[:3])
         rows = [
             [
                 image[i].permute(1, 2, 0).cpu().numpy(),
                 self._colours(labels[i]),
-                self._colours(maps[0][i].argmax(0)),
-                self._colours(maps[1][i].argmax(0)),
-                heat(maps[2][i, 0].cpu().numpy()),
+                self._colours(encoded[i].argmax(0)),
+                self._colours(initial[i].argmax(0)),
+                heat(uncertainty[i, 0].cpu().numpy()),
             ]
             for i in range(len(items))
         ]
