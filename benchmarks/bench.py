@@ -1,6 +1,6 @@
 """Times and memory of what a user waits for, beside what may be spent, as Markdown; and of the rivals' refinements.
 
-Run `make bench`, or `python benchmarks/bench.py`. It exits with 1 if a limit is passed by the best of several rounds.
+Run `make bench`, or `python benchmarks/bench.py`. It exits with 1 if a limit is passed by the median of several rounds.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
     @property
     def passes(self) -> bool:
-        return self.limit is None or self.best <= self.limit
+        return self.limit is None or self.median <= self.limit
 
 
 Stage = Callable[[], object]
@@ -66,16 +66,20 @@ def main() -> None:
     compared = table(["method", "best, ms", "median, ms"], rivals(problem_of(SHIPPED)))
     print(f"\nRivals, ten clicks on {SHIPPED.name}:\n\n{compared}")
     for row in failed:
-        print(f"\n{row.stage} takes {row.best:.1f}: at most {row.limit:g} is wanted")
+        print(f"\n{row.stage} takes {row.median:.1f}: at most {row.limit:g} is wanted")
     sys.exit(bool(failed))
 
 
 def timed(problem: Problem, rounds: int = ROUNDS) -> list[Row]:
     """Every stage of one problem, and what `set_image` adds to the segmenter."""
     refiner = problem.refiner()
+    segmenter = as_segmenter(problem.segmenter, None)
     found = [measured(name, work, rounds) for name, work in stages(problem, refiner).items()]
-    whole, segmenter = found[:2]
-    added = Row("set_image, without the segmenter", whole.best - segmenter.best, whole.median - segmenter.median)
+    pairs = [  # in turns: what else the machine does slows both
+        milliseconds(lambda: refiner.set_image(problem.image)) - milliseconds(lambda: segmenter.predict(problem.image))
+        for _ in range(rounds)
+    ]
+    added = summary("set_image, without the segmenter", pairs)
     refiner.reset()
     clicks = summary("a click", [milliseconds(lambda truth=truth: refiner.refine(truth).labels)
                                  for _ in range(rounds) for truth in problem.clicks])  # fmt: skip

@@ -43,8 +43,8 @@ class Block(nn.Module):
         self.residual = inputs == outputs and stride == 1
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = x if self.expand is None else functional.relu6(self.expand(x))
-        projected = self.project(functional.relu6(self.depthwise(inner)))
+        inner = x if self.expand is None else functional.relu6(self.expand(x), inplace=True)
+        projected = self.project(functional.relu6(self.depthwise(inner), inplace=True))
         return x + projected if self.residual else projected
 
 
@@ -72,7 +72,7 @@ class EfficientNetLite0(nn.Module):
         """Features of images in -1..1, `CHANNELS` at each stride."""
         # In 32 bits and with channels last on a CPU: depthwise convolutions are slower any other way.
         with torch.autocast("cpu", enabled=False):
-            x = functional.relu6(self.stem(image.contiguous(memory_format=torch.channels_last)))
+            x = functional.relu6(self.stem(image.contiguous(memory_format=torch.channels_last)), inplace=True)
             maps, stride = {}, 2
             for (*_, factor, _), blocks in zip(STAGES, self.stages, strict=False):
                 x, stride = blocks(x), stride * factor

@@ -6,10 +6,10 @@ from dense import dense_precision, random_precision
 
 from segcode.field.constants import FieldConstants
 from segcode.field.grid import Grid
-from segcode.field.precision import Precision, edge_weights
+from segcode.field.precision import Precision, cell_pull, edge_weights
 
 GRIDS = [Grid(1, 1), Grid(1, 7), Grid(6, 1), Grid(5, 6)]
-CONSTANTS = FieldConstants((0.5, 2.0), 0.01, 1e-3, 0.0, 1.0, 1.0)
+CONSTANTS = FieldConstants((0.5, 2.0), 0.01, 1e-3, 0.0, 0.0, 1.0, 1.0)
 
 
 @pytest.fixture(params=GRIDS, ids=lambda grid: f"{grid.rows}x{grid.columns}")
@@ -88,3 +88,12 @@ def test_edge_weights_lie_between_the_floor_and_one_more():
     assert (weights >= 0.01).all()
     assert (weights <= 1.01).all()
     assert edge_weights([np.zeros((3, 30))] * 2, Grid(5, 6), CONSTANTS) == pytest.approx(1.01)
+
+
+def test_the_pull_is_weaker_where_and_in_images_that_the_initial_prediction_is_unsure_of():
+    constants = FieldConstants((1.0,), 0.01, 1e-3, 2.0, 3.0, 1.0, 1.0)
+    sure, unsure = np.array([[50.0, 0.0]]), np.zeros((1, 2))
+    nats = np.log(2)
+    assert np.allclose(cell_pull(np.concatenate([sure, sure]), constants), 1e-3)
+    mixed = 1e-3 * np.exp(-3 * nats / 2)  # the mean entropy is half of that of two even classes
+    assert np.allclose(cell_pull(np.concatenate([sure, unsure]), constants), [mixed, mixed * np.exp(-2 * nats)])

@@ -16,13 +16,14 @@ from segcode.refinement import refiner as refiner_module
 from segcode.refinement.code_path import optimise_code
 from segcode.refinement.config import CodeConfig, Stopping
 from segcode.refinement.refiner import Refiner, check_image
+from segcode.refinement.result import Status
 from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.scribble import point_truth
 from segcode.truth.truth import Truth
 from tiny import TINY
 
 SIZE = (48, 72)
-CONSTANTS = FieldConstants((2.0, 2.0, 0.6, 0.6, 0.6), 1e-3, 1e-2, 0.0, 2.0, 5.0)
+CONSTANTS = FieldConstants((2.0, 2.0, 0.6, 0.6, 0.6), 1e-3, 1e-2, 0.0, 0.0, 2.0, 5.0)
 LEFT = np.arange(SIZE[1])[None] + np.zeros((SIZE[0], 1)) < 36
 
 
@@ -379,11 +380,17 @@ def test_the_temperature_divides_the_initial_prediction():
     assert torch.equal(refiner.prediction.base_logits, first.logits)
 
 
+def test_the_status_counts_in_words():
+    assert str(Status(1, 1, True)) == "1 labelled cell, 1 solver step"
+    assert str(Status(2, 3, False)) == "2 labelled cells, 3 solver steps, stopped early"
+
+
 def test_memory_grows_with_the_labelled_cells(refiner):
     before = refiner.nbytes
     assert before > refiner.prediction.base_logits.nbytes
     refiner.refine(mask_truth(CLICK, 1, 3))
-    assert refiner.nbytes == before + 12 * 18 * 8
+    column, mode, between_labels = 12 * 18 * 8, 3 * 12 * 18 * 8, 3 * 8
+    assert refiner.nbytes == before + column + mode + between_labels
 
 
 # With the paper's code: on an image of 128 x 192 the cells of the field are those of the network's grid.
@@ -403,7 +410,7 @@ def test_a_refinement_without_a_field_is_that_of_the_code_path(tiny_model):
     fine = CodeConfig(pixels=10**6, stopping=Stopping(200, 1e-9))
     solved = optimise_code(SegCodeSegmenter(tiny_model).predict(make_image(LARGE)), truth, fine)
     assert torch.allclose(refined.logits, solved.logits, atol=0.05)
-    assert refined.code.shape == solved.code.shape
+    assert refined.code.shape == solved.solution.code.shape
 
 
 def test_maps_and_samples_are_affine_in_their_code(tiny_model):

@@ -36,9 +36,9 @@ def fit(
     split: Split = "train",
     images: Annotated[int, typer.Option(min=1, help="At most this many images of each fold, evenly chosen.")] = 8,
     clicks: Clicks = 10,
-    broken_price: Annotated[
-        float, typer.Option(min=0, help="Price of a right pixel that a click makes wrong, in wrong pixels.")
-    ] = 0.5,
+    harmful: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of clicks that may lower the accuracy of their image.")
+    ] = 0.15,
 ) -> None:
     """Fit the few constants of the Gaussian model to labelled images.
 
@@ -46,8 +46,9 @@ def fit(
     --fold for networks that were trained without a part of the data each, or --model or --segmenter with labelled
     images that it has not seen; 20 are enough.
 
-    A simulated annotator clicks through the images. The cost is the mean share of wrong pixels along the click curve,
-    and a price for right pixels that clicks break. Each constant is searched in turn. OUT is for --constants of
+    A simulated annotator clicks through the images. The fewest wrong pixels along the click curve are looked for, among
+    constants with which at most --harmful of the clicks break more than they repair. Each constant is searched in
+    turn. OUT is for --constants of
     `segcode clicks`, `evaluate` and `calibration`, and for `Refiner(model, load_constants(OUT))`.
     """
     from segcode.data.select import Subset, select
@@ -71,10 +72,11 @@ def fit(
         chosen.append(Fold(prefix, as_segmenter(predictor, None), Subset(part, part.names[step // 2 :: step])))
 
     def report(trial: Trial) -> None:
-        typer.echo(f"{'*' if trial.best else ' '} cost {trial.cost:.4f}  {trial.constants}", err=True)
+        wrong, excess = f"{trial.cost.wrong:.4f} of the error left", f"{trial.cost.excess:.1%} too many harmful clicks"
+        typer.echo(f"{'*' if trial.best else ' '} {wrong}, {excess}  {trial.constants}", err=True)
 
     fitted = fit_constants(
-        chosen, source.classes, load_constants(constants or SHIPPED), ClickConfig(clicks), broken_price, report
+        chosen, source.classes, load_constants(constants or SHIPPED), ClickConfig(clicks), harmful, report
     )
     with replacing(out) as unfinished:
         fitted.save(unfinished)

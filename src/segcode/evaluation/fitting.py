@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,7 @@ NAMES: Final = (
     "pull",
     "edge_scales",
     "pull_relief",
+    "image_relief",
     "label_weight",
     "prior_variance",
     "floor",
@@ -51,6 +52,18 @@ class Fold:
     source: Source
 
 
+class Cost(NamedTuple):
+    """What constants cost; one is below another if its excess is, or if both have the same and it leaves less wrong.
+
+    Attributes:
+        excess: the share of clicks that lowered the accuracy of their image, as far as it is above what is tolerated.
+        wrong: the mean share of wrong pixels along the click curve, of those wrong at first.
+    """
+
+    excess: float
+    wrong: float
+
+
 @dataclass(frozen=True)
 class Trial:
     """One evaluation of the search.
@@ -62,27 +75,28 @@ class Trial:
     """
 
     constants: FieldConstants
-    cost: float
+    cost: Cost
     best: bool
 
 
 def click_cost(
-    folds: Sequence[Fold], classes: ClassSet, constants: FieldConstants, config: ClickConfig, broken_price: float
-) -> float:
-    """The mean over folds of (mean wrong pixels along the click curve + price x broken pixels) / wrong pixels at first.
+    folds: Sequence[Fold], classes: ClassSet, constants: FieldConstants, config: ClickConfig, harmful: float
+) -> Cost:
+    """What constants cost a simulated annotator, in the mean over folds.
 
     Args:
         folds: images that the segmenters have not seen.
         classes: of all folds.
         constants: of the Gaussian model.
         config: of the simulated annotator.
-        broken_price: price of a right pixel that a click makes wrong, in wrong pixels along the whole curve. A click
-            that breaks what was right costs the annotator's trust, and more clicks.
+        harmful: the share of clicks, 0..1, that may lower the accuracy of their image. The longer the reach, the more
+            a click repairs, and the more often it breaks what was right; this says how often is too often.
     """
-    costs = []
+    wrong_shares, harmful_shares = [], []
     method = Refined()
     for fold in folds:
         spent = at_first = 0.0
+        harms: list[bool] = []
         refiner = Refiner(fold.segmenter, constants)
         for image in labelled_images(refiner, fold.source, classes):
             method.begin(refiner, image.image)
@@ -90,10 +104,12 @@ def click_cost(
             effects = click_through(method, image, config, Tally(classes))
             left = wrong - np.cumsum([effect.repaired - effect.broken for effect in effects])
             left = np.concatenate([left, np.zeros(config.clicks - len(left))])  # nothing is wrong any more
-            spent += float(left.mean()) + broken_price * sum(effect.broken for effect in effects)
+            harms += [effect.broken > effect.repaired for effect in effects]
+            spent += float(left.mean())
             at_first += wrong
-        costs.append(spent / max(at_first, 1.0))
-    return float(np.mean(costs))
+        wrong_shares.append(spent / max(at_first, 1.0))
+        harmful_shares.append(sum(harms) / max(len(harms), 1))
+    return Cost(max(0.0, float(np.mean(harmful_shares)) - harmful), float(np.mean(wrong_shares)))
 
 
 def fit_constants(
@@ -101,7 +117,7 @@ def fit_constants(
     classes: ClassSet,
     start: FieldConstants,
     config: ClickConfig,
-    broken_price: float = 0.5,
+    harmful: float = 0.15,
     report: Callable[[Trial], None] = lambda trial: None,
 ) -> FieldConstants:
     """Constants of low click cost, by coordinate search on a logarithmic scale.
@@ -111,7 +127,7 @@ def fit_constants(
         classes: of all folds.
         start: constants to begin with; one that is 0 stays 0.
         config: of the simulated annotator.
-        broken_price: as in `click_cost`.
+        harmful: as in `click_cost`.
         report: called after each trial.
 
     Raises:
@@ -120,8 +136,8 @@ def fit_constants(
     if not folds:
         raise ConfigError("there are no images to fit to: give at least one fold")
 
-    def cost_of(constants: FieldConstants) -> float:
-        return click_cost(folds, classes, constants, config, broken_price)
+    def cost_of(constants: FieldConstants) -> Cost:
+        return click_cost(folds, classes, constants, config, harmful)
 
     best, cost = start, cost_of(start)
     report(Trial(best, cost, True))

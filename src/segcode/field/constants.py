@@ -25,8 +25,10 @@ class FieldConstants:
         floor: smallest weight of an edge, relative to that of two equal cells.
         pull: precision of each cell towards zero, relative to the weight of two equal cells; the larger, the shorter
             the reach of a label.
-        pull_relief: g of pull exp(-g H): how much weaker the pull is at a cell for each nat of the entropy H of the
-            initial prediction there.
+        pull_relief: g of pull exp(-g H - r mean(H)): how much weaker the pull is at a cell for each nat of the entropy
+            H of the initial prediction there.
+        image_relief: r: how much weaker it is everywhere for each nat of the mean entropy over the image. A segmenter
+            that is unsure of a scene is wrong in larger regions of it.
         prior_variance: V of C = V Q^-1, the covariance of the field, in squared logits.
         label_weight: weight of the log-likelihood of a labelled cell.
         temperature: the initial prediction's logits are divided by this.
@@ -40,6 +42,7 @@ class FieldConstants:
     floor: float
     pull: float
     pull_relief: float
+    image_relief: float
     prior_variance: float
     label_weight: float
     temperature: float = 1.0
@@ -53,6 +56,7 @@ class FieldConstants:
         for name, value in (
             ("floor", self.floor),
             ("pull_relief", self.pull_relief),
+            ("image_relief", self.image_relief),
             ("code_variance", self.code_variance),
         ):
             if not (0 <= value < math.inf):

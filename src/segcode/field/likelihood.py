@@ -10,6 +10,7 @@ most W H(p), with H(p) = diag(p) - p p^T and W = sum_e w_e: equal to it where ev
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
@@ -62,24 +63,36 @@ class Observations:
     def value(self, logits: Float[ndarray, "n M"]) -> float:
         """l(z)."""
         z = logits[self.place]
-        return float(self.weight @ (logsumexp(z) - logsumexp(np.where(self.allowed, z, -np.inf))))
+        chosen = z[self.allowed] if self._one_class else logsumexp(np.where(self.allowed, z, -np.inf))
+        return float(self.weight @ (logsumexp(z) - chosen))
 
     def slope(self, logits: Float[ndarray, "n M"]) -> Float[ndarray, "n M"]:
         """The derivative of l by the logits."""
         z = logits[self.place]
-        each = self.weight[:, None] * (softmax(z) - softmax(np.where(self.allowed, z, -np.inf)))
+        chosen = self.allowed if self._one_class else softmax(np.where(self.allowed, z, -np.inf))
+        each = self.weight[:, None] * (softmax(z) - chosen)
+        if len(each) == len(logits):  # one entry a cell
+            each[self.place] = each.copy()
+            return each
         slope = np.zeros_like(logits)
         np.add.at(slope, self.place, each)
         return slope
 
+    @cached_property
+    def _one_class(self) -> bool:
+        """Whether each entry allows one class alone."""
+        return bool((self.allowed.sum(1) == 1).all())
+
 
 def logsumexp(logits: Float[ndarray, "n M"]) -> Float[ndarray, "n"]:
     """Return log sum_m exp z_m; at least one logit of a row is finite."""
-    top = logits.max(1)
-    return top + np.log(np.exp(logits - top[:, None]).sum(1))
+    by_class = np.ascontiguousarray(logits.T)  # sums along rows this short are slow
+    top = by_class.max(0)
+    return top + np.log(np.exp(by_class - top).sum(0))
 
 
 def softmax(logits: Float[ndarray, "n M"]) -> Float[ndarray, "n M"]:
     """Class probabilities; at least one logit of a row is finite."""
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
+    powers = np.ascontiguousarray(logits.T)
+    powers = np.exp(powers - powers.max(0))
+    return np.ascontiguousarray((powers / powers.sum(0)).T)

@@ -74,6 +74,12 @@ class Posterior:
         code = None if code_size is None else np.zeros(code_size)
         return Posterior(precision, np.zeros((len(precision.grid), classes)), code, 0, True, {})
 
+    @property
+    def nbytes(self) -> int:
+        """Memory beside the precision, in bytes: of the mode, of factors, and of what lies between labelled cells."""
+        between = 0 if self._curvature is None else self._curvature.inner.nbytes
+        return self.field.nbytes + between + (0 if self._factor is None else 12 * self._factor.nnz)
+
     def draw(self, count: int, seed: int) -> Draws:
         """Draws around the mode (perturb and solve; with few labels by Matheron's rule)."""
         draw = np.random.default_rng(seed)
@@ -169,7 +175,7 @@ def _condition_on_few(
     mode = find_mode(base[cells], observations, prior, start)
     return Posterior(
         precision,
-        columns @ mode.dual,
+        (mode.dual.T @ columns.T).T,
         None if jacobian is None else prior.code_of(mode.dual),
         mode.steps,
         mode.converged,

@@ -1,12 +1,14 @@
 """The prior of the field: a sparse precision on the grid, factorised once an image.
 
-    Q = Laplacian(w) + diag(u),      w_ij = exp(-sum_l s_l |f_i^l - f_j^l|^2) + floor,      u_i = pull exp(-g H_i)
+    Q = Laplacian(w) + diag(u)
+    w_ij = exp(-sum_l s_l |f_i^l - f_j^l|^2) + floor
+    u_i = pull exp(-g H_i - r mean(H))
 
 with f^l the features of level l at a cell, and H the entropy of the initial prediction there, in nats. Two cells that
 look alike are joined by a weight of about 1, two sides of an edge by `floor`. The pull towards zero makes the
-correlation fall with the distance; it is weaker where the initial prediction is unsure. Each class has a field
-f_m ~ N(0, C) of its own, with the same covariance C = V Q^-1. The precision of a random walker with a prior
-(Grady 2005) is the same matrix.
+correlation fall with the distance; it is weaker where the initial prediction is unsure, and in an image that it is
+unsure of. Each class has a field f_m ~ N(0, C) of its own, with the same covariance C = V Q^-1. The precision of a
+random walker with a prior (Grady 2005) is the same matrix.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def cell_pull(base: Float[ndarray, "n M"], constants: FieldConstants) -> Float[n
     """U at each cell, in 0..pull, from the initial prediction S0 / T."""
     probability = softmax(base)
     entropy = -(probability * np.log(np.maximum(probability, 1e-30))).sum(1)
-    return constants.pull * np.exp(-constants.pull_relief * entropy)
+    return constants.pull * np.exp(-constants.pull_relief * entropy - constants.image_relief * entropy.mean())
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Precision:
         self.matrix = _pattern(grid, dissected=False).matrix(self._entries)
         self._factor = self.plus(np.zeros(count))
         self._known = np.zeros(0, np.int64)
-        self._columns = np.zeros((count, 0))
+        self._columns = np.zeros((0, count))  # row by row
 
     def solve(self, right: Float[ndarray, "n *k"]) -> Float[ndarray, "n *k"]:
         """C times each column."""
@@ -165,10 +167,10 @@ class Precision:
             units = np.zeros((len(self.grid), len(new)))
             units[new, np.arange(len(new))] = 1.0
             kept = np.isin(self._known, cells)
-            self._columns = np.concatenate([self._columns[:, kept], self.solve(units)], axis=1)
+            self._columns = np.concatenate([self._columns[kept], self.solve(units).T])
             self._known = np.concatenate([self._known[kept], new])
         order = np.argsort(self._known)
-        return self._columns[:, order[np.searchsorted(self._known, cells, sorter=order)]]
+        return self._columns[order[np.searchsorted(self._known, cells, sorter=order)]].T
 
     def sample(self, count: int, draw: np.random.Generator) -> Float[ndarray, "n count"]:
         """Draws from N(0, C): C (B^T W^(1/2) e1 + u^(1/2) e2), B the differences over edges (perturb and solve)."""

@@ -222,8 +222,9 @@ class Refiner:
     @property
     def nbytes(self) -> int:
         """Memory that the image takes, beside the segmenter, in bytes."""
-        image = self._active
-        return image.prediction.base_logits.nbytes + image.base.nbytes + image.precision.nbytes
+        image, posterior = self._active, self._posterior
+        held = 0 if posterior is None else posterior.nbytes
+        return image.prediction.base_logits.nbytes + image.base.nbytes + image.precision.nbytes + held
 
     @property
     def _image(self) -> _OpenImage:
@@ -285,10 +286,9 @@ class Refiner:
     ) -> SegmentationMap:
         prediction, grid = self._active.prediction, self._active.precision.grid
         base = prediction.base_logits
-        added = torch.from_numpy(field.astype(np.float32).T.reshape(1, -1, *grid.shape)).to(base.device)
+        added = torch.from_numpy(np.ascontiguousarray(field.T, np.float32)).reshape(1, -1, *grid.shape).to(base.device)
         size = max(base.shape[1], grid.rows), max(base.shape[2], grid.columns)
-        logits = resize(added, size)[0]
-        logits = logits + resize(base[None], size)[0]
+        logits = resize(added, size)[0].add_(resize(base[None], size)[0])
         if code is None:
             return SegmentationMap(logits, truth, status, None, prediction.uncertainty)
         scaled, of_code = self._of_code(code)

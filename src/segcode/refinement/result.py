@@ -35,7 +35,8 @@ class Status:
         if self.labelled_cells == 0:
             return "initial prediction"
         end = "" if self.converged else ", stopped early"
-        return f"{self.labelled_cells} labelled cells, {self.steps} solver steps{end}"
+        cells, steps = ("" if count == 1 else "s" for count in (self.labelled_cells, self.steps))
+        return f"{self.labelled_cells} labelled cell{cells}, {self.steps} solver step{steps}{end}"
 
 
 @dataclass(frozen=True)
