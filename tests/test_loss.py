@@ -19,7 +19,7 @@ from segcode.loss import (
 )
 from segcode.model.label_encoder import diagonal_gaussian, known_labels
 from segcode.tensors import IGNORE
-from tiny import TINY
+from tiny import TINY, TINY_LITE, make_model
 
 
 @settings(max_examples=30, deadline=None)
@@ -112,3 +112,13 @@ def test_kl_weight_grows_over_the_warm_up(tiny_model):
     assert totals[0] == pytest.approx(float(segcode_loss(output, labels, config, 0.0).segmentation.detach()))
     assert totals[1] - totals[0] == pytest.approx((totals[2] - totals[0]) / 2, rel=1e-4)
     assert totals[2] == totals[3]
+
+
+def test_the_initial_prediction_of_a_coarser_grid_is_compared_with_every_label():
+    model = make_model(TINY_LITE)
+    labels = torch.randint(0, 4, (2, 32, 48))
+    output = model(torch.rand(2, 3, 32, 48), known_labels(labels, 4))
+    enlarged = torch.nn.functional.interpolate(output.base_logits, (32, 48), mode="bilinear")
+    loss = segcode_loss(output, labels, LossConfig(zero_code=1.0), 1.0)
+    assert loss.initial.item() == pytest.approx(torch.nn.functional.cross_entropy(enlarged, labels).item(), rel=1e-5)
+    assert loss.total.isfinite()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from segcode.model.config import ModelConfig
@@ -9,6 +11,8 @@ from segcode.model.label_encoder import known_labels
 from segcode.model.segcode import SegCode, build_segcode
 
 TINY = ModelConfig(classes=4, size=(32, 48), width=4, code_size=6, code_channels=5, code_grid=(2, 3))
+
+TINY_LITE = replace(TINY, backbone="efficientnet_lite0", width=2)
 
 
 def make_model(config: ModelConfig) -> SegCode:

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 """What `parse` holds a value to; where a dataclass is built in code, they are plain numbers."""
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from segcode.config import Count, NotNegative, Share
 from segcode.model.segcode import Reconstruction
+from segcode.resampling import nearest, resize
 from segcode.tensors import IGNORE, Labels, Logits, Uncertainty
 
 PAPER_PIXELS = 256 * 512
@@ -103,9 +104,10 @@ def _misfit(logits: Logits, labels: Labels) -> Float[Tensor, "B H W"]:
 
 def segcode_loss(output: Reconstruction, labels: Labels, config: LossConfig, progress: float) -> LossParts:
     """Eq. 5 at a point of the training, `progress` in 0..1."""
-    pixels = pixel_weights(labels, config.balance)
-    segmentation = attenuated_cross_entropy(output.logits, output.uncertainty, labels, config.samples, pixels)
-    initial = cross_entropy(output.base_logits, labels, pixels)
+    small = nearest(labels, output.logits.shape[2:])  # the noise of Eq. 3 is of the logits as the network gives them
+    pixels = pixel_weights(small, config.balance)
+    segmentation = attenuated_cross_entropy(output.logits, output.uncertainty, small, config.samples, pixels)
+    initial = cross_entropy(resize(output.base_logits, labels.shape[1:]), labels, pixel_weights(labels, config.balance))
     kl = twice_kl(output.code)
     weight = config.kl_weight / PAPER_PIXELS * min(1.0, progress / max(config.kl_warmup, 1e-9))
     total = config.reconstruction * segmentation + config.zero_code * initial + weight * kl

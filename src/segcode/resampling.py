@@ -17,6 +17,16 @@ def resize(maps: Float[Tensor, "B M h w"], size: tuple[int, ...]) -> Float[Tenso
     return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
+def pooled(maps: Float[Tensor, "B M h w"], size: tuple[int, ...]) -> Float[Tensor, "B M H W"]:
+    """Means of maps in the cells of another size; maps that have it are returned as they are."""
+    return maps if maps.shape[2:] == size else functional.adaptive_avg_pool2d(maps, (size[0], size[1]))
+
+
+def nearest(labels: Integer[Tensor, "B h w"], size: tuple[int, ...]) -> Integer[Tensor, "B H W"]:
+    """Labels at another size, from the nearest pixel."""
+    return functional.interpolate(labels[:, None].float(), size, mode="nearest-exact")[:, 0].to(labels)
+
+
 def neighbours(
     places: Pixels, size: tuple[int, int], below: tuple[int, int]
 ) -> tuple[Integer[Tensor, "n 4"], Float[Tensor, "n 4"]]:

@@ -18,7 +18,7 @@ LOADED_BY_NAME = {"tensorboard", "websockets"}  # by Lightning and by uvicorn
 
 def modules(requirements: list[str]) -> set[str]:
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
-    return {MODULE_OF.get(name, name) for name in names - {"segcode"}}
+    return {MODULE_OF.get(name, name.replace("-", "_")) for name in names - {"segcode"}}
 
 
 def imported() -> set[str]:

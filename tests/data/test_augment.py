@@ -6,17 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segcode.data.augment import Augment, AugmentConfig
+from segcode.errors import ConfigError
 from segcode.tensors import IGNORE
 
-OFF = AugmentConfig(flip=0.0, crop=0.0, rotation=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
-GEOMETRY = replace(OFF, flip=0.5, crop=0.75)
-COLOUR = AugmentConfig(flip=0.0, crop=0.0)
+STILL = {"flip": 0.0, "scale": (1.0, 1.0), "aspect": 0.0}
+OFF = AugmentConfig(**STILL, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+GEOMETRY = replace(OFF, flip=0.5, scale=(1.0, 2.0), aspect=0.1)
+COLOUR = AugmentConfig(**STILL)
 
 FRACTION = st.floats(0, 0.9)
 CONFIGS = st.builds(
     AugmentConfig,
     flip=FRACTION,
-    crop=FRACTION,
+    scale=st.tuples(st.floats(0.3, 1), st.floats(1, 3)),
     aspect=FRACTION,
     rotation=st.floats(0, 20),
     brightness=FRACTION,
@@ -83,7 +85,7 @@ def test_each_image_of_a_batch_changes_in_its_own_way() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_image_and_labels_move_together(seed: int) -> None:
     torch.manual_seed(seed)
-    images, labels = Augment(GEOMETRY)(*ramps())
+    images, labels = Augment(replace(GEOMETRY, scale=(1.2, 2.0)))(*ramps())
     assert (images[:, 0] * 255 - labels).abs().max() < 0.75  # half a pixel of rounding, and the image's blur
 
 
@@ -114,16 +116,34 @@ def test_labels_may_be_bytes() -> None:
 def test_a_certain_flip_mirrors_left_and_right() -> None:
     images, labels = batch()
     changed = Augment(replace(OFF, flip=1.0))(images, labels)
-    assert torch.equal(changed.images, images.flip(-1))
+    assert torch.allclose(changed.images, images.flip(-1), atol=1e-5)
     assert torch.equal(changed.labels, labels.flip(-1))
 
 
-def test_a_crop_magnifies_at_most_by_the_root_of_what_it_leaves() -> None:
+def test_an_image_is_enlarged_by_a_factor_within_the_scale_and_cut_anywhere() -> None:
     torch.manual_seed(0)
-    _, labels = Augment(replace(OFF, crop=0.75, aspect=0.0))(*ramps())
-    spans = [image.max() - image.min() for image in labels[:4]]
-    assert min(spans) >= 96 / 2 - 2
-    assert min(spans) < 96 - 2
+    augment, (images, labels) = Augment(replace(OFF, scale=(1.0, 2.0))), ramps()
+    changed = [augment(images, labels).labels[:4] for _ in range(20)]
+    spans = torch.stack([image.max() - image.min() for batch in changed for image in batch])
+    assert 96 / 2 - 2 <= spans.min() < 96 / 2 + 8
+    assert 96 - 12 < spans.max() <= 95
+    assert spans.float().median() == pytest.approx(96 / 2**0.5, abs=8)
+    assert min(image.min() for batch in changed for image in batch) < 4
+    assert max(image.max() for batch in changed for image in batch) > 91
+
+
+def test_a_smaller_image_lies_whole_within_void() -> None:
+    torch.manual_seed(0)
+    _, labels = Augment(replace(OFF, scale=(0.5, 0.5)))(*ramps())
+    known = labels != IGNORE
+    assert (known.sum((1, 2)) == 72 * 96 / 4).all()
+    assert len({tuple(image.nonzero()[0].tolist()) for image in known}) > 4
+    assert all(image[mask].max() - image[mask].min() >= 68 for image, mask in zip(labels, known, strict=True))
+
+
+def test_the_smaller_factor_comes_first() -> None:
+    with pytest.raises(ConfigError, match="give the smaller factor first"):
+        AugmentConfig(scale=(2.0, 0.5))
 
 
 def test_colour_changes_the_image_and_no_label() -> None:

@@ -290,7 +290,7 @@ class Toy:
 
 def test_training_lowers_both_losses_and_leaves_the_model_as_it_is(tiny_model):
     before = {k: v.clone() for k, v in tiny_model.state_dict().items()}
-    plain = AugmentConfig(crop=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+    plain = AugmentConfig(scale=(1.0, 1.0), aspect=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
     config = HeadTraining(epochs=16, batch=4, learning_rate=1e-2, pixels=64)
     heads, losses = train_heads(tiny_model, FOUR, Toy(), config, plain)
     assert len(losses) == 16

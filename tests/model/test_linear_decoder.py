@@ -7,13 +7,13 @@ import torch
 
 from segcode.model.linear_decoder import cosines
 from segcode.model.segcode import build_segcode
-from tiny import TINY, make_model
+from tiny import TINY, TINY_LITE, make_model
 
 CONFIGS = [
     pytest.param(replace(TINY, code_stride=stride, conditioning=conditioning), id=f"{conditioning}-{stride}")
     for stride in (2, 8, 16)
     for conditioning in ("product", "concatenation")
-]
+] + [pytest.param(replace(TINY_LITE, code_stride=stride), id=f"lite-{stride}") for stride in (2, 8)]
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -7,9 +7,9 @@ import torch
 
 from segcode.model.label_encoder import known_labels
 from segcode.model.linearisation import encode_truth, linearise
-from tiny import TINY, make_model
+from tiny import TINY, TINY_LITE, make_model
 
-CONFIGS = [replace(TINY, code_stride=2), TINY, replace(TINY, conditioning="concatenation")]
+CONFIGS = [replace(TINY, code_stride=2), TINY, replace(TINY, conditioning="concatenation"), TINY_LITE]
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -17,10 +17,12 @@ CONFIGS = [replace(TINY, code_stride=2), TINY, replace(TINY, conditioning="conca
 def test_jacobian_is_the_derivative_of_the_decoder(config, size):
     model = make_model(config)
     image = torch.rand(1, 3, *size)
-    pixels = torch.cartesian_prod(torch.arange(0, size[0], 5), torch.arange(0, size[1], 7))
+    linearisation = linearise(model, image)
+    rows, columns = linearisation.size
+    pixels = torch.cartesian_prod(torch.arange(0, rows, 5), torch.arange(0, columns, 7))
     features = model.features(image)
     exact = model.decoder.linear(features, torch.eye(config.code_size))[:, :, pixels[:, 0], pixels[:, 1]]
-    jacobian = linearise(model, image).jacobian(pixels)
+    jacobian = linearisation.jacobian(pixels)
     assert (jacobian - exact.permute(2, 1, 0)).norm() <= 1e-5 * exact.norm()
 
 

@@ -10,7 +10,7 @@ from segcode.model.label_encoder import LabelEncoder, diagonal_gaussian, known_l
 from segcode.model.linear_decoder import LinearDecoder
 from segcode.model.segcode import SegCode, UncertaintyHead
 from segcode.tensors import IGNORE
-from tiny import TINY
+from tiny import TINY, TINY_LITE, make_model
 
 
 def test_pyramid_halves_resolution_and_doubles_channels(tiny_model):
@@ -20,25 +20,38 @@ def test_pyramid_halves_resolution_and_doubles_channels(tiny_model):
     }
 
 
-def test_the_unet_is_a_backbone(tiny_model):
-    assert isinstance(tiny_model.features, Backbone)
-    pyramid = tiny_model.features(torch.rand(1, 3, 64, 96))
-    assert tuple(pyramid) == tiny_model.features.strides
-    assert tuple(feature.shape[1] for feature in pyramid.values()) == tiny_model.features.out_channels
+@pytest.mark.parametrize("config", [TINY, TINY_LITE], ids=["unet", "efficientnet_lite0"])
+@pytest.mark.parametrize("size", [(64, 96), (45, 70)])
+def test_a_network_by_name_is_a_backbone(config, size):
+    features = make_model(config).features
+    assert isinstance(features, Backbone)
+    pyramid = features(torch.rand(1, 3, *size))
+    assert tuple(pyramid) == features.strides
+    assert tuple(feature.shape[1] for feature in pyramid.values()) == features.out_channels
+    assert [tuple(f.shape[2:]) for f in pyramid.values()] == [(-(-size[0] // s), -(-size[1] // s)) for s in pyramid]
+
+
+def test_the_logits_of_efficientnet_are_at_stride_2():
+    model = make_model(TINY_LITE)
+    output = model(torch.rand(1, 3, 45, 70), known_labels(torch.randint(0, 4, (1, 45, 70)), 4))
+    assert output.base_logits.shape == output.logits.shape == (1, 4, 23, 35)
+    assert output.uncertainty.shape == (1, 1, 23, 35)
 
 
 class Averages(torch.nn.Module):
     """The colours, averaged over squares: a backbone with strides and channels of its own."""
 
-    strides = (4, 2, 1)
-    out_channels = (3, 3, 3)
+    def __init__(self, strides):
+        super().__init__()
+        self.strides, self.out_channels = strides, (3,) * len(strides)
 
     def forward(self, image):
         return {stride: torch.nn.functional.avg_pool2d(image, stride) for stride in self.strides}
 
 
-def test_any_backbone_carries_the_parts():
-    backbone = Averages()
+@pytest.mark.parametrize("strides", [(4, 2, 1), (8, 4), (16, 8, 2), (8,)])
+def test_any_backbone_carries_the_parts(strides):
+    backbone = Averages(strides)
     model = SegCode(
         backbone,
         LinearDecoder(backbone, TINY),
@@ -48,8 +61,9 @@ def test_any_backbone_carries_the_parts():
     )
     labels = torch.randint(0, 4, (2, 32, 48))
     output = model(torch.rand(2, 3, 32, 48), known_labels(labels, 4))
-    assert output.base_logits.shape == output.logits.shape == (2, 4, 32, 48)
-    assert output.uncertainty.shape == (2, 1, 32, 48)
+    size = (32 // strides[-1], 48 // strides[-1])
+    assert output.base_logits.shape == output.logits.shape == (2, 4, *size)
+    assert output.uncertainty.shape == (2, 1, *size)
     output.logits.sum().backward()
     assert model.label_encoder.mean.weight.grad.any()
 

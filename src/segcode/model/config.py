@@ -15,7 +15,10 @@ class ModelConfig:
     Args:
         classes: M, the number of classes; training takes it from the data set.
         size: rows and columns of the training images; other images are scaled to as many pixels.
-        width: channels at full resolution; they double at every halving of the resolution.
+        backbone: the network that gives image features: the paper's U-Net, or EfficientNet-Lite0 with a small decoder,
+            whose logits are at stride 2.
+        width: channels of features at full resolution; they double at every halving of the resolution, up to stride 8
+            beside EfficientNet-Lite0.
         code_size: N, the length of the code.
         code_channels: R, channels of the decoder's code path.
         code_stride: stride at which the code path ends. 2 is the paper's decoder, one layer for each resolution; at 8
@@ -34,6 +37,7 @@ class ModelConfig:
 
     classes: int = 11
     size: tuple[int, int] = (144, 192)
+    backbone: Literal["unet", "efficientnet_lite0"] = "unet"
     width: int = 16
     code_size: int = 128
     code_channels: int = 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -22,7 +23,7 @@ class Backbone(Protocol):
     """A module that gives features at several strides.
 
     Attributes:
-        strides: of the maps, coarse to fine: each is half the one before, the last is 1.
+        strides: of the maps, coarse to fine; the logits have the last.
         out_channels: channels of each map, in the order of `strides`.
     """
 
@@ -43,7 +44,7 @@ def convolution(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -
 
 
 class DilatedBottleneck(nn.Module):
-    """Residual 3 x 3 convolutions of growing dilation at stride 16, in place of further down-sampling (Sect. 2.1)."""
+    """Residual 3 x 3 convolutions of growing dilation in place of further down-sampling (Sect. 2.1)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -53,6 +54,15 @@ class DilatedBottleneck(nn.Module):
         for layer in self.layers:
             x = x + layer(x)
         return x
+
+
+def upsampled(skips: Pyramid, layers: Iterable[nn.Module]) -> Pyramid:
+    """From the coarsest of the features up: each layer gets those below it, enlarged, and those of its own stride."""
+    (stride, x), *finer = skips.items()
+    pyramid = {stride: x}
+    for (stride, skip), layer in zip(finer, layers, strict=True):
+        x = pyramid[stride] = layer(torch.cat([resize(x, skip.shape[-2:]), skip], dim=1))
+    return pyramid
 
 
 class UNet(nn.Module):
@@ -87,12 +97,6 @@ class UNet(nn.Module):
         x = self.stem((image - self.mean) / self.deviation)
         skips = [x]
         for down in self.down:
-            x = down(x)
-            skips.append(x)
-        x = self.bottleneck(skips.pop())
-        pyramid = {self.strides[0]: x}
-        for stride, up in zip(self.strides[1:], self.up, strict=True):
-            skip = skips.pop()
-            x = up(torch.cat([resize(x, skip.shape[-2:]), skip], dim=1))
-            pyramid[stride] = x
-        return pyramid
+            skips.append(down(skips[-1]))
+        skips.append(self.bottleneck(skips.pop()))
+        return upsampled(dict(zip(self.strides, reversed(skips), strict=True)), self.up)

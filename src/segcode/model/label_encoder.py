@@ -6,13 +6,15 @@ The paper's encoder sees the labels of all pixels. Ours accepts any part of them
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional
 
 from segcode.model.config import ModelConfig
 from segcode.model.features import Backbone, Pyramid, convolution
-from segcode.tensors import IGNORE, Known, Labels, Logits
+from segcode.resampling import pooled
+from segcode.tensors import IGNORE, Known, Labels
 
 
 def one_hot(labels: Labels, classes: int) -> Tensor:
@@ -57,11 +59,12 @@ class LabelEncoder(nn.Module):
         self.mean = nn.Linear(flat, config.code_size)
         self.log_variance = nn.Linear(flat, config.code_size)
 
-    def forward(self, known: Known, base_logits: Logits, features: Pyramid) -> Normal:
+    def forward(self, known: Known, base_logits: Float[Tensor, "B M h w"], features: Pyramid) -> Normal:
         """The distribution (B, N) of the code, given known labels, initial prediction and features of images."""
-        x = torch.cat([known, base_logits.detach().float().softmax(1)], dim=1)
+        x = torch.cat([pooled(known, base_logits.shape[2:]), base_logits.detach().float().softmax(1)], dim=1)
         for stride, layer in zip(self.strides, (*self.down, self.last), strict=True):
-            x = layer(torch.cat([x, features[stride]], dim=1))
+            f = features[stride]
+            x = layer(torch.cat([pooled(x, f.shape[2:]), f], dim=1))
         x = self.pool(x).flatten(1)
         labelled = known.flatten(1).any(1, keepdim=True)
         return diagonal_gaussian(self.mean(x) * labelled, self.log_variance(x) * labelled)

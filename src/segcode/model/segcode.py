@@ -9,6 +9,7 @@ from torch.distributions import Normal
 from torch.nn import functional
 
 from segcode.model.config import ModelConfig
+from segcode.model.efficientnet_features import EfficientNetFeatures
 from segcode.model.features import Backbone, Pyramid, UNet
 from segcode.model.label_encoder import LabelEncoder
 from segcode.model.linear_decoder import LinearDecoder
@@ -16,7 +17,7 @@ from segcode.tensors import ImageBatch, Known, Logits, Uncertainty
 
 
 class UncertaintyHead(nn.Module):
-    """b > 0 at full resolution: the deviation of the noise on a pixel's logits (Eq. 3)."""
+    """b > 0 at the resolution of the logits: the deviation of the noise on them (Eq. 3)."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -76,8 +77,8 @@ class SegCode(nn.Module):
 
 
 def build_segcode(config: ModelConfig) -> SegCode:
-    """The network of a configuration, with random weights: a U-Net and the heads that fit its features."""
-    features = UNet(config.width)
+    """The network of a configuration, with random weights: a backbone and the heads that fit its features."""
+    features = UNet(config.width) if config.backbone == "unet" else EfficientNetFeatures(config.width)
     return SegCode(
         features,
         decoder=LinearDecoder(features, config),

@@ -17,6 +17,7 @@ from torch import Tensor
 from segcode.classes import ClassSet
 from segcode.export.picture import heat, stacked, write_picture
 from segcode.model.label_encoder import known_labels
+from segcode.resampling import resize
 from segcode.training.data import TrainingData
 from segcode.training.module import TrainingModule
 
@@ -84,13 +85,14 @@ class Panels(Callback):
         image = torch.stack([item.image for item in items]).to(pl_module.device)
         labels = torch.stack([item.labels for item in items]).to(pl_module.device)
         output = pl_module.model(image.float() / 255, known_labels(labels, len(self.classes)))
+        initial, encoded, uncertainty = (resize(each.float(), labels.shape[1:]) for each in output[:3])
         rows = [
             [
                 image[i].permute(1, 2, 0).cpu().numpy(),
                 self._colours(labels[i]),
-                self._colours(output.logits[i].argmax(0)),
-                self._colours(output.base_logits[i].argmax(0)),
-                heat(output.uncertainty[i, 0].float().cpu().numpy()),
+                self._colours(encoded[i].argmax(0)),
+                self._colours(initial[i].argmax(0)),
+                heat(uncertainty[i, 0].cpu().numpy()),
             ]
             for i in range(len(items))
         ]

@@ -48,8 +48,9 @@ class OptimiserConfig:
         learning_rate: its peak, where the schedule changes it.
         schedule: "constant" is the paper's; "cosine" warms up over 5 % of the steps, then falls to nothing.
         weight_decay: decoupled (AdamW); 0 is plain Adam.
-        parts: names of the parameters that are trained, as patterns; the others stay those of `start`. Without the
-            features all batch-norm statistics stay too.
+        encoder_rate: factor on the learning rate of an encoder that may start from ImageNet weights.
+        parts: names of the parameters that are trained, as patterns; the others stay those of `start`, and so do the
+            statistics of a batch norm whose weights are not trained.
         gradient_norm: gradients are clipped to this length, 0 for never. Otherwise a few early steps can undo many.
         averaging: decay, such as 0.999, of a running mean of the weights that is validated and kept in place of the
             weights; 0 for the weights themselves.
@@ -58,6 +59,7 @@ class OptimiserConfig:
     learning_rate: NotNegative = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: NotNegative = 0.0
+    encoder_rate: NotNegative = 1.0
     parts: tuple[str, ...] = ("*",)
     gradient_norm: NotNegative = 5.0
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -89,7 +91,8 @@ class Experiment:
         epochs: passes over the training split.
         batch: images in a step, over all devices.
         seed: of the first weights, the order of the images and all noise.
-        start: a model folder, or a shipped model's name, whose weights the training starts from instead of random ones.
+        start: a model folder, or a shipped model's name, whose weights the training starts from instead of random ones;
+            "imagenet" for an EfficientNet-Lite0 that has learnt to classify photographs.
     """
 
     epochs: Count = 80

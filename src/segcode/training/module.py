@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from segcode.data.augment import Augment
 from segcode.data.dataset import Item
@@ -17,8 +17,11 @@ from segcode.loss import segcode_loss
 from segcode.metrics import confusion_matrix, mean_iou, pixel_accuracy
 from segcode.model.label_encoder import known_labels
 from segcode.model.segcode import build_segcode
+from segcode.resampling import resize
 from segcode.training.experiment import Experiment
 
+ENCODER = "features.encoder."
+"""The beginning of the names of parameters that may start from ImageNet weights."""
 WARM_UP = 0.05
 """Share of the steps over which the cosine schedule rises from zero."""
 
@@ -36,10 +39,9 @@ class TrainingModule(lightning.LightningModule):
             parameter.requires_grad_(any(fnmatch(name, part) for part in experiment.optimiser.parts))
 
     def on_train_epoch_start(self) -> None:
-        features = self.model.get_submodule("features")
-        trained = any(parameter.requires_grad for parameter in features.parameters())
-        for part in (features, self.model.label_encoder):  # the parts with batch statistics
-            part.train(trained)
+        for layer in self.model.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.train(layer.weight.requires_grad)
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
         # Noise is a function of the step alone, so that a resumed run equals one that was never stopped.
@@ -65,7 +67,8 @@ class TrainingModule(lightning.LightningModule):
         image, labels = batch.image.float() / 255, batch.labels.long()
         output = self.model(image, known_labels(labels, self.experiment.model.classes))
         for name, logits in (("initial", output.base_logits), ("encoded", output.logits)):
-            self.confusion[name] += confusion_matrix(logits.argmax(1), labels, logits.shape[1])
+            found = resize(logits, labels.shape[1:]).argmax(1)
+            self.confusion[name] += confusion_matrix(found, labels, logits.shape[1])
         loss = segcode_loss(output, labels, self.experiment.loss, progress=1.0)
         self.log_dict({f"val/{part}": value for part, value in loss._asdict().items()}, sync_dist=True)
 
@@ -85,8 +88,12 @@ class TrainingModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.experiment.optimiser
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+        trained = [(name, each) for name, each in self.model.named_parameters() if each.requires_grad]
+        groups = [
+            {"params": [each for name, each in trained if name.startswith(ENCODER) == encoder], "lr": rate}
+            for encoder, rate in ((False, config.learning_rate), (True, config.encoder_rate * config.learning_rate))
+        ]
+        optimiser = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=config.weight_decay)
         if config.schedule == "constant":
             return optimiser
         steps = int(self.trainer.estimated_stepping_batches)

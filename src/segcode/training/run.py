@@ -22,13 +22,14 @@ from torch import Tensor
 
 from segcode.data.select import Subset, named
 from segcode.data.sources import open_source
+from segcode.efficientnet import imagenet_weights
 from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.model.checkpoint import LoadedModel, load_model, save_model
 from segcode.sample import Source
 from segcode.training.callbacks import EpochReport, Panels
 from segcode.training.data import TrainingData
 from segcode.training.experiment import Experiment
-from segcode.training.module import TrainingModule
+from segcode.training.module import ENCODER, TrainingModule
 
 
 def train(experiment: Experiment, out: Path, resume: bool = False, progress: bool = True) -> Path:
@@ -100,10 +101,14 @@ def _remember(experiment: Experiment, path: Path, resume: bool) -> None:
 
 def _start_from(name: str, module: TrainingModule) -> None:
     """Copy every tensor that has the same name and shape. The others keep their random start, and the log says so."""
-    theirs, own = load_model(name).model.state_dict(), module.model.state_dict()
+    if name == "imagenet":
+        theirs = {ENCODER + key: value for key, value in imagenet_weights().items()}
+    else:
+        theirs = load_model(name).model.state_dict()
+    own = module.model.state_dict()
     fitting = {key: value for key, value in theirs.items() if key in own and value.shape == own[key].shape}
     if not fitting:
-        raise CheckpointError(f"no tensor of '{name}' fits this [model]: start from one of the same width")
+        raise CheckpointError(f"no tensor of '{name}' fits this [model]: start from one of its backbone and width")
     module.model.load_state_dict(fitting, strict=False)
     if new := [key for key in own if key not in fitting]:
         rank_zero_info(f"{len(fitting)} tensors come from {name}; {len(new)} start at random, such as {new[0]}")

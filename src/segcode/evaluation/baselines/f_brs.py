@@ -13,7 +13,7 @@ from segcode.truth.truth import Truth
 
 
 class FBRS:
-    """A scale a and a bias b for each channel of the features f at full resolution, optimised for each truth.
+    """A scale a and a bias b for each channel of the finest features f, optimised for each truth.
 
         E(a, b) = mean misfit of the labelled cells for the features a f + b  +  regulariser * (|a - 1|^2 + |b|^2)
 
@@ -28,12 +28,13 @@ class FBRS:
 
     def begin(self, refiner: Refiner, image: Image) -> None:
         self._linearised = linearised_by(refiner)
+        self._finest = self._linearised.decoder.of_zero.finest
         # Autograd refuses tensors that were made in inference mode.
         self._features = {stride: features.clone() for stride, features in self._linearised.features.items()}
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
         labelled = LabelledCells.of(truth, self._linearised)
-        channels = self._features[1].shape[1]
+        channels = self._features[self._finest].shape[1]
         mean = 1 / max(1e-12, float(labelled.weight.sum()))
 
         def energy(change: Tensor) -> Tensor:
@@ -47,5 +48,5 @@ class FBRS:
     def _logits(self, change: Float[Tensor, "2 C"]) -> Float[Tensor, "1 M h w"]:
         """The initial prediction's logits for changed features; the code path ends at a coarser stride."""
         scale, bias = change[:, :, None, None]
-        changed = (1 + scale) * self._features[1] + bias
-        return self._linearised.decoder.base({**self._features, 1: changed})
+        changed = (1 + scale) * self._features[self._finest] + bias
+        return self._linearised.decoder.base({**self._features, self._finest: changed})

@@ -20,6 +20,7 @@ from segcode.evaluation.baselines.heads import Heads, HeadsConfig
 from segcode.evaluation.baselines.probabilistic_u_net import punet_loss
 from segcode.evaluation.baselines.ssn import at, ssn_loss
 from segcode.model.segcode import SegCode
+from segcode.resampling import nearest
 from segcode.sample import Source
 from segcode.tensors import ImageBatch, Labels
 
@@ -122,6 +123,7 @@ def _losses(model: SegCode, heads: Heads, image: ImageBatch, labels: Labels, con
     with torch.no_grad():
         features = model.features(image)
         base = model.decoder.base(features)
+    labels = nearest(labels, base.shape[2:])
     chosen = torch.randint(labels[0].numel(), (config.pixels,), device=labels.device)
     low_rank = heads.low_rank(features, chosen)
     ssn = ssn_loss(at(base, chosen), low_rank, at(labels, chosen), config.samples)

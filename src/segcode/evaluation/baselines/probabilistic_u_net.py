@@ -48,12 +48,12 @@ class ProbabilisticUNet(nn.Module):
 
     def __init__(self, backbone: Backbone, classes: int, latent: int, hidden: int) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes, self.finest = classes, backbone.strides[-1]
         channels = dict(zip(backbone.strides, backbone.out_channels, strict=True))
         self.prior = LatentNet(channels[16], latent, hidden)
         self.posterior = LatentNet(channels[16] + classes, latent, hidden)
         self.combiner = nn.Sequential(
-            nn.Conv2d(channels[1] + latent, hidden, 1),
+            nn.Conv2d(channels[self.finest] + latent, hidden, 1),
             nn.ReLU(),
             nn.Conv2d(hidden, hidden, 1),
             nn.ReLU(),
@@ -68,7 +68,7 @@ class ProbabilisticUNet(nn.Module):
 
     def combine(self, features: Pyramid, latents: Code) -> Logits:
         """What latents (k, latent) add to the logits of one image, or of k images."""
-        fine = features[1].expand(len(latents), -1, -1, -1)
+        fine = features[self.finest].expand(len(latents), -1, -1, -1)
         spread = latents[:, :, None, None].expand(-1, -1, *fine.shape[-2:])
         return self.combiner(torch.cat([fine, spread], dim=1))
 

@@ -43,7 +43,7 @@ class LowRankHead(nn.Module):
         super().__init__()
         self.rank = rank
         channels = dict(zip(backbone.strides, backbone.out_channels, strict=True))
-        self.strides = [s for s in backbone.strides if s == 1 or s >= config.code_stride]
+        self.strides = [s for s in backbone.strides if s == backbone.strides[-1] or s >= config.code_stride]
         # A 1 x 1 convolution of concatenated maps is the sum of one for each, before it is resampled: that costs less.
         self.inputs = nn.ModuleList(nn.Conv2d(channels[s], hidden, 1) for s in self.strides)
         self.output = nn.Conv2d(hidden, config.classes * (rank + 1), 1)
@@ -51,7 +51,7 @@ class LowRankHead(nn.Module):
     def forward(self, features: Pyramid, chosen: Integer[Tensor, "n"] | None = None) -> LowRank:
         """F and d everywhere, or at chosen pixels, counted row by row, as maps (n, 1)."""
         maps = [layer(features[s]) for s, layer in zip(self.strides, self.inputs, strict=True)]
-        x = torch.stack([resize(x, features[1].shape[-2:]) for x in maps]).sum(0)
+        x = torch.stack([resize(x, maps[-1].shape[-2:]) for x in maps]).sum(0)
         if chosen is not None:
             x = at(x, chosen)
         out = self.output(functional.relu(x)).unflatten(1, (-1, self.rank + 1))
