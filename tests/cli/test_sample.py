@@ -35,10 +35,11 @@ def test_samples_respect_the_truth_and_repeat(model, image, tmp_path):
 
 
 def test_another_seed_draws_other_maps(model, image, tmp_path):
-    for seed in (0, 1):
+    # The untrained model knows nothing of the image: many draws show one class alone, and two of them may be alike.
+    for seed in range(4):
         segcode("sample", image, "-n", 1, "--seed", seed, "--model", model, "-o", tmp_path / str(seed))
-    a, b = (read(tmp_path / str(seed) / "street_sample_01_labels.png") for seed in (0, 1))
-    assert (a != b).any()
+    maps = {read(tmp_path / str(seed) / "street_sample_01_labels.png").tobytes() for seed in range(4)}
+    assert len(maps) > 1
 
 
 def test_an_extent_needs_a_mask(model, image, tmp_path):

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from segcode.errors import DataError, SegcodeError
+from segcode.field.constants import load_constants
+from segcode.refinement import refiner
 from segcode.server.marks import SAMPLES, Brush, Mark, Painting, Polygon, Reset, Start
 from segcode.server.session import WORKING_PIXELS, Session
 from segcode.tensors import IGNORE
@@ -17,7 +21,10 @@ def image():
 
 
 @pytest.fixture
-def session(tiny_model, image):
+def session(tiny_model, image, monkeypatch):
+    # The untrained model knows nothing of the image, and then one stroke would settle all of it.
+    constants = replace(load_constants(), image_relief=0.0)
+    monkeypatch.setattr(refiner, "load_constants", lambda: constants)
     return Session(tiny_model, image, "cpu")
 
 
