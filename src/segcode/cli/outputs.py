@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -83,6 +84,5 @@ def write_maps(
             else:
                 yield make(item, content)
 
-    for _ in prefetch(lambda made: made.write(classes), maps()):
-        pass  # it is written
+    deque(prefetch(lambda made: made.write(classes), maps()), maxlen=0)  # runs it and keeps nothing
     return problems

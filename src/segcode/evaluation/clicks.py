@@ -37,7 +37,7 @@ class ClickConfig:
         clicks: of the annotator in each image, for each method; 0 to leave them out.
         radius: of the disk that a click labels, in pixels of the labels.
         jitter: standard deviation of the clicks around their aim, likewise.
-        truths: classes of which random pixels are labelled, then an exhaustive mask; one class at a time.
+        truths: classes to label by random pixels, then by an exhaustive mask; one class at a time.
         amounts: random pixels; all of the class where an image has fewer.
         seed: of the random pixels and of the jitter.
         block: neighbouring images that are drawn together for intervals.

@@ -56,7 +56,7 @@ class Cost(NamedTuple):
     """What constants cost; one is below another if its excess is, or if both have the same and it leaves less wrong.
 
     Attributes:
-        excess: the share of clicks that lowered the accuracy of their image, as far as it is above what is tolerated.
+        excess: the share of clicks that lowered the accuracy of their image, less the share tolerated; at least 0.
         wrong: the mean share of wrong pixels along the click curve, of those wrong at first.
     """
 
@@ -142,7 +142,7 @@ def fit_constants(
     best, cost = start, cost_of(start)
     report(Trial(best, cost, True))
 
-    def follow(name: str, factor: float) -> bool:
+    def descend(name: str, factor: float) -> bool:
         """Take steps in one direction while the cost falls; whether it fell at all."""
         nonlocal best, cost
         fell = False
@@ -156,8 +156,8 @@ def fit_constants(
 
     for factor in FACTORS:
         for name in NAMES:
-            if not follow(name, factor):
-                follow(name, 1 / factor)
+            if not descend(name, factor):
+                descend(name, 1 / factor)
     return best
 
 

@@ -38,7 +38,7 @@ def encode_brush(mask: Bool[ndarray, "H W"]) -> list[int]:
 
 
 def decode_brush(rle: Sequence[int], size: tuple[int, int]) -> Bool[ndarray, "H W"]:
-    """Where an image of (rows, columns) is painted: the pixels of which at least half is covered.
+    """Where an image of (rows, columns) is painted: the pixels that are covered by at least half.
 
     Raises:
         DataError: if the bytes are no such stream, are cut off, or are of an image of another size.

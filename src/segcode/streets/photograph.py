@@ -64,7 +64,7 @@ class _Tables:
         self.flat = np.abs(normal[1]) > 0.9
         seen = np.sum(normal * (origin - camera.position[:, None]), axis=0)
         towards_sun = -np.sign(seen) * np.sum(normal * np.array(scene.light.to_sun)[:, None], axis=0)
-        # sprites stand for round things, part of which always faces the sun
+        # sprites stand for round things: a part of each always faces the sun
         rounded = np.array([s.sprite is not None for s in surfaces])
         self.facing = np.where(rounded, 0.35 + 0.35 * towards_sun, np.maximum(towards_sun, 0)).astype(np.float32)
 
