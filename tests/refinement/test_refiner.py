@@ -460,3 +460,15 @@ def test_a_start_on_a_finer_grid_is_refined_with_the_code(tiny_model):
     refiner.start_from(sample)
     truth = mask_truth(np.arange(200)[:, None] + np.zeros(300) > 190, 2, 4)
     assert (refiner.refine(truth).labels[191:] == 2).all()
+
+
+def test_draws_lie_as_far_from_the_mode_as_their_scale_says():
+    def drawn(scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+        refiner = Refiner(lambda image: make_logits(), replace(CONSTANTS, draw_scale=scale))
+        refiner.set_image(make_image())
+        mode = refiner.refine(mask_truth(CLICK, 1, 3)).logits
+        return mode, refiner.sample(1, seed=3)[0].logits
+
+    mode, far = drawn(1.0)
+    assert (far - mode).abs().max() > 0.5
+    assert torch.allclose(drawn(0.25)[1] - mode, (far - mode) / 4, atol=1e-4)

@@ -37,7 +37,7 @@ def before_after(
         titles, change = ("before", "after"), Panel("changed to", changed(image, before, after, classes))
     else:
         titles = (f"before: {_accuracy(before, labels)} right", f"after: {_accuracy(after, labels)} right")
-        change = Panel("green: now right, red: wrong", corrections(image, before, after, labels))
+        change = Panel("green: now right, orange: now wrong", corrections(image, before, after, labels))
     panels = [
         Panel("image and labels", with_labelled(image, after, labelled, classes)),
         Panel(titles[0], overlay(image, classes.colourise(before), _OPACITY)),

@@ -175,13 +175,15 @@ class Refiner:
     def sample(self, count: int, seed: int = 0) -> list[SegmentationMap]:
         """Maps drawn from the posterior given the last truth of `refine`; from the prior before any.
 
-        The posterior is Laplace's approximation: labelled pixels settle what is near and alike, the rest varies.
+        The posterior is Laplace's approximation: labelled pixels settle what is near and alike, the rest varies. Draws
+        of the field lie `FieldConstants.draw_scale` times as far from the mode as it says.
         """
         posterior, truth = self._conditioned()
         draws = posterior.draw(count, seed)
+        fields = posterior.field + self.constants.draw_scale * (draws.field - posterior.field)
         codes = [None] * count if draws.code is None else list(draws.code)
         status = Status(0, 0, True)
-        return [self._map(field, code, truth, status) for field, code in zip(draws.field, codes, strict=True)]
+        return [self._map(field, code, truth, status) for field, code in zip(fields, codes, strict=True)]
 
     @torch.inference_mode()
     def predictive(self, count: int = 16, seed: int = 0) -> Predictive:
