@@ -157,3 +157,15 @@ def test_an_image_of_one_pixel_survives() -> None:
     changed = Augment(AugmentConfig(rotation=3.0))(torch.rand(1, 3, 1, 1), torch.zeros(1, 1, 1, dtype=torch.long))
     assert changed.images.shape == (1, 3, 1, 1)
     assert changed.images.isfinite().all()
+
+
+def test_a_crop_is_a_part_of_the_image_at_the_scale_of_the_image() -> None:
+    augment, (images, labels) = Augment(replace(OFF, crop=(24, 48))), ramps()
+    torch.manual_seed(0)
+    for _ in range(10):
+        changed, moved = augment(images, labels)
+        assert changed.shape[2:] == moved.shape[1:] == (24, 48)
+        across, down = moved[0, 0], moved[-1, :, 0]
+        assert torch.equal(across, across[0] + torch.arange(48))
+        assert torch.equal(down, down[0] + torch.arange(24))
+        assert torch.allclose(changed[0, 0, 0] * 255, across.float(), atol=0.6)

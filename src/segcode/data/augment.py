@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segcode.config import NotNegative, Positive, Share
+from segcode.config import Count, NotNegative, Positive, Share
 from segcode.errors import ConfigError
 from segcode.tensors import IGNORE, ImageBatch, Labels
 
@@ -24,8 +24,9 @@ class AugmentConfig:
 
     Attributes:
         flip: probability of a left-right mirror image. Never upside down: streets have their sky above.
-        scale: the image is enlarged by a factor from this range, small and large ones alike (its logarithm is uniform),
-            and cut to its size at random. Where it is made smaller, what comes in around it is black and void.
+        crop: rows and columns that are cut out of the image at random once it is enlarged; all of its size, if none.
+        scale: the image is enlarged by a factor from this range, small and large ones alike (its logarithm is uniform).
+            Where it gets smaller than what is cut out, what comes in around it is black and void.
         aspect: how far its aspect ratio may then differ from what it was, as a share.
         rotation: up to this many degrees, either way; the corners that come in are black and void.
         brightness: factor of 1 - brightness to 1 + brightness.
@@ -35,6 +36,7 @@ class AugmentConfig:
     """
 
     flip: Share = 0.5
+    crop: tuple[Count, Count] | None = None
     scale: tuple[Positive, Positive] = (1.0, 2.0)  # cars and people come in twice the sizes
     aspect: Share = 0.1
     rotation: NotNegative = 0.0  # cameras on cars do not roll
@@ -49,7 +51,7 @@ class AugmentConfig:
 
 
 class Augmented(NamedTuple):
-    """A changed batch: images (B, 3, H, W) in 0..1, labels (B, H, W)."""
+    """A changed batch: images (B, 3, H, W) in 0..1, labels (B, H, W), of the size of the crop."""
 
     images: ImageBatch
     labels: Labels
@@ -69,8 +71,9 @@ class Augment(nn.Module):
 
     def forward(self, images: ImageBatch, labels: Labels) -> Augmented:
         config = self.config
-        if config.flip or config.rotation or config.aspect or config.scale != (1, 1):
-            places = functional.affine_grid(self._places(images), list(images.shape), align_corners=False)
+        if config.flip or config.rotation or config.aspect or config.scale != (1, 1) or config.crop:
+            size = [*images.shape[:2], *(config.crop or images.shape[2:])]
+            places = functional.affine_grid(self._places(images), size, align_corners=False)
             # Void is 0 while the labels are moved, for 0 is what comes in from outside the image.
             shifted = (labels - IGNORE).unsqueeze(1).to(images)
             shifted = functional.grid_sample(shifted, places, mode="nearest", align_corners=False)
@@ -87,7 +90,9 @@ class Augment(nn.Module):
 
         low, high = map(math.log, config.scale)
         ratio = math.log1p(config.aspect) / 2 * uniform()
+        rows, columns = config.crop or (height, width)
         sides = torch.exp(torch.cat([ratio, -ratio], 1) - (low + high + (high - low) * uniform()) / 2)
+        sides = sides * torch.tensor([columns / width, rows / height], device=images.device)
         centre = (1 - sides).abs() * uniform(2)  # all that is seen in the image, or all of the image seen
         sides[:, :1] *= torch.where(uniform() < 2 * config.flip - 1, -1, 1)
         angle = math.radians(config.rotation) * uniform()[:, 0]
