@@ -99,7 +99,8 @@ def stages(problem: Problem, refiner: Refiner) -> dict[str, Stage]:
     features, segmenter = edges(), as_segmenter(problem.segmenter, None)
 
     def factorisation() -> Precision:
-        return Precision(grid, edge_weights(features, grid, constants), constants.pull, constants.prior_variance)
+        weights = edge_weights(features, grid, constants)
+        return Precision(grid, weights, constants.pull, constants.prior_variance).factorised()
 
     def mask() -> np.ndarray:
         refiner.reset()

@@ -114,8 +114,8 @@ def test_few_and_many_labels_agree_around_the_boundary(code_size, monkeypatch):
     exact = solve(scene)
     monkeypatch.setattr(posterior_module, "FEW", FEW - 1)
     quick = solve(scene)
-    assert exact._factor is None
-    assert quick._factor is not None
+    assert exact._on_grid is None
+    assert quick._on_grid is not None
     added = [
         found.field if found.code is None else found.field + scene.jacobian @ found.code for found in (exact, quick)
     ]

@@ -52,6 +52,18 @@ def test_a_diagonal_is_added_to_the_precision(precision):
     assert np.allclose(precision.plus(diagonal).solve(right), expected)
 
 
+def test_a_prior_without_some_cells_has_no_edge_at_them_and_is_that_of_the_others(precision):
+    out = np.arange(len(precision.grid)) % 3 == 1
+    free, kept = precision.without(out), np.flatnonzero(~out)
+    first, second = precision.grid.neighbours
+    apart = out[first] | out[second]
+    assert (free.weights == np.where(apart, 0, precision.weights)).all()
+    expected = dense_precision(free)
+    assert np.allclose(free.matrix.toarray(), expected)
+    assert not expected[np.ix_(out, ~out)].any()
+    assert np.allclose(free.covariance(kept)[kept], np.linalg.inv(expected[np.ix_(kept, kept)]))
+
+
 def test_a_cut_lowers_the_edges_between_regions_alone():
     precision = random_precision(Grid(4, 5))
     regions = np.zeros((4, 5), int)

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from segcode.field.grid import Grid
-from segcode.refinement.observations import observe, region_of_cells
+from segcode.refinement.observations import observe, region_of_cells, settled_cells
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
 
@@ -81,3 +83,26 @@ def test_an_outline_is_a_region_of_the_cells_whose_centre_it_covers():
     truth = mask_truth(mask(slice(0, 3), slice(0, 7)), 1, 3, "outline")
     assert region_of_cells(truth, GRID).tolist() == [1, 1, 0, 0, 0, 0]
     assert region_of_cells(mask_truth(mask(slice(0, 3), slice(0, 7)), 1, 3), GRID) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(3, 30), st.integers(3, 30), st.integers(0, 1000))
+def test_settled_cells_have_labels_alone_around_them(rows, columns, seed):
+    size, draw = (rows, columns), np.random.default_rng(seed)
+    known = np.ones(size, bool)
+    known[draw.integers(rows, size=3), draw.integers(columns, size=3)] = False
+    grid = Grid(max(1, rows // 3), max(1, columns // 3))
+    row, column = np.indices(size)
+    cell = grid.cells_of(np.stack([row.ravel(), column.ravel()], 1), size)
+    full = np.bincount(cell, known.ravel(), len(grid)) == np.bincount(cell, minlength=len(grid))
+    around = np.pad(full.reshape(grid.shape), 1, constant_values=True)
+    expected = [around[r : r + 3, c : c + 3].all() for r in range(grid.rows) for c in range(grid.columns)]
+    assert settled_cells(mask_truth(known, 0, 2), grid).tolist() == expected
+
+
+def test_what_is_not_of_a_class_settles_nothing():
+    row, column = np.indices(SIZE)
+    pixels = np.stack([row.ravel(), column.ravel()], 1)
+    allowed = np.tile([True, False, True], (len(pixels), 1))
+    truth = Truth(SIZE, pixels, allowed, np.ones(len(pixels)), np.zeros(3, bool))
+    assert not settled_cells(truth, GRID).any()

@@ -268,6 +268,15 @@ def test_masks_of_many_cells_hardly_depend_on_the_truths_before(refiner, monkeyp
     assert (refiner.refine(other).labels == alone).mean() > 0.98
 
 
+def test_the_inside_of_a_mask_hardly_matters_beyond_it(refiner, monkeypatch):
+    monkeypatch.setattr(posterior_module, "FEW", 8)
+    truth = mask_truth(block(slice(8, 48), slice(4, 32)), 1, 3)
+    found = refiner.refine(truth).labels
+    refiner.reset()
+    monkeypatch.setattr(refiner_module, "settled_cells", lambda truth, grid: None)
+    assert (refiner.refine(truth).labels == found).mean() > 0.99
+
+
 def test_a_preview_is_close_to_the_map_and_leaves_the_refiner_as_it_was(refiner):
     truth = mask_truth(CLICK, 1, 3)
     quick = refiner.preview(truth)

@@ -58,7 +58,7 @@ class Observations:
     @property
     def total(self) -> Float[ndarray, "n"]:
         """W of each cell."""
-        return np.bincount(self.place, self.weight, len(self.cells))
+        return np.bincount(self.place, self.weight, len(self.cells)).astype(np.float64, copy=False)
 
     def value(self, logits: Float[ndarray, "n M"]) -> float:
         """l(z)."""

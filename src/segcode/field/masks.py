@@ -32,12 +32,14 @@ class GridMode:
 
     Attributes:
         field: of each class at each cell.
+        precision: of the field.
         factor: of H.
         steps: that were taken.
         converged: whether the last step lowered the energy by less than the share asked for.
     """
 
     field: Float[ndarray, "c M"]
+    precision: Precision
     factor: Factor
     steps: int
     converged: bool
@@ -85,9 +87,9 @@ def find_mode_on_grid(
         ]
         best = int(np.argmin(costs))
         if costs[best] >= now:
-            return GridMode(field, factor, step, True)
+            return GridMode(field, precision, factor, step, True)
         field, pulled = field + LENGTHS[best] * towards, pulled + LENGTHS[best] * across
         before, now = now, costs[best]
         if before - now <= share * now:
-            return GridMode(field, factor, step, True)
-    return GridMode(field, factor, max_steps, False)
+            return GridMode(field, precision, factor, step, True)
+    return GridMode(field, precision, factor, max_steps, False)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from segcode.field.closed_form import closed_form
 from segcode.field.likelihood import Observations
-from segcode.field.masks import find_mode_on_grid
+from segcode.field.masks import GridMode, find_mode_on_grid
 from segcode.field.newton import Curvature, Prior, find_mode
-from segcode.field.precision import Factor, Precision
+from segcode.field.precision import Precision
 
 FEW: Final = 128
 """Labelled cells up to which the system between them is solved; more are cheaper on the grid."""
@@ -66,7 +66,7 @@ class Posterior:
     dual: dict[int, Float[ndarray, "M"]]
     _observations: Observations | None = None
     _curvature: Curvature | None = None
-    _factor: Factor | None = None
+    _on_grid: GridMode | None = None
 
     @staticmethod
     def prior(precision: Precision, classes: int, code_size: int | None) -> Posterior:
@@ -78,20 +78,20 @@ class Posterior:
     def nbytes(self) -> int:
         """Memory beside the precision, in bytes: of the mode, of factors, and of what lies between labelled cells."""
         between = 0 if self._curvature is None else self._curvature.inner.nbytes
-        return self.field.nbytes + between + (0 if self._factor is None else 12 * self._factor.nnz)
+        return self.field.nbytes + between + (0 if self._on_grid is None else 12 * self._on_grid.factor.nnz)
 
     def draw(self, count: int, seed: int) -> Draws:
         """Draws around the mode (perturb and solve; with few labels by Matheron's rule)."""
         draw = np.random.default_rng(seed)
         cells, classes = self.field.shape
-        noise = self.precision.noise(count * classes, draw)
-        if self._factor is not None:
+        if self._on_grid is not None:
             assert self._observations is not None
+            noise = self._on_grid.precision.noise(count * classes, draw)
             half = np.sqrt(self._observations.total / 2)
             noise[self._observations.cells] += half[:, None] * draw.standard_normal((len(half), count * classes))
             code = None if self.code is None else np.broadcast_to(self.code, (count, len(self.code)))
-            return Draws(self.field + _by_draw(self._factor.solve(noise), count), code)
-        field = self.precision.solve(noise).reshape(cells, count, classes)
+            return Draws(self.field + _by_draw(self._on_grid.factor.solve(noise), count), code)
+        field = self.precision.sample(count * classes, draw).reshape(cells, count, classes)
         code = np.zeros((count, 0)) if self.code is None else draw.standard_normal((count, len(self.code)))
         if self._curvature is not None:
             assert self._observations is not None
@@ -107,10 +107,10 @@ class Posterior:
 
     def covariance(self, cells: ndarray) -> Float[ndarray, "c k"]:
         """Columns of the field's posterior covariance, the mean over classes, at distinct cells; given the code."""
-        if self._factor is not None:
+        if self._on_grid is not None:
             units = np.zeros((len(self.field), len(cells)))
             units[cells, np.arange(len(cells))] = 1.0
-            return self._factor.solve(units)
+            return self._on_grid.factor.solve(units)
         if self._curvature is None or self._observations is None:
             return self.precision.covariance(cells)
         labelled = self._observations.cells
@@ -126,6 +126,7 @@ def condition(
     observations: Observations,
     jacobian: JacobianAt | None = None,
     last: Posterior | None = None,
+    settled: Bool[ndarray, "c"] | None = None,
 ) -> Posterior:
     """The posterior given labels.
 
@@ -135,13 +136,15 @@ def condition(
         observations: the labels.
         jacobian: of the code, where the model has one.
         last: the posterior for nearly the same labels; the solver starts from it.
+        settled: cells inside a mask, with labelled cells all around them. The field beyond depends on theirs alone
+            through those, so it is solved for without them; what it is there is not told.
     """
     if len(observations) == 0:
         code_size = None if jacobian is None else jacobian(observations.cells).shape[2]
         return Posterior.prior(precision, base.shape[1], code_size)
     if len(observations) <= FEW:
         return _condition_on_few(base, precision, observations, jacobian, last)
-    return _condition_on_many(base, precision, observations, jacobian, last)
+    return _condition_on_many(base, precision, observations, jacobian, last, settled)
 
 
 def preview(
@@ -191,16 +194,21 @@ def _condition_on_many(
     observations: Observations,
     jacobian: JacobianAt | None,
     last: Posterior | None,
+    settled: Bool[ndarray, "c"] | None,
 ) -> Posterior:
-    """The code is solved for with an even choice of the cells; given it, the field with all of them."""
+    """The code is solved for with an even choice of the cells; given it, the field with all that are not settled."""
     cells, code = observations.cells, None
     at_cells = base[cells]
     if jacobian is not None:
         some = cells[np.linspace(0, len(cells) - 1, FEW).astype(int)]
         code = _condition_on_few(base, precision, observations.at(some), jacobian, None).code
         at_cells = at_cells + jacobian(cells) @ code
-    mode = find_mode_on_grid(at_cells, observations, precision, None if last is None else last.field)
-    return Posterior(precision, mode.field, code, mode.steps, mode.converged, {}, observations, None, mode.factor)
+    free = precision
+    if settled is not None and settled.any():
+        kept = ~settled[cells]
+        free, observations, at_cells = precision.without(settled), observations.at(cells[kept]), at_cells[kept]
+    mode = find_mode_on_grid(at_cells, observations, free, None if last is None else last.field)
+    return Posterior(precision, mode.field, code, mode.steps, mode.converged, {}, observations, None, mode)
 
 
 def _by_draw(solved: Float[ndarray, "c _"], count: int) -> Float[ndarray, "k c M"]:

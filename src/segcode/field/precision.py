@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 from scipy import sparse
 from scipy.sparse.linalg import SuperLU, splu
@@ -108,9 +108,13 @@ class Pattern(NamedTuple):
     source: Integer[ndarray, "z"]
 
     def matrix(self, entries: Float[ndarray, "z"]) -> sparse.csc_matrix:
-        """The matrix with these entries: of the diagonal, of the edges, and of the edges again."""
+        """The matrix with these entries: of the diagonal, of the edges, of the edges again; none where they are 0."""
         count = len(self.starts) - 1
-        return sparse.csc_matrix((entries[self.source], self.rows, self.starts), shape=(count, count))
+        matrix = sparse.csc_matrix((entries[self.source], self.rows, self.starts), shape=(count, count))
+        if not entries.all():
+            matrix = matrix.copy()
+            matrix.eliminate_zeros()
+        return matrix
 
 
 @lru_cache(maxsize=8)
@@ -128,7 +132,7 @@ def _pattern(grid: Grid, dissected: bool) -> Pattern:
 
 
 class Precision:
-    """Q / V of one image, its factorisation, and the columns of C that were asked for.
+    """Q / V of one image, its factorisation once it is asked for, and the columns of C that were asked for.
 
     Attributes:
         grid: the cells.
@@ -140,7 +144,7 @@ class Precision:
     def __init__(
         self, grid: Grid, weights: Float[ndarray, "e"], pull: float | Float[ndarray, "n"], variance: float
     ) -> None:
-        """Build the matrix and factorise it."""
+        """Build the matrix."""
         first, second = grid.neighbours
         count = len(grid)
         self.grid, self.weights, self.variance = grid, weights, variance
@@ -148,9 +152,17 @@ class Precision:
         degree = np.bincount(first, weights, count) + np.bincount(second, weights, count) + self.pull
         self._entries = np.concatenate([degree, -weights, -weights]) / variance
         self.matrix = _pattern(grid, dissected=False).matrix(self._entries)
-        self._factor = self.plus(np.zeros(count))
         self._known = np.zeros(0, np.int64)
         self._columns = np.zeros((0, count))  # row by row
+
+    @cached_property
+    def _factor(self) -> Factor:
+        return self.plus(np.zeros(len(self.grid)))
+
+    def factorised(self) -> Precision:
+        """Itself, factorised now and not at the first question."""
+        _ = self._factor
+        return self
 
     def solve(self, right: Float[ndarray, "n *k"]) -> Float[ndarray, "n *k"]:
         """C times each column."""
@@ -195,6 +207,12 @@ class Precision:
         """The same prior, with the weight of edges between two regions lowered to `floor`."""
         first, second = self.grid.neighbours
         weights = np.where(regions[first] != regions[second], np.minimum(self.weights, floor), self.weights)
+        return Precision(self.grid, weights, self.pull, self.variance)
+
+    def without(self, cells: Bool[ndarray, "n"]) -> Precision:
+        """The same prior with some cells taken out of it: each of them is joined to no other."""
+        first, second = self.grid.neighbours
+        weights = np.where(cells[first] | cells[second], 0.0, self.weights)
         return Precision(self.grid, weights, self.pull, self.variance)
 
     @property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Bool, Integer
 from numpy import ndarray
+from scipy import ndimage
 
 from segcode.field.grid import Grid
 from segcode.field.likelihood import Observations
@@ -49,6 +50,18 @@ def observe(truth: Truth, grid: Grid, label_weight: float) -> Observations:
     covered = np.bincount(entry, weight, len(merged))
     share = covered / np.bincount(place, covered, len(places))[place]
     return Observations(places, place, allowed[first], label_weight * surest[place] * share)
+
+
+def settled_cells(truth: Truth, grid: Grid) -> Bool[ndarray, "c"]:
+    """Cells whose pixels are all labelled, as are those of the eight around them; beyond the image nothing is missing.
+
+    No unlabelled pixel lies between such cells, and the labelled cells around them part them from all others.
+    """
+    known = truth.known_mask
+    for axis, (pixels, cells) in enumerate(zip(truth.size, grid.shape, strict=True)):
+        cell = ((np.arange(pixels) + 0.5) * (cells / pixels)).astype(int)  # as in `Grid.cells_of`
+        known = np.logical_and.reduceat(known, np.searchsorted(cell, np.arange(cells)), axis)
+    return ndimage.binary_erosion(known, np.ones((3, 3), bool), border_value=1).ravel()
 
 
 def _numbered(keys: Integer[ndarray, "n"]) -> tuple[Integer[ndarray, "k"], Integer[ndarray, "n"]]:

@@ -23,7 +23,7 @@ from segcode.field.precision import Precision, cell_pull, edge_weights
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
 from segcode.prediction import CallableSegmenter, InitialPrediction, Segmenter
-from segcode.refinement.observations import observe, region_of_cells
+from segcode.refinement.observations import observe, region_of_cells, settled_cells
 from segcode.refinement.places import Place, places_to_look
 from segcode.refinement.result import SegmentationMap, Status, entropy, masked_softmax
 from segcode.resampling import resize
@@ -117,7 +117,8 @@ class Refiner:
         features = edge_features(image, grid, prediction.features, self._edges)
         weights = edge_weights(features, grid, self.constants)
         base = _at_cells(prediction.base_logits, grid)
-        precision = Precision(grid, weights, cell_pull(base, self.constants), self.constants.prior_variance)
+        pull = cell_pull(base, self.constants)
+        precision = Precision(grid, weights, pull, self.constants.prior_variance).factorised()
         self._open = self._current = _OpenImage(size, prediction, base, precision, _pixels_of(prediction, grid))
         self.reset()
         return self._initial()
@@ -145,7 +146,8 @@ class Refiner:
         """
         image = self._checked(truth)
         observations = observe(truth, image.precision.grid, self.constants.label_weight)
-        posterior = condition(image.base, self._prior(truth), observations, self._jacobian(), self._posterior)
+        settled = settled_cells(truth, image.precision.grid)
+        posterior = condition(image.base, self._prior(truth), observations, self._jacobian(), self._posterior, settled)
         self._posterior, self._truth = posterior, truth
         status = Status(len(observations), posterior.steps, posterior.converged)
         return self._map(posterior.field, posterior.code, truth, status)
