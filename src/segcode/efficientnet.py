@@ -52,7 +52,7 @@ class EfficientNetLite0(nn.Module):
     """RGB to feature maps by stride, from 2 up to 32.
 
     Args:
-        stages: how many of `STAGES`; five end at stride 16.
+        stages: how many of `STAGES`; three end at stride 8.
         folded: batch norm is a part of the convolutions.
     """
 

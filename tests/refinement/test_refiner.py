@@ -23,7 +23,7 @@ from segcode.truth.truth import Truth
 from tiny import TINY
 
 SIZE = (48, 72)
-CONSTANTS = FieldConstants((2.0, 2.0, 0.6, 0.6, 0.6), 1e-3, 1e-2, 0.0, 0.0, 2.0, 5.0)
+CONSTANTS = FieldConstants((2.0, 2.0, 0.6, 0.6), 1e-3, 1e-2, 0.0, 0.0, 2.0, 5.0)
 LEFT = np.arange(SIZE[1])[None] + np.zeros((SIZE[0], 1)) < 36
 
 

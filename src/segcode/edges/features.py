@@ -22,7 +22,7 @@ from segcode.resampling import resize
 from segcode.tensors import Image
 
 WEIGHTS: Final = Path(__file__).parent / "edges.safetensors"
-"""EfficientNet-Lite0 to stride 16 in half precision, Apache-2.0; README.md beside it has the source."""
+"""EfficientNet-Lite0 to stride 8 in half precision, Apache-2.0; README.md beside it has the source."""
 
 
 class EdgeNetwork(nn.Module):
@@ -36,8 +36,8 @@ class EdgeNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = EfficientNetLite0(stages=5, folded=True)
-        self.register_buffer("typical", torch.ones(5))
+        self.backbone = EfficientNetLite0(stages=3, folded=True)
+        self.register_buffer("typical", torch.ones(4))
 
     def forward(self, image: Float[Tensor, "1 3 H W"], grid: Grid) -> list[Float[Tensor, "_ n"]]:
         """Feature levels (channels, cells) of an image in -1..1, the mean squared distance of neighbours near 1."""
