@@ -14,6 +14,8 @@ TINY = ModelConfig(classes=4, size=(32, 48), width=4, code_size=6, code_channels
 
 TINY_LITE = replace(TINY, backbone="efficientnet_lite0", width=2)
 
+TINY_SEES_PREDICTION = replace(TINY, code_sees="prediction", code_width=2, code_cells=(14, 21))
+
 
 def make_model(config: ModelConfig) -> SegCode:
     """Random weights whose code matters, and batch-norm statistics that are not those of a new network."""

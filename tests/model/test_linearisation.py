@@ -7,9 +7,24 @@ import torch
 
 from segcode.model.label_encoder import known_labels
 from segcode.model.linearisation import encode_truth, linearise
-from tiny import TINY, TINY_LITE, make_model
+from segcode.resampling import resize
+from tiny import TINY, TINY_LITE, TINY_SEES_PREDICTION, make_model
 
-CONFIGS = [replace(TINY, code_stride=2), TINY, replace(TINY, conditioning="concatenation"), TINY_LITE]
+CONFIGS = [
+    replace(TINY, code_stride=2),
+    TINY,
+    replace(TINY, conditioning="concatenation"),
+    TINY_LITE,
+    TINY_SEES_PREDICTION,
+    replace(TINY_SEES_PREDICTION, code_cells=TINY.size),
+]
+
+
+def linear(model, image, codes):
+    """J c of each code, decoded as in training."""
+    features = model.features(image)
+    base_logits = model.decoder.base(features)
+    return resize(model.decoder.linear(model.seen_by_code(base_logits, features), codes), base_logits.shape[2:])
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -20,8 +35,7 @@ def test_jacobian_is_the_derivative_of_the_decoder(config, size):
     linearisation = linearise(model, image)
     rows, columns = linearisation.size
     pixels = torch.cartesian_prod(torch.arange(0, rows, 5), torch.arange(0, columns, 7))
-    features = model.features(image)
-    exact = model.decoder.linear(features, torch.eye(config.code_size))[:, :, pixels[:, 0], pixels[:, 1]]
+    exact = linear(model, image, torch.eye(config.code_size))[:, :, pixels[:, 0], pixels[:, 1]]
     jacobian = linearisation.jacobian(pixels)
     assert (jacobian - exact.permute(2, 1, 0)).norm() <= 1e-5 * exact.norm()
 
@@ -32,7 +46,7 @@ def test_full_maps_are_the_decoders(config):
     image = torch.rand(1, 3, *config.size)
     linearisation = linearise(model, image)
     codes = torch.randn(3, config.code_size)
-    decoded = torch.cat([model.decoder(model.features(image), code[None]) for code in codes])
+    decoded = model.decoder.base(model.features(image)) + linear(model, image, codes)
     assert (linearisation.logits(codes) - decoded).norm() <= 1e-5 * decoded.norm()
 
 

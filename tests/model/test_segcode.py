@@ -54,7 +54,7 @@ def test_any_backbone_carries_the_parts(strides):
     backbone = Averages(strides)
     model = SegCode(
         backbone,
-        LinearDecoder(backbone, TINY),
+        LinearDecoder(backbone, backbone, TINY),
         LabelEncoder(backbone, TINY),
         UncertaintyHead(backbone),
         TINY,

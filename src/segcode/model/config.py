@@ -26,6 +26,12 @@ class ModelConfig:
         code_grid: rows and columns of the grid that the code is laid out on, at every image size.
         conditioning: "product" gives the decoder x * g(f) beside x and f; "concatenation" only x and f, which
             makes the Jacobian the same for every image (an ablation).
+        code_sees: what the code path, the label encoder and b are conditioned on: "image" is the paper's, the features
+            of the backbone; "prediction" is the probabilities of the initial prediction, which mean the same in every
+            town and of every segmenter.
+        code_width: of the U-Net that reads the initial prediction, as `width`.
+        code_cells: rows and columns that the initial prediction is scaled to for it; other aspect ratios get as many
+            cells.
         code_start: what the code does before training: "waves" adds smooth waves to each class's logit, "random" is
             PyTorch's random weights, as the paper has it.
         purpose: the images that the model is for, in words ("photographs of streets from a car, daylight"); it is saved
@@ -44,14 +50,17 @@ class ModelConfig:
     code_stride: Literal[2, 4, 8, 16] = 8
     code_grid: tuple[int, int] = (6, 8)
     conditioning: Literal["product", "concatenation"] = "product"
+    code_sees: Literal["image", "prediction"] = "image"
+    code_width: int = 8
+    code_cells: tuple[int, int] = (90, 120)
     code_start: Literal["waves", "random"] = "waves"
     purpose: str = "images like those that it was trained on"
 
     def __post_init__(self) -> None:
-        for name in ("width", "code_size", "code_channels"):
+        for name in ("width", "code_size", "code_channels", "code_width"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give an integer of at least 1")
-        for name in ("size", "code_grid"):
+        for name in ("size", "code_grid", "code_cells"):
             if min(getattr(self, name)) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give rows and columns of at least 1")
         if self.classes < 2:

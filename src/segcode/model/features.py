@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from segcode.resampling import resize
@@ -70,18 +71,20 @@ class UNet(nn.Module):
 
     Args:
         width: channels at stride 1; stride s has s times as many.
+        mean: of each channel of the input.
+        deviation: of each channel of the input.
     """
 
     strides: tuple[int, ...] = (16, 8, 4, 2, 1)
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, mean: Sequence[float] = _MEAN, deviation: Sequence[float] = _DEVIATION) -> None:
         super().__init__()
         self.out_channels = tuple(width * stride for stride in self.strides)
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("deviation", torch.tensor(_DEVIATION).view(1, 3, 1, 1))
-        self.stem = convolution(3, width)
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1))
+        self.stem = convolution(len(mean), width)
         self.down = nn.ModuleList(
             nn.Sequential(convolution(width * s // 2, width * s, stride=2), convolution(width * s, width * s))
             for s in reversed(self.strides[:-1])
@@ -92,8 +95,8 @@ class UNet(nn.Module):
             for s in self.strides[1:]
         )
 
-    def forward(self, image: ImageBatch) -> Pyramid:
-        """Features of an image batch in 0..1, each with the context of the full image."""
+    def forward(self, image: Float[Tensor, "B C H W"]) -> Pyramid:
+        """Features of a batch of images in 0..1, or of other maps, each with the context of the full map."""
         x = self.stem((image - self.mean) / self.deviation)
         skips = [x]
         for down in self.down:

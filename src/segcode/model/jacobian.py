@@ -14,11 +14,26 @@ from segcode.tensors import Pixels
 
 
 @torch.no_grad()
-def jacobian(decoder: LinearDecoder, features: Pyramid, pixels: Pixels) -> Float[Tensor, "n M N"]:
-    """J(I) at pixels: the derivative of each logit by each number of the code."""
+def jacobian(
+    decoder: LinearDecoder, features: Pyramid, pixels: Pixels, size: tuple[int, int]
+) -> Float[Tensor, "n M N"]:
+    """J(I) at pixels: the derivative of each logit by each number of the code.
+
+    Args:
+        decoder: of the code.
+        features: that the code path is conditioned on.
+        pixels: of a map of logits.
+        size: rows and columns of that map, which the path's own logits are resized to.
+    """
     grid = decoder.grid.weight.unflatten(0, decoder.grid_shape).permute(1, 2, 0, 3)
-    path = decoder.of_code
-    return _at(path, len(path.levels) - 1, grid, features, pixels.to(grid.device))
+    path, pixels = decoder.of_code, pixels.to(grid.device)
+    last, finest = len(path.levels) - 1, features[path.finest].shape[2:]
+    if size == finest:
+        return _at(path, last, grid, features, pixels)
+    corners, share = neighbours(pixels, size, (finest[0], finest[1]))
+    needed, corners = corners.unique(return_inverse=True)
+    of_needed = _at(path, last, grid, features, torch.stack([needed // finest[1], needed % finest[1]], dim=1))
+    return _mixed(of_needed, corners, share)
 
 
 def _at(path: ConditionedPath, level: int, grid: Float[Tensor, "h w R k"], features: Pyramid, cells: Pixels) -> Tensor:
@@ -34,8 +49,13 @@ def _at(path: ConditionedPath, level: int, grid: Float[Tensor, "h w R k"], featu
     corners, share = neighbours(cells, (feature.shape[1], feature.shape[2]), (rows, columns))
     needed, corners = corners.unique(return_inverse=True)
     x = _at(path, level - 1, grid, features, torch.stack([needed // columns, needed % columns], dim=1))
+    return _matrices(layer, feature[:, cells[:, 0], cells[:, 1]].T) @ _mixed(x, corners, share)
+
+
+def _mixed(x: Float[Tensor, "c R k"], corners: Tensor, share: Float[Tensor, "n 4"]) -> Float[Tensor, "n R k"]:
+    """The means of four rows of x each that bilinear resampling takes."""
     mixed = functional.embedding_bag(corners, x.flatten(1), per_sample_weights=share, mode="sum")
-    return _matrices(layer, feature[:, cells[:, 0], cells[:, 1]].T) @ mixed.unflatten(1, x.shape[1:])
+    return mixed.unflatten(1, x.shape[1:])
 
 
 def _matrices(layer: ConditionedLayer, feature: Float[Tensor, "n C"]) -> Float[Tensor, "n outputs R"]:

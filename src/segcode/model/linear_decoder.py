@@ -96,19 +96,19 @@ class ConditionedPath(nn.Module):
 
 
 class LinearDecoder(nn.Module):
-    """The code laid out on a grid, a linear path that the image conditions, and beside it the path of S0.
+    """The code laid out on a grid, a linear path that the image conditions, and beside it the path of S0: Eq. 1.
 
     Before training the code adds smooth waves to the logits, class by class, the longest first: "less road", "more sky
     on top". Training bends them to the image. From a random start a code hardly learns to end a class where it should
     end (docs/results.md).
     """
 
-    def __init__(self, backbone: Backbone, config: ModelConfig) -> None:
+    def __init__(self, backbone: Backbone, code_backbone: Backbone, config: ModelConfig) -> None:
         super().__init__()
         channels = config.code_channels
         self.grid_shape = (channels, *config.code_grid)
         self.grid = nn.Linear(config.code_size, channels * config.code_grid[0] * config.code_grid[1], bias=False)
-        self.of_code = ConditionedPath(backbone, config, of_image=False)
+        self.of_code = ConditionedPath(code_backbone, config, of_image=False)
         self.of_zero = ConditionedPath(backbone, config, of_image=True)
         if config.code_start == "waves":
             self._start_with_waves(min(config.classes, channels))
@@ -123,17 +123,13 @@ class LinearDecoder(nn.Module):
         for _, layer in self.of_code.levels:
             layer.start_as_identity(classes)
 
-    def forward(self, features: Pyramid, code: Code) -> Logits:
-        """Logits (B, M, H, W) of one code for each image, affine in the code: Eq. 1 before the softmax."""
-        return self.base(features) + self.linear(features, code)
-
     def base(self, features: Pyramid) -> Logits:
         """S0(I), the logits of zero code (Eq. 6)."""
         image = features[self.of_zero.finest]
         return self.of_zero(image.new_zeros(len(image), *self.grid_shape), features)
 
     def linear(self, features: Pyramid, codes: Code) -> Logits:
-        """J(I) c, what codes (k, N) add to the logits of one image, or of k images."""
+        """J(I) c, what codes (k, N) add to the logits of one image, or of k, on the grid of the finest features."""
         return self.of_code(self.on_grid(codes), features)
 
     def on_grid(self, codes: Code) -> Float[Tensor, "k R h w"]:

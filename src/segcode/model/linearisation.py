@@ -12,6 +12,7 @@ from segcode.model.features import Pyramid
 from segcode.model.jacobian import jacobian
 from segcode.model.linear_decoder import LinearDecoder
 from segcode.model.segcode import SegCode
+from segcode.resampling import resize
 from segcode.tensors import Code, ImageBatch, Known, Pixels
 
 
@@ -23,11 +24,14 @@ class Linearisation:
 
     Attributes:
         base_logits: S0, the initial prediction.
+        features: of the image.
+        seen: what the code path is conditioned on; J c comes on the grid of its finest level.
         uncertainty: b.
     """
 
     base_logits: Float[Tensor, "M H W"]
     features: Pyramid
+    seen: Pyramid
     decoder: LinearDecoder
     uncertainty: Float[Tensor, "H W"]
 
@@ -44,26 +48,29 @@ class Linearisation:
     def logits(self, codes: Code) -> Float[Tensor, "k M H W"]:
         """Full maps S0 + J c of codes (k, N)."""
         with torch.no_grad():
-            return self.base_logits + self.decoder.linear(self.features, codes)
+            return self.base_logits + resize(self.decoder.linear(self.seen, codes), self.size)
 
     def jacobian(self, pixels: Pixels) -> Float[Tensor, "n M N"]:
         """J at pixels: the derivative of each logit by each number of the code."""
-        return jacobian(self.decoder, self.features, pixels)
+        return jacobian(self.decoder, self.seen, pixels, self.size)
 
 
 @torch.no_grad()
 def linearise(model: SegCode, image: ImageBatch) -> Linearisation:
     """Linearise a model in evaluation mode at one image (1, 3, H, W) in 0..1."""
     features = model.features(image)
+    base_logits = model.decoder.base(features)
+    seen = model.seen_by_code(base_logits, features)
     return Linearisation(
-        base_logits=model.decoder.base(features)[0],
+        base_logits=base_logits[0],
         features=features,
+        seen=seen,
         decoder=model.decoder,
-        uncertainty=model.uncertainty(features)[0, 0],
+        uncertainty=resize(model.uncertainty(seen), base_logits.shape[2:])[0, 0],
     )
 
 
 @torch.no_grad()
 def encode_truth(model: SegCode, image: Linearisation, known: Known) -> Float[Tensor, "N"]:
     """The mean code that the label encoder gives known labels (1, 2 M, H, W) of a linearised image."""
-    return model.label_encoder(known, image.base_logits[None], image.features).mean[0]
+    return model.label_encoder(known, image.base_logits[None], image.seen).mean[0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional
 
@@ -13,6 +15,7 @@ from segcode.model.efficientnet_features import EfficientNetFeatures
 from segcode.model.features import Backbone, Pyramid, UNet
 from segcode.model.label_encoder import LabelEncoder
 from segcode.model.linear_decoder import LinearDecoder
+from segcode.resampling import resize
 from segcode.tensors import ImageBatch, Known, Logits, Uncertainty
 
 
@@ -58,31 +61,58 @@ class SegCode(nn.Module):
         label_encoder: LabelEncoder,
         uncertainty: UncertaintyHead,
         config: ModelConfig,
+        prediction_features: UNet | None = None,
     ) -> None:
         super().__init__()
         self.features = features
         self.decoder = decoder
         self.label_encoder = label_encoder
         self.uncertainty = uncertainty
+        self.prediction_features = prediction_features
         self.config = config
 
     def forward(self, image: ImageBatch, known: Known) -> Reconstruction:
         """Encode known labels, draw a code, decode it; images in 0..1. Evaluation takes the mean for the draw."""
         features = self.features(image)
-        base_logits = self.decoder.base(features)  # S0(I)
-        code = self.label_encoder(known, base_logits, features)  # q(c | L, I)
+        return self.reconstruct(self.decoder.base(features), features, known)
+
+    def reconstruct(self, base_logits: Float[Tensor, "B M h w"], features: Pyramid, known: Known) -> Reconstruction:
+        """The same from S0(I) and image features, which nothing sees if the code sees the prediction."""
+        seen = self.seen_by_code(base_logits, features)
+        code = self.label_encoder(known, base_logits, seen)  # q(c | L, I)
         drawn = code.rsample() if self.training else code.mean
-        logits = base_logits + self.decoder.linear(features, drawn)  # S' = S0 + J c
-        return Reconstruction(base_logits, logits, self.uncertainty(features), code)
+        added, uncertainty = self.decoder.linear(seen, drawn), self.uncertainty(seen)
+        size = base_logits.shape[2:]
+        return Reconstruction(base_logits, base_logits + resize(added, size), resize(uncertainty, size), code)
+
+    def seen_by_code(self, base_logits: Logits, features: Pyramid) -> Pyramid:
+        """What code path, label encoder and b are conditioned on."""
+        if self.prediction_features is None:
+            return features
+        rows, columns = base_logits.shape[2:]
+        cells = as_many((rows, columns), self.config.code_cells)
+        seen: Pyramid = self.prediction_features(resize(base_logits.detach().float(), cells).softmax(1))
+        return seen
 
 
 def build_segcode(config: ModelConfig) -> SegCode:
     """The network of a configuration, with random weights: a backbone and the heads that fit its features."""
     features = UNet(config.width) if config.backbone == "unet" else EfficientNetFeatures(config.width)
+    of_prediction = None
+    if config.code_sees == "prediction":
+        of_prediction = UNet(config.code_width, (0.0,) * config.classes, (1.0,) * config.classes)
+    seen = of_prediction or features
     return SegCode(
         features,
-        decoder=LinearDecoder(features, config),
-        label_encoder=LabelEncoder(features, config),
-        uncertainty=UncertaintyHead(features),
+        decoder=LinearDecoder(features, seen, config),
+        label_encoder=LabelEncoder(seen, config),
+        uncertainty=UncertaintyHead(seen),
         config=config,
+        prediction_features=of_prediction,
     )
+
+
+def as_many(size: tuple[int, int], cells: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns with the aspect ratio of `size` and about as many cells as `cells`."""
+    scale = math.sqrt(math.prod(cells) / math.prod(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

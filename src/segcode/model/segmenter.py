@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from segcode.data.resize import resize_image
 from segcode.model.linearisation import linearise
-from segcode.model.segcode import SegCode
+from segcode.model.segcode import SegCode, as_many
 from segcode.prediction import InitialPrediction
 from segcode.tensors import Image
 
@@ -24,14 +22,8 @@ class SegCodeSegmenter:
     @torch.inference_mode()
     def predict(self, image: Image) -> InitialPrediction:
         """The network sees the image scaled to as many pixels as its training images had, its aspect ratio kept."""
-        size = network_size((image.shape[0], image.shape[1]), self.model.config.size)
+        size = as_many((image.shape[0], image.shape[1]), self.model.config.size)
         pixels = torch.from_numpy(resize_image(image, *size))
         device = next(self.model.parameters()).device
         linearisation = linearise(self.model, pixels.to(device).permute(2, 0, 1)[None].float() / 255)
         return InitialPrediction(linearisation.base_logits, code=linearisation, uncertainty=linearisation.uncertainty)
-
-
-def network_size(size: tuple[int, int], training: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns that an image is scaled to: the aspect ratio of the image, the area of the training images."""
-    scale = math.sqrt(math.prod(training) / math.prod(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
