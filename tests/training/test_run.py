@@ -25,7 +25,7 @@ from segcode.training import run
 from segcode.training.callbacks import EpochReport
 from segcode.training.experiment import read_experiment
 from segcode.training.module import TrainingModule
-from segcode.training.run import _sources, _start_from, train
+from segcode.training.run import _sources, _start_from, train, train_folds
 
 TOML = """
 epochs = 4
@@ -340,3 +340,50 @@ def test_a_batch_norm_whose_weights_are_not_trained_keeps_its_statistics(experim
 def test_there_must_be_something_to_resume(experiment_file, tmp_path):
     with pytest.raises(CheckpointError, match="nothing to resume"):
         train(read_experiment(experiment_file), tmp_path, resume=True, progress=False)
+
+
+@pytest.fixture(scope="module")
+def predictions(experiment_file, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("folds")
+    return train_folds(read_experiment(experiment_file, ["epochs=2"]), "2", out, progress=False)
+
+
+def test_folds_predict_every_training_image(predictions):
+    assert sorted(path.name for path in predictions.iterdir()) == [f"{number}.npy" for number in range(8)]
+    assert np.load(predictions / "0.npy").shape == (2, 32, 48)
+    left_out = load_model(predictions.parent / "folds" / "part1" / "model")
+    assert "0, 1, 2, 3" in (predictions.parent / "folds" / "part1" / "model" / "README.md").read_text()
+    assert left_out.model.config.classes == 2
+
+
+def test_folds_that_are_trained_are_not_trained_again(predictions, experiment_file, monkeypatch):
+    monkeypatch.setattr(run, "train", lambda *args: pytest.fail("trained again"))
+    (predictions / "5.npy").unlink()
+    train_folds(read_experiment(experiment_file), "2", predictions.parent, progress=False)
+    assert (predictions / "5.npy").is_file()
+
+
+def test_on_out_of_fold_predictions_the_code_alone_is_trained(predictions, finished, experiment_file, tmp_path):
+    changes = [
+        f'data.predictions="{predictions}"',
+        f'start="{finished / "model"}"',
+        'model.code_sees="prediction"',
+        "model.code_width=2",
+        "model.code_cells=[16, 24]",
+    ]
+    train(read_experiment(experiment_file, changes), tmp_path / "run", progress=False)
+    before, after = (load_file(folder / "model" / "model.safetensors") for folder in (finished, tmp_path / "run"))
+    for name, tensor in after.items():
+        kept = name.startswith(("features.", "decoder.of_zero."))
+        assert not kept or torch.equal(tensor, before[name])
+    assert any(name.startswith("prediction_features.") for name in after)
+    rows = list(csv.DictReader((tmp_path / "run" / "logs" / "csv" / "version_0" / "metrics.csv").open()))
+    assert len({row["val/initial_accuracy"] for row in rows if row["val/initial_accuracy"]}) == 1
+    assert len({row["val/kl"] for row in rows if row["val/kl"]}) > 1
+    assert "out-of-fold" in (tmp_path / "run" / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("changes", [['start="streets"'], ['model.code_sees="prediction"']])
+def test_predictions_without_a_model_whose_code_sees_them_are_refused(experiment_file, tmp_path, changes):
+    with pytest.raises(ConfigError, match="name the model as start"):
+        train(read_experiment(experiment_file, ['data.predictions="somewhere"', *changes]), tmp_path, progress=False)

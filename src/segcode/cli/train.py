@@ -38,6 +38,16 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a training in OUT that was stopped.", show_default=False)
     ] = False,
+    folds: Annotated[
+        str | None,
+        typer.Option(
+            "--folds",
+            metavar="sequence|K",
+            help="For each sequence, or each of K parts, train a network without its images, and write that network's "
+            "predictions of these to OUT/predictions: what data.predictions takes.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Train a model as an experiment file says.
@@ -45,11 +55,16 @@ def train(
     OUT gets model/, which --model of the other commands takes, and checkpoints/, logs/ and panels/ with pictures of
     each epoch. A stopped training that goes on with --resume gives the same model as one that ran through. Run
     `segcode data check` first: it finds in a minute the faults of files that would stop a training after hours.
+
+    What corrects a network has to learn from its errors on images that it has not seen. So train in three steps: the
+    network; the same experiment with --folds sequence, for out-of-fold predictions; then an experiment with
+    data.predictions and start, which trains the code path on them.
     """
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from segcode.training.experiment import read_experiment
     from segcode.training.run import train as run
+    from segcode.training.run import train_folds
 
     plan = read_experiment(experiment, changes)
     if root is not None:
@@ -59,6 +74,10 @@ def train(
         plan = replace(plan, hardware=replace(plan.hardware, accelerator="gpu" if device == "cuda" else "cpu"))
     out = out or Path("runs") / experiment.stem
     try:
+        if folds is not None:
+            predictions = train_folds(plan, folds, out, somebody_watches())
+            _say(f"The out-of-fold predictions are in {predictions}: give them as data.predictions")
+            return
         model = run(plan, out, resume, somebody_watches())
     except MisconfigurationException as error:
         reason = " ".join(str(error).split())

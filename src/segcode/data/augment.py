@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from segcode.config import Count, NotNegative, Positive, Share
 from segcode.errors import ConfigError
-from segcode.tensors import IGNORE, ImageBatch, Labels
+from segcode.tensors import IGNORE, Labels
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,15 @@ class AugmentConfig:
         if self.scale[0] > self.scale[1]:
             raise ConfigError(f"scale is {self.scale}: give the smaller factor first")
 
+    def of_shape_alone(self) -> AugmentConfig:
+        """The changes that suit a map of logits: no colours, and all of its size."""
+        return replace(self, crop=None, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+
 
 class Augmented(NamedTuple):
     """A changed batch: images (B, 3, H, W) in 0..1, labels (B, H, W), of the size of the crop."""
 
-    images: ImageBatch
+    images: Float[Tensor, "B C h w"]
     labels: Labels
 
 
@@ -69,7 +73,7 @@ class Augment(nn.Module):
         colours = (config.brightness, config.contrast, config.saturation, config.hue)
         self.colour = augmentation.ColorJitter(*colours, p=1.0) if any(colours) else nn.Identity()
 
-    def forward(self, images: ImageBatch, labels: Labels) -> Augmented:
+    def forward(self, images: Float[Tensor, "B C H W"], labels: Labels) -> Augmented:
         config = self.config
         if config.flip or config.rotation or config.aspect or config.scale != (1, 1) or config.crop:
             size = [*images.shape[:2], *(config.crop or images.shape[2:])]
@@ -81,7 +85,7 @@ class Augment(nn.Module):
             images = functional.grid_sample(images, places, align_corners=False)
         return Augmented(self.colour(images), labels)
 
-    def _places(self, images: ImageBatch) -> Float[Tensor, "B 2 3"]:
+    def _places(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 2 3"]:
         """Where the pixels of changed images lie in the old ones: affine maps of x and y in -1..1."""
         config, (height, width) = self.config, images.shape[2:]
 

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import lightning
 from lightning.pytorch.accelerators import CUDAAccelerator
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from segcode.data.dataset import Item, LabelledImages
+from segcode.model.segcode import SegCode
 from segcode.sample import Source
 from segcode.training.experiment import Experiment
+from segcode.training.folds import predicted, stored_prediction
 
 
 class TrainingData(lightning.LightningDataModule):
-    """Training and validation images of an experiment at the size of its model."""
+    """Training and validation images of an experiment at the size of its model, or its predictions of them."""
 
-    def __init__(self, experiment: Experiment, train: Source, validation: Source) -> None:
+    def __init__(self, experiment: Experiment, train: Source, validation: Source, model: SegCode) -> None:
         super().__init__()
         self.experiment = experiment
-        height, width = experiment.model.size
-        self.train = LabelledImages(train, height, width, experiment.data.preload)
-        self.validation = LabelledImages(validation, height, width, experiment.data.preload)
+        preload, predictions = experiment.data.preload, experiment.data.predictions
+        if predictions is None:
+            self.train, self.validation = (
+                LabelledImages(source, *experiment.model.size, preload) for source in (train, validation)
+            )
+            return
+        views = partial(stored_prediction, predictions, experiment.model.classes), partial(predicted, model)
+        self.train, self.validation = (
+            LabelledImages(source, *experiment.model.code_cells, True, view)
+            for source, view in zip((train, validation), views, strict=True)
+        )
 
     def train_dataloader(self) -> DataLoader[Item]:
         return self._loader(self.train, shuffle=True)

@@ -27,6 +27,8 @@ class DataConfig:
         validation: the split that each epoch is measured on.
         leave_out: names of samples, or their beginnings (such as a sequence's), that are neither trained on nor
             validated with.
+        predictions: folder of out-of-fold predictions of the images to train on, which `segcode train --folds` writes.
+            Then code path, label encoder and b are trained on these, and the rest stays as `start` has it.
         preload: keep all images in memory at the training size; for small sets reading then costs nothing.
         workers: processes that read, where nothing is preloaded.
     """
@@ -36,6 +38,7 @@ class DataConfig:
     train: str = "train"
     validation: str = "val"
     leave_out: tuple[str, ...] = ()
+    predictions: Path | None = None
     preload: bool = True
     workers: Annotated[int, Field(ge=0)] = 2
 

@@ -16,27 +16,34 @@ from segcode.errors import DataError
 from segcode.loss import segcode_loss
 from segcode.metrics import confusion_matrix, mean_iou, pixel_accuracy
 from segcode.model.label_encoder import known_labels
-from segcode.model.segcode import build_segcode
+from segcode.model.segcode import Reconstruction, build_segcode
 from segcode.resampling import resize
 from segcode.training.experiment import Experiment
 
 ENCODER = "features.encoder."
 """The beginning of the names of parameters that may start from ImageNet weights."""
+OF_CODE = ("prediction_features.", "decoder.grid.", "decoder.of_code.", "label_encoder.", "uncertainty.")
+"""The beginnings of the names of parameters that are trained on out-of-fold predictions."""
 WARM_UP = 0.05
 """Share of the steps over which the cosine schedule rises from zero."""
 
 
 class TrainingModule(lightning.LightningModule):
-    """Augment, reconstruct, Eq. 5. Validation compares the initial prediction with the map of the encoder's code."""
+    """Augment, reconstruct, Eq. 5. Validation compares the initial prediction with the map of the encoder's code.
+
+    Where the experiment has out-of-fold predictions, these are what is augmented, and take the place of S0.
+    """
 
     def __init__(self, experiment: Experiment) -> None:
         super().__init__()
         self.experiment = experiment
         self.model = build_segcode(experiment.model)
-        self.augment = Augment(experiment.augment)
+        self.from_predictions = experiment.data.predictions is not None
+        self.augment = Augment(experiment.augment.of_shape_alone() if self.from_predictions else experiment.augment)
         self.confusion: dict[str, Tensor] = {}
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(any(fnmatch(name, part) for part in experiment.optimiser.parts))
+            trained = not self.from_predictions or name.startswith(OF_CODE)
+            parameter.requires_grad_(trained and any(fnmatch(name, part) for part in experiment.optimiser.parts))
 
     def on_train_epoch_start(self) -> None:
         for layer in self.model.modules():
@@ -49,14 +56,23 @@ class TrainingModule(lightning.LightningModule):
         torch.manual_seed(self.experiment.seed * 1_000_003 + step)
 
     def training_step(self, batch: Item, batch_idx: int) -> Tensor:
-        image, labels = self.augment(batch.image.float() / 255, batch.labels.long())
+        given, labels = self.augment(self._given(batch), batch.labels.long())
         progress = self.global_step / self.trainer.estimated_stepping_batches
-        output = self.model(image, known_labels(labels, self.experiment.model.classes))
+        output = self._output(given, labels)
         loss = segcode_loss(output, labels, self.experiment.loss, progress)
         self.log("loss", loss.total, prog_bar=True)
         parts = {f"train/{name}": value for name, value in loss._asdict().items()}
         self.log_dict(parts, on_step=False, on_epoch=True, sync_dist=True)
         return loss.total
+
+    def _given(self, batch: Item) -> Tensor:
+        return batch.image.float() if self.from_predictions else batch.image.float() / 255
+
+    def _output(self, given: Tensor, labels: Tensor) -> Reconstruction:
+        known = known_labels(labels, self.experiment.model.classes)
+        output = self.model.reconstruct(given, {}, known) if self.from_predictions else self.model(given, known)
+        assert isinstance(output, Reconstruction)
+        return output
 
     def on_validation_epoch_start(self) -> None:
         classes = self.experiment.model.classes
@@ -64,8 +80,8 @@ class TrainingModule(lightning.LightningModule):
         self.confusion = {name: empty.clone() for name in ("initial", "encoded")}
 
     def validation_step(self, batch: Item, batch_idx: int) -> None:
-        image, labels = batch.image.float() / 255, batch.labels.long()
-        output = self.model(image, known_labels(labels, self.experiment.model.classes))
+        labels = batch.labels.long()
+        output = self._output(self._given(batch), labels)
         for name, logits in (("initial", output.base_logits), ("encoded", output.logits)):
             found = resize(logits, labels.shape[1:]).argmax(1)
             self.confusion[name] += confusion_matrix(found, labels, logits.shape[1])

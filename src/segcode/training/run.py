@@ -29,14 +29,16 @@ from segcode.sample import Source
 from segcode.training.callbacks import EpochReport, Panels
 from segcode.training.data import TrainingData
 from segcode.training.experiment import Experiment
+from segcode.training.folds import fold_experiments, write_predictions
 from segcode.training.module import ENCODER, TrainingModule
 
 
 def train(experiment: Experiment, out: Path, resume: bool = False, progress: bool = True) -> Path:
     """Train, and return the folder of the best model, `out/model`.
 
-    The best epoch is that with the most accurate initial predictions on the validation split. `out` also gets
-    `checkpoints/` (best and last), `logs/` (CSV and TensorBoard) and `panels/`.
+    The best epoch is that with the most accurate initial predictions on the validation split, or, on out-of-fold
+    predictions, with the most accurate maps of the encoder's code. `out` also gets `checkpoints/` (best and last),
+    `logs/` (CSV and TensorBoard) and `panels/`.
 
     `out` must be a new folder, unless `resume`: then the training goes on from `out/checkpoints/last.ckpt`, and the
     result equals that of a run that was never stopped.
@@ -47,6 +49,11 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
         ConfigError: if the experiment is not the one to resume.
         DataError: if a sample cannot be read.
     """
+    if experiment.data.predictions is not None and (experiment.start is None or experiment.model.code_sees == "image"):
+        raise ConfigError(
+            "data.predictions trains the code path of a finished model on predictions alone: "
+            'name the model as start, and set model.code_sees to "prediction"'
+        )
     last = out / "checkpoints" / "last.ckpt"
     if resume and not last.is_file():
         raise CheckpointError(f"{last} does not exist: there is nothing to resume; leave out --resume")
@@ -62,11 +69,11 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     module = TrainingModule(experiment)
     if experiment.start is not None:
         _start_from(experiment.start, module)
-    best = ModelCheckpoint(
-        out / "checkpoints", "best", monitor="val/initial_accuracy", mode="max", enable_version_counter=False
-    )
+    monitor = "val/encoded_accuracy" if module.from_predictions else "val/initial_accuracy"
+    best = ModelCheckpoint(out / "checkpoints", "best", monitor=monitor, mode="max", enable_version_counter=False)
     trainer = _trainer(experiment, out, training, best, progress)
-    data = TrainingData(experiment, training, validation)
+    data = TrainingData(experiment, training, validation, module.model)
+    module.train()  # predictions of validation images left it in evaluation mode
     try:
         trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
     except DataError as error:
@@ -80,6 +87,29 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
         card = model_card(experiment, trainer.logged_metrics, len(training))
         save_model(out / "model", LoadedModel(module.model, training.classes), card)
     return out / "model"
+
+
+def train_folds(experiment: Experiment, folds: str, out: Path, progress: bool = True) -> Path:
+    """Train a network for each fold without its images, and predict these: `out/predictions`, a file for each image.
+
+    A fold whose model is in `out/folds/NAME` already is not trained again, one that was stopped goes on.
+
+    Args:
+        experiment: of each network.
+        folds: as in `folds_of`.
+        out: a folder.
+        progress: whether to show a bar.
+
+    Raises:
+        CheckpointError, ConfigError, DataError: as `train` does.
+    """
+    for name, plan, left_out in fold_experiments(experiment, folds):
+        folder = out / "folds" / name
+        if not (folder / "model").is_dir():
+            rank_zero_info(f"fold {name}: training without its {len(left_out)} images")
+            train(plan, folder, (folder / "checkpoints" / "last.ckpt").is_file(), progress)
+        write_predictions(out / "predictions", load_model(folder / "model").model, left_out)
+    return out / "predictions"
 
 
 def _remember(experiment: Experiment, path: Path, resume: bool) -> None:
@@ -152,7 +182,7 @@ def _trainer(
             ModelCheckpoint(out / "checkpoints", "last", enable_version_counter=False),
             LearningRateMonitor("step"),
             EpochReport(Console(stderr=True), experiment.loss.reconstruction > 0),
-            Panels(out / "panels", training.classes),
+            *([Panels(out / "panels", training.classes)] if experiment.data.predictions is None else []),
             *([EMAWeightAveraging(decay=averaging)] if (averaging := experiment.optimiser.averaging) else []),
             *([RichProgressBar()] if progress else []),
         ],
@@ -177,7 +207,7 @@ S = f(I, c): a segmentation map as a function of the image and of a code of {exp
 
 - For: {experiment.model.purpose}.
 - Data: `{data.kind}`, split `{data.train}`, {images} images, scaled to {rows} x {columns} pixels;
-  left out: {", ".join(data.leave_out) or "nothing"}.
+  left out: {", ".join(data.leave_out) or "nothing"}.{_trained_on_predictions(experiment)}
 - Command: `{shlex.join(["segcode", *sys.argv[1:]])}`
 - Machine: {platform.machine()}, {torch.get_num_threads()} threads; torch {torch.__version__}, \
 Python {platform.python_version()}.
@@ -195,3 +225,10 @@ The experiment:
 {json.dumps(asdict(experiment), indent=2, default=str)}
 ```
 """
+
+
+def _trained_on_predictions(experiment: Experiment) -> str:
+    if experiment.data.predictions is None:
+        return ""
+    parts = "Code path, label encoder and b"
+    return f"\n- {parts}: trained on out-of-fold predictions; the rest is that of `{experiment.start}`."

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segcode.data.select import Subset
+from segcode.data.sources import open_source
+from segcode.errors import ConfigError, DataError
+from segcode.sample import Sample
+from segcode.training.experiment import DataConfig, Experiment
+from segcode.training.folds import fold_experiments, folds_of, stored_prediction, write_predictions
+from tiny import TINY, make_model
+
+NAMES = ["a_1", "b_1", "a_2", "c_9", "b_2"]
+
+
+def test_a_sequence_is_a_fold():
+    assert folds_of(NAMES, "sequence") == {"a": ["a_1", "a_2"], "b": ["b_1", "b_2"], "c": ["c_9"]}
+
+
+def test_parts_are_of_equal_size_in_the_order_of_the_names():
+    assert folds_of(NAMES, "2") == {"part1": ["a_1", "a_2", "b_1"], "part2": ["b_2", "c_9"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "folds", "message"),
+    [(NAMES, "random", "give 'sequence'"), (["x_1", "x_2"], "sequence", "2 or more"), (NAMES, "1", "2 or more")],
+)
+def test_what_makes_no_folds_is_refused(names, folds, message):
+    with pytest.raises(ConfigError, match=message):
+        folds_of(names, folds)
+
+
+def test_each_image_is_left_out_of_the_network_that_predicts_it():
+    experiment = Experiment(data=DataConfig(kind="streets"))
+    seen = []
+    for _, plan, left_out in fold_experiments(experiment, "4"):
+        assert set(left_out.names) <= set(plan.data.leave_out)
+        seen += left_out.names
+    assert sorted(seen) == sorted(open_source("streets", None, "train").names)
+
+
+def test_a_fold_whose_sequence_is_that_of_all_validation_images_validates_with_training_images(monkeypatch):
+    class Named:
+        classes = open_source("streets", None, "val").classes
+
+        def __init__(self, names):
+            self.names = names
+
+    splits = {"train": Named(("a_1", "b_1")), "val": Named(("b_2", "b_3"))}
+    monkeypatch.setattr("segcode.training.folds.open_source", lambda kind, root, split: splits[split])
+    plans = {name: plan.data for name, plan, _ in fold_experiments(Experiment(), "sequence")}
+    assert (plans["a"].validation, plans["b"].validation) == ("val", "train")
+    assert set(plans["b"].leave_out) == {"b_1", "b_2", "b_3"}
+
+
+def test_predictions_are_read_as_they_were_written(tmp_path):
+    source = Subset(open_source("streets", None, "val", 32, 48), [open_source("streets", None, "val").names[0]])
+    model = make_model(replace(TINY, classes=len(source.classes)))
+    write_predictions(tmp_path, model, source)
+    logits = stored_prediction(tmp_path, len(source.classes), source[0])
+    image = torch.from_numpy(source[0].image).permute(2, 0, 1)[None].float() / 255
+    assert torch.allclose(logits, model.decoder.base(model.features(image))[0], atol=2e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is missing"),
+        (b"no array", "is damaged"),
+        (np.zeros((3, 4, 4), np.float16), "4 classes"),
+        (np.full((4, 4, 4), np.nan, np.float16), "finite"),
+    ],
+)
+def test_a_prediction_that_is_none_is_refused_by_its_file(tmp_path: Path, content, message):
+    path = tmp_path / "one.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.save(path, content)
+    with pytest.raises(DataError, match=message) as found:
+        stored_prediction(tmp_path, 4, Sample("one", np.zeros((4, 4, 3), np.uint8)))
+    assert str(path) in str(found.value)
