@@ -51,6 +51,12 @@ def test_a_fold_whose_sequence_is_that_of_all_validation_images_validates_with_t
         def __init__(self, names):
             self.names = names
 
+        def __len__(self):
+            return len(self.names)
+
+        def __getitem__(self, index):
+            return Sample(self.names[index], np.zeros((4, 4, 3), np.uint8))
+
     splits = {"train": Named(("a_1", "b_1")), "val": Named(("b_2", "b_3"))}
     monkeypatch.setattr("segcode.training.folds.open_source", lambda kind, root, split: splits[split])
     plans = {name: plan.data for name, plan, _ in fold_experiments(Experiment(), "sequence")}
