@@ -23,6 +23,7 @@ class ModelConfig:
         code_channels: R, channels of the decoder's code path.
         code_stride: stride at which the code path ends. 2 is the paper's decoder, one layer for each resolution; at 8
             the path stays coarse and only the last layer, a product with full-resolution features, makes it sharp.
+        base_stride: likewise of the path of the initial prediction.
         code_grid: rows and columns of the grid that the code is laid out on, at every image size.
         conditioning: "product" gives the decoder x * g(f) beside x and f; "concatenation" only x and f, which
             makes the Jacobian the same for every image (an ablation).
@@ -48,6 +49,7 @@ class ModelConfig:
     code_size: int = 128
     code_channels: int = 32
     code_stride: Literal[2, 4, 8, 16] = 8
+    base_stride: Literal[2, 4, 8, 16] = 8
     code_grid: tuple[int, int] = (6, 8)
     conditioning: Literal["product", "concatenation"] = "product"
     code_sees: Literal["image", "prediction"] = "image"

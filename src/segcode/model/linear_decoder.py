@@ -69,13 +69,13 @@ def _product(matrix: Tensor, x: Tensor) -> Tensor:
 
 
 class ConditionedPath(nn.Module):
-    """Layers from the coarsest stride up to `code_stride`, and a last one at the finest that gives logits."""
+    """Layers from the coarsest stride up to `stride`, and a last one at the finest that gives logits."""
 
-    def __init__(self, backbone: Backbone, config: ModelConfig, of_image: bool) -> None:
+    def __init__(self, backbone: Backbone, config: ModelConfig, stride: int, of_image: bool) -> None:
         super().__init__()
         channels, product = config.code_channels, config.conditioning == "product"
         inputs = dict(zip(backbone.strides, backbone.out_channels, strict=True))
-        self.strides = [s for s in backbone.strides if s >= config.code_stride]
+        self.strides = [s for s in backbone.strides if s >= stride]
         self.finest = backbone.strides[-1]
         self.layers = nn.ModuleList(
             ConditionedLayer(channels, inputs[s], channels, product, of_image) for s in self.strides
@@ -108,8 +108,8 @@ class LinearDecoder(nn.Module):
         channels = config.code_channels
         self.grid_shape = (channels, *config.code_grid)
         self.grid = nn.Linear(config.code_size, channels * config.code_grid[0] * config.code_grid[1], bias=False)
-        self.of_code = ConditionedPath(code_backbone, config, of_image=False)
-        self.of_zero = ConditionedPath(backbone, config, of_image=True)
+        self.of_code = ConditionedPath(code_backbone, config, config.code_stride, of_image=False)
+        self.of_zero = ConditionedPath(backbone, config, config.base_stride, of_image=True)
         if config.code_start == "waves":
             self._start_with_waves(min(config.classes, channels))
 

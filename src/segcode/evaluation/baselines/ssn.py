@@ -43,7 +43,7 @@ class LowRankHead(nn.Module):
         super().__init__()
         self.rank = rank
         channels = dict(zip(backbone.strides, backbone.out_channels, strict=True))
-        self.strides = [s for s in backbone.strides if s == backbone.strides[-1] or s >= config.code_stride]
+        self.strides = [s for s in backbone.strides if s == backbone.strides[-1] or s >= config.base_stride]
         # A 1 x 1 convolution of concatenated maps is the sum of one for each, before it is resampled: that costs less.
         self.inputs = nn.ModuleList(nn.Conv2d(channels[s], hidden, 1) for s in self.strides)
         self.output = nn.Conv2d(hidden, config.classes * (rank + 1), 1)
