@@ -387,3 +387,25 @@ def test_on_out_of_fold_predictions_the_code_alone_is_trained(predictions, finis
 def test_predictions_without_a_model_whose_code_sees_them_are_refused(experiment_file, tmp_path, changes):
     with pytest.raises(ConfigError, match="name the model as start"):
         train(read_experiment(experiment_file, ['data.predictions="somewhere"', *changes]), tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_training_starts_from_a_hugging_face_backbone(experiment_file, tmp_path, frozen):
+    from transformers import ResNetConfig, ResNetModel
+
+    sizes = {"embedding_size": 4, "hidden_sizes": [4, 6, 8, 10], "depths": [1, 1, 1, 1], "layer_type": "basic"}
+    ResNetModel(ResNetConfig(**sizes)).save_pretrained(tmp_path / "resnet")
+    changes = [
+        "epochs=1",
+        'model.backbone="huggingface"',
+        "model.width=2",
+        f'start="huggingface:{tmp_path / "resnet"}"',
+    ]
+    if frozen:
+        parts = "features.bottleneck*", "features.up*", "features.stem*", "decoder*", "label_encoder*", "uncertainty*"
+        changes.append(f"optimiser.parts={list(parts)}")
+    train(read_experiment(experiment_file, changes), tmp_path / "run", progress=False)
+    before = load_file(tmp_path / "resnet" / "model.safetensors")
+    after = load_model(tmp_path / "run" / "model").model.features.encoder.state_dict()
+    name = next(name for name in before if name.endswith("convolution.weight"))
+    assert torch.allclose(after[name], before[name], atol=1e-3) == frozen

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from segcode.errors import ConfigError
 
@@ -15,10 +15,11 @@ class ModelConfig:
     Args:
         classes: M, the number of classes; training takes it from the data set.
         size: rows and columns of the training images; other images are scaled to as many pixels.
-        backbone: the network that gives image features: the paper's U-Net, or EfficientNet-Lite0 with a small decoder,
-            whose logits are at stride 2.
+        backbone: the network that gives image features: the paper's U-Net; or EfficientNet-Lite0, or a backbone of
+            Hugging Face's transformers, with a small decoder and logits at stride 2.
+        huggingface: configuration of that backbone; a training takes it from `start`.
         width: channels of features at full resolution; they double at every halving of the resolution, up to stride 8
-            beside EfficientNet-Lite0.
+            beside the other backbones.
         code_size: N, the length of the code.
         code_channels: R, channels of the decoder's code path.
         code_stride: stride at which the code path ends. 2 is the paper's decoder, one layer for each resolution; at 8
@@ -44,7 +45,8 @@ class ModelConfig:
 
     classes: int = 11
     size: tuple[int, int] = (144, 192)
-    backbone: Literal["unet", "efficientnet_lite0"] = "unet"
+    backbone: Literal["unet", "efficientnet_lite0", "huggingface"] = "unet"
+    huggingface: dict[str, Any] = field(default_factory=dict)
     width: int = 16
     code_size: int = 128
     code_channels: int = 32

@@ -13,6 +13,7 @@ from torch.nn import functional
 from segcode.model.config import ModelConfig
 from segcode.model.efficientnet_features import EfficientNetFeatures
 from segcode.model.features import Backbone, Pyramid, UNet
+from segcode.model.huggingface_features import HuggingFaceFeatures
 from segcode.model.label_encoder import LabelEncoder
 from segcode.model.linear_decoder import LinearDecoder
 from segcode.resampling import resize
@@ -97,11 +98,17 @@ class SegCode(nn.Module):
 
 def build_segcode(config: ModelConfig) -> SegCode:
     """The network of a configuration, with random weights: a backbone and the heads that fit its features."""
-    features = UNet(config.width) if config.backbone == "unet" else EfficientNetFeatures(config.width)
+    features: Backbone
+    if config.backbone == "unet":
+        features = UNet(config.width)
+    elif config.backbone == "efficientnet_lite0":
+        features = EfficientNetFeatures(config.width)
+    else:
+        features = HuggingFaceFeatures(config.huggingface, config.width)
     of_prediction = None
     if config.code_sees == "prediction":
         of_prediction = UNet(config.code_width, (0.0,) * config.classes, (1.0,) * config.classes)
-    seen = of_prediction or features
+    seen = features if of_prediction is None else of_prediction
     return SegCode(
         features,
         decoder=LinearDecoder(features, seen, config),

@@ -95,7 +95,8 @@ class Experiment:
         batch: images in a step, over all devices.
         seed: of the first weights, the order of the images and all noise.
         start: a model folder, or a shipped model's name, whose weights the training starts from instead of random ones;
-            "imagenet" for an EfficientNet-Lite0 that has learnt to classify photographs.
+            "imagenet" for an EfficientNet-Lite0 that has learnt to classify photographs; "huggingface:" and a folder or
+            name for a backbone of Hugging Face's transformers.
     """
 
     epochs: Count = 80

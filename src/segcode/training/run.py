@@ -25,12 +25,16 @@ from segcode.data.sources import open_source
 from segcode.efficientnet import imagenet_weights
 from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.model.checkpoint import LoadedModel, load_model, save_model
+from segcode.model.huggingface_features import backbone_config, backbone_weights
 from segcode.sample import Source
 from segcode.training.callbacks import EpochReport, Panels
 from segcode.training.data import TrainingData
 from segcode.training.experiment import Experiment
 from segcode.training.folds import fold_experiments, write_predictions
 from segcode.training.module import ENCODER, TrainingModule
+
+HUGGINGFACE = "huggingface:"
+"""The beginning of a `start` that names a backbone of transformers by folder or name."""
 
 
 def train(experiment: Experiment, out: Path, resume: bool = False, progress: bool = True) -> Path:
@@ -65,7 +69,10 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning's use of PyTorch, not ours
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
     training, validation = _sources(experiment)
-    experiment = replace(experiment, model=replace(experiment.model, classes=len(training.classes)))
+    model = replace(experiment.model, classes=len(training.classes))
+    if experiment.start is not None and experiment.start.startswith(HUGGINGFACE):
+        model = replace(model, huggingface=backbone_config(experiment.start.removeprefix(HUGGINGFACE)))
+    experiment = replace(experiment, model=model)
     module = TrainingModule(experiment)
     if experiment.start is not None:
         _start_from(experiment.start, module)
@@ -133,6 +140,9 @@ def _start_from(name: str, module: TrainingModule) -> None:
     """Copy every tensor that has the same name and shape. The others keep their random start, and the log says so."""
     if name == "imagenet":
         theirs = {ENCODER + key: value for key, value in imagenet_weights().items()}
+    elif name.startswith(HUGGINGFACE):
+        weights = backbone_weights(name.removeprefix(HUGGINGFACE))
+        theirs = {ENCODER + key: value for key, value in weights.items()}
     else:
         theirs = load_model(name).model.state_dict()
     own = module.model.state_dict()
