@@ -8,6 +8,7 @@ precision (`masks`); the posterior is then that of the same quadratic model arou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
@@ -126,7 +127,7 @@ def condition(
     observations: Observations,
     jacobian: JacobianAt | None = None,
     last: Posterior | None = None,
-    settled: Bool[ndarray, "c"] | None = None,
+    settled: Callable[[], Bool[ndarray, "c"]] | None = None,
 ) -> Posterior:
     """The posterior given labels.
 
@@ -136,8 +137,8 @@ def condition(
         observations: the labels.
         jacobian: of the code, where the model has one.
         last: the posterior for nearly the same labels; the solver starts from it.
-        settled: cells inside a mask, with labelled cells all around them. The field beyond depends on theirs alone
-            through those, so it is solved for without them; what it is there is not told.
+        settled: gives the cells inside a mask, with labelled cells all around them. The field beyond depends on theirs
+            through those alone, so it is solved for without them; what it is there is not told.
     """
     if len(observations) == 0:
         code_size = None if jacobian is None else jacobian(observations.cells).shape[2]
@@ -194,7 +195,7 @@ def _condition_on_many(
     observations: Observations,
     jacobian: JacobianAt | None,
     last: Posterior | None,
-    settled: Bool[ndarray, "c"] | None,
+    settled: Callable[[], Bool[ndarray, "c"]] | None,
 ) -> Posterior:
     """The code is solved for with an even choice of the cells; given it, the field with all that are not settled."""
     cells, code = observations.cells, None
@@ -204,9 +205,9 @@ def _condition_on_many(
         code = _condition_on_few(base, precision, observations.at(some), jacobian, None).code
         at_cells = at_cells + jacobian(cells) @ code
     free = precision
-    if settled is not None and settled.any():
-        kept = ~settled[cells]
-        free, observations, at_cells = precision.without(settled), observations.at(cells[kept]), at_cells[kept]
+    if settled is not None and (inside := settled()).any():
+        kept = ~inside[cells]
+        free, observations, at_cells = precision.without(inside), observations.at(cells[kept]), at_cells[kept]
     mode = find_mode_on_grid(at_cells, observations, free, None if last is None else last.field)
     return Posterior(precision, mode.field, code, mode.steps, mode.converged, {}, observations, None, mode)
 

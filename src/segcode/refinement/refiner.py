@@ -146,7 +146,7 @@ class Refiner:
         """
         image = self._checked(truth)
         observations = observe(truth, image.precision.grid, self.constants.label_weight)
-        settled = settled_cells(truth, image.precision.grid)
+        settled = partial(settled_cells, truth, image.precision.grid)
         posterior = condition(image.base, self._prior(truth), observations, self._jacobian(), self._posterior, settled)
         self._posterior, self._truth = posterior, truth
         status = Status(len(observations), posterior.steps, posterior.converged)
