@@ -28,7 +28,7 @@ def test_arrays_tensors_and_lists_of_any_number_become_logits(dtype, kind):
     predicted = predict(kind(logits))
     assert predicted.base_logits.dtype == torch.float32
     assert np.array_equal(predicted.base_logits.numpy(), logits)
-    assert (predicted.code, predicted.features, predicted.uncertainty) == (None, None, None)
+    assert (predicted.code, predicted.features, predicted.b) == (None, None, None)
 
 
 def test_no_gradient_is_kept():

@@ -38,13 +38,13 @@ class InitialPrediction:
         base_logits: S0, logits or log-probabilities, on a grid of any size over the image.
         features: feature maps that edges are read from; without them segcode's own edge network reads the image.
         code: the code path, where the segmenter has one.
-        uncertainty: b of Eq. 3 on the segmenter's grid, where it has that.
+        b: of Eq. 3, the deviation of the noise on the logits, on the segmenter's grid, where it has that.
     """
 
     base_logits: Float[Tensor, "M h w"]
     features: tuple[Float[Tensor, "_ _ _"], ...] | None = None
     code: CodePath | None = None
-    uncertainty: Float[Tensor, "_ _"] | None = None
+    b: Float[Tensor, "_ _"] | None = None
 
 
 @runtime_checkable

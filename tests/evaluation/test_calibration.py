@@ -35,7 +35,7 @@ def one(results, protocol, method, truth, amount):
 
 def test_before_and_after_are_measured_at_the_same_pixels(results):
     after = [row for row in results.rows if row["protocol"] == "after"]
-    assert len(after) == 4 * 3
+    assert len(after) == 5 * 3
     for row in after:
         before = one(results, "before", row["method"], row["truth"], row["amount"])
         assert (before["images"], before["pixels"]) == (row["images"], "unlabelled")
@@ -66,7 +66,7 @@ def test_scores_are_the_textbooks(refiner, results):
 
 
 def test_scores_for_errors_are_no_probabilities(results):
-    for method in ("mutual information", "learnt b"):
+    for method in ("mutual information", "learnt b", "chance that b changes the class"):
         row = one(results, "after", method, None, 2)
         assert row["ece"] is row["nll"] is row["brier"] is row["accuracy"] is None
         assert 0 <= row["auroc"] <= 1

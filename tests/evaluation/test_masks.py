@@ -134,7 +134,7 @@ def test_every_panel_shows_the_uncertainty(results):
         figure = examples_shown(results, truth)
         names = [axes.get_ylabel() for axes in figure.axes]
         assert len(figure.axes) == 2 * len([name for name in names if name])
-        assert {"image", "labels", "encoder's code", INITIAL, "uncertainty b"} <= set(names)
+        assert {"image", "labels", "encoder's code", INITIAL, "chance that b changes the class"} <= set(names)
 
 
 def test_the_iou_matrix_has_every_class_and_truth(results):

@@ -54,7 +54,7 @@ def test_it_holds_what_the_model_gives_for_zero_code(tiny_model):
     image = torch.rand(1, 3, *TINY.size)
     linearisation, output = linearise(tiny_model, image), tiny_model(image, torch.zeros(1, 8, *TINY.size))
     assert torch.allclose(linearisation.base_logits, output.base_logits[0], atol=1e-6)
-    assert torch.allclose(linearisation.uncertainty, output.uncertainty[0, 0], atol=1e-6)
+    assert torch.allclose(linearisation.b, output.uncertainty[0, 0], atol=1e-6)
     assert (linearisation.size, linearisation.code_size) == (TINY.size, TINY.code_size)
 
 

@@ -414,7 +414,7 @@ def test_a_refinement_without_a_field_is_that_of_the_code_path(tiny_model):
     refiner = Refiner(tiny_model, CODE_ALONE)
     first = refiner.set_image(make_image(LARGE))
     truth = mask_truth(STROKE, 2, 4)
-    assert first.uncertainty.shape == first.logits.shape[1:] == TINY.size
+    assert first.b.shape == first.logits.shape[1:] == TINY.size
     refined = refiner.refine(truth)
     fine = CodeConfig(pixels=10**6, stopping=Stopping(200, 1e-9))
     solved = optimise_code(SegCodeSegmenter(tiny_model).predict(make_image(LARGE)), truth, fine)

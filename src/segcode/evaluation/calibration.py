@@ -135,8 +135,10 @@ def _truths(
 def _outlook(refiner: Refiner, found: SegmentationMap, draws: int, seed: int) -> _Outlook:
     predictive = refiner.predictive(draws, seed)
     scores = {"mutual information": predictive.mutual_information}
-    if found.uncertainty is not None:
-        scores["learnt b"] = resize(found.uncertainty[None, None], found.truth.size)[0, 0].cpu().numpy()
+    flips = found.flip_probability()
+    if found.b is not None and flips is not None:
+        scores["learnt b"] = resize(found.b[None, None], found.truth.size)[0, 0].cpu().numpy()
+        scores["chance that b changes the class"] = flips
     return _Outlook(found.labels, {"mode": found.probabilities(), "draws": predictive.probabilities}, scores)
 
 

@@ -110,7 +110,8 @@ def _mean_without(row: Row, classes: ClassSet, truth: object) -> float:
 
 
 def examples_shown(results: MaskResults, truth: str | None) -> Figure:
-    """Fig. 3 and 4: image, labels, encoder's code, initial prediction, optimised on one class, changes, uncertainty b.
+    """Fig. 3 and 4: image, labels, encoder's code, initial prediction, optimised on one class, changes, and the chance
+    that the learnt noise b changes the class.
 
     Among the changes, green was wrong and is right, red was right and is wrong.
     """
@@ -126,8 +127,8 @@ def examples_shown(results: MaskResults, truth: str | None) -> Figure:
             optimised = example.optimised[truth]
             pictures[f"optimised on {truth}"] = colours(optimised)
             pictures["changes"] = corrections(image.image, initial, optimised, image.labels)
-        if image.initial.uncertainty is not None:
-            pictures["uncertainty b"] = heat(image.initial.uncertainty.cpu().numpy())
+        if (flips := image.initial.flip_probability()) is not None:
+            pictures["chance that b changes the class"] = heat(flips)
         columns.append(pictures)
     return _pictures([list(column.values()) for column in columns], list(columns[0]))
 

@@ -26,14 +26,14 @@ class Linearisation:
         base_logits: S0, the initial prediction.
         features: of the image.
         seen: what the code path is conditioned on; J c comes on the grid of its finest level.
-        uncertainty: b.
+        b: of Eq. 3.
     """
 
     base_logits: Float[Tensor, "M H W"]
     features: Pyramid
     seen: Pyramid
     decoder: LinearDecoder
-    uncertainty: Float[Tensor, "H W"]
+    b: Float[Tensor, "H W"]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -66,7 +66,7 @@ def linearise(model: SegCode, image: ImageBatch) -> Linearisation:
         features=features,
         seen=seen,
         decoder=model.decoder,
-        uncertainty=resize(model.uncertainty(seen), base_logits.shape[2:])[0, 0],
+        b=resize(model.uncertainty(seen), base_logits.shape[2:])[0, 0],
     )
 
 

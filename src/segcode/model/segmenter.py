@@ -26,4 +26,4 @@ class SegCodeSegmenter:
         pixels = torch.from_numpy(resize_image(image, *size))
         device = next(self.model.parameters()).device
         linearisation = linearise(self.model, pixels.to(device).permute(2, 0, 1)[None].float() / 255)
-        return InitialPrediction(linearisation.base_logits, code=linearisation, uncertainty=linearisation.uncertainty)
+        return InitialPrediction(linearisation.base_logits, code=linearisation, b=linearisation.b)

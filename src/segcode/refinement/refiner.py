@@ -112,7 +112,9 @@ class Refiner:
         check_image(image)
         size = (image.shape[0], image.shape[1])
         prediction = self._segmenter.predict(image)
-        prediction = replace(prediction, base_logits=prediction.base_logits / self.constants.temperature)
+        temperature = self.constants.temperature
+        b = None if prediction.b is None else prediction.b / temperature
+        prediction = replace(prediction, base_logits=prediction.base_logits / temperature, b=b)
         grid = Grid.over(size)
         features = edge_features(image, grid, prediction.features, self._edges)
         weights = edge_weights(features, grid, self.constants)
@@ -283,7 +285,7 @@ class Refiner:
         image = self._active
         truth = Truth.empty(image.size, image.base.shape[1])
         prediction = image.prediction
-        return SegmentationMap(prediction.base_logits, truth, Status(0, 0, True), None, prediction.uncertainty)
+        return SegmentationMap(prediction.base_logits, truth, Status(0, 0, True), None, prediction.b)
 
     def _map(
         self, field: Float[ndarray, "c M"], code: Float[ndarray, "N"] | None, truth: Truth, status: Status
@@ -294,9 +296,9 @@ class Refiner:
         size = max(base.shape[1], grid.rows), max(base.shape[2], grid.columns)
         logits = resize(added, size)[0].add_(resize(base[None], size)[0])
         if code is None:
-            return SegmentationMap(logits, truth, status, None, prediction.uncertainty)
+            return SegmentationMap(logits, truth, status, None, prediction.b)
         scaled, of_code = self._of_code(code)
-        return SegmentationMap(logits + resize(of_code[None], size)[0], truth, status, scaled, prediction.uncertainty)
+        return SegmentationMap(logits + resize(of_code[None], size)[0], truth, status, scaled, prediction.b)
 
     def _of_code(self, code: Float[ndarray, "N"]) -> tuple[Float[Tensor, "N"], Float[Tensor, "M h w"]]:
         """C and J c / T, from the code in units of s."""

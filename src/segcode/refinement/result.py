@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from numpy import ndarray
+from scipy.special import ndtr
 from torch import Tensor
 from torch.nn import functional
 
@@ -47,7 +49,7 @@ class SegmentationMap:
         logits: S0 / T + field + J c / T, on the finer of the segmenter's grid and the field's, (M, h, w).
         truth: that the map follows from; empty for an initial prediction.
         code: c, where the segmenter has a code path and the truth is not empty.
-        uncertainty: b of Eq. 3 on the segmenter's grid, where it has that.
+        b: of Eq. 3 on the segmenter's grid, divided by T, where it has that.
         status: how the mode was found.
     """
 
@@ -55,7 +57,7 @@ class SegmentationMap:
     truth: Truth
     status: Status
     code: Float[Tensor, "N"] | None = None
-    uncertainty: Float[Tensor, "_ _"] | None = None
+    b: Float[Tensor, "_ _"] | None = None
 
     @property
     def labels(self) -> LabelImage:
@@ -95,6 +97,19 @@ class SegmentationMap:
     def entropy(self) -> Float[ndarray, "H W"]:
         """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels."""
         return entropy(self.probabilities())
+
+    def flip_probability(self) -> Float[ndarray, "H W"] | None:
+        """The chance that the noise of Eq. 3 puts the second class of a pixel ahead of its first.
+
+        It compares b with what b attenuates: Phi(-(z_1 - z_2) / (sqrt(2) b)) for the two highest logits, in 0..0.5, at
+        the size of the image; 0 at labelled pixels. None where the segmenter has no b.
+        """
+        if self.b is None:
+            return None
+        first, second = resize(self.logits[None], self.truth.size)[0].topk(2, dim=0).values
+        deviation = math.sqrt(2) * resize(self.b[None, None], self.truth.size)[0, 0]
+        chance = ndtr(((second - first) / deviation).cpu().numpy().astype(np.float64))
+        return np.where(self.truth.known_mask, 0.0, chance)
 
 
 def masked_softmax(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from segcode.refinement.result import SegmentationMap, Status
+from segcode.truth.mask import label_truth
+
+LABELS = np.full((4, 4), 255, np.uint8)
+LABELS[0, 0] = 2
+TRUTH = label_truth(LABELS, 3)
+
+
+def map_of(logits: torch.Tensor, b: torch.Tensor | None) -> SegmentationMap:
+    return SegmentationMap(logits, TRUTH, Status(1, 1, True), None, b)
+
+
+def test_the_chance_of_a_flip_is_that_of_the_noise_of_equation_3():
+    torch.manual_seed(0)
+    logits, b = torch.randn(3, 4, 4), torch.rand(4, 4) + 0.1
+    logits[2] -= 100  # two classes, so that the noise chooses between these
+    noisy = logits[:2] + b * torch.randn(20_000, 2, 4, 4)
+    flipped = (noisy.argmax(1) != logits[:2].argmax(0)).float().mean(0).numpy()
+    flipped[0, 0] = 0  # labelled
+    assert map_of(logits, b).flip_probability() == pytest.approx(flipped, abs=0.02)
+
+
+def test_without_b_there_is_no_chance_of_a_flip():
+    assert map_of(torch.randn(3, 4, 4), None).flip_probability() is None
