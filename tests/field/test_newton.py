@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from dense import Scene, make_scene, with_contradiction
+from scipy.special import logsumexp
 
+from segcode.field.grid import Grid
 from segcode.field.newton import Curvature, Mode, Prior, find_mode
 
 SCENES = {
@@ -33,6 +37,13 @@ def unknowns(scene: Scene, mode: Mode) -> np.ndarray:
     return np.concatenate([field.ravel(), code])
 
 
+SETS = {
+    "sets": make_scene(6, sets=True, classes=4),
+    "sets and code": make_scene(7, sets=True, classes=4, code_size=4),
+    "sets and classes at a cell": with_contradiction(make_scene(8, sets=True, classes=4)),
+}
+
+
 @pytest.fixture(params=SCENES)
 def scene(request) -> Scene:
     return SCENES[request.param]
@@ -48,6 +59,17 @@ def test_the_mode_is_that_of_the_dense_model(scene):
 
 def test_newtons_method_needs_few_steps(scene):
     assert solve(scene).steps <= 8
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_not_of_the_predicted_class_needs_few_steps(seed):
+    scene = make_scene(seed, labels=12, grid=Grid(8, 9), classes=5)
+    seen = scene.observations
+    scene.base[seen.cells, 2] += 6.0
+    allowed = np.arange(5) != np.full((len(seen.cells), 1), 2)
+    mode = find_mode(scene.base[seen.cells], replace(seen, allowed=allowed), prior_of(scene))
+    assert mode.converged
+    assert mode.steps <= 20
 
 
 def test_a_warm_start_gives_the_same(scene):
@@ -82,7 +104,9 @@ def test_labels_that_contradict_each_other_share_the_probability():
     assert p[one] > 1.5 * p.min()
 
 
-def test_the_curvature_solves_its_system(scene):
+@pytest.mark.parametrize("name", [*SCENES, *SETS])
+def test_the_curvature_solves_its_system(name):
+    scene = (SCENES | SETS)[name]
     prior, cells = prior_of(scene), scene.observations.cells
     logits = scene.base[cells]
     curvature = Curvature.at(logits, scene.observations, prior)
@@ -92,6 +116,40 @@ def test_the_curvature_solves_its_system(scene):
     weighted = curvature.weighted(units).reshape(count * classes, -1)
     expected = np.linalg.inv(np.eye(count * classes) + weighted @ covariance)
     assert curvature.solve(units).reshape(count * classes, -1) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_curvature_of_a_set_is_that_of_its_log_odds():
+    """softplus(s) with s taken as linear: its second derivative along any direction is that of Gauss and Newton."""
+    scene = SETS["sets"]
+    seen, draw = scene.observations, np.random.default_rng(0)
+    logits, towards = scene.base[seen.cells], draw.standard_normal((len(seen.cells), 4))
+    curvature = Curvature.at(logits, seen, prior_of(scene))
+    for entry in np.flatnonzero(seen.allowed.sum(1) > 1):
+        z, d, allowed = logits[seen.place[entry]], towards[seen.place[entry]], seen.allowed[entry]
+
+        def odds(t, z=z, d=d, allowed=allowed):
+            return logsumexp((z + t * d)[~allowed]) - logsumexp((z + t * d)[allowed])
+
+        step = 1e-5
+        along = (odds(step) - odds(-step)) / (2 * step)
+        p = 1 / (1 + np.exp(-odds(0)))
+        alone = replace(seen, weight=np.where(np.arange(len(seen.weight)) == entry, seen.weight, 0.0))
+        found = (towards[..., None] * Curvature.at(logits, alone, curvature.prior).weighted(towards[..., None])).sum()
+        assert found == pytest.approx(seen.weight[entry] * p * (1 - p) * along**2, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [*SCENES, *SETS])
+def test_the_information_is_what_labels_take_from_the_field(name):
+    scene = replace((SCENES | SETS)[name], jacobian=None)
+    prior, logits = prior_of(scene), scene.base[scene.observations.cells]
+    curvature = Curvature.at(logits, scene.observations, prior)
+    count, classes = logits.shape
+    units = np.eye(count * classes).reshape(count, classes, -1)
+    weighted = curvature.weighted(units).reshape(count * classes, -1)
+    covariance = prior.times(units).reshape(count * classes, -1)
+    full = np.linalg.solve(np.eye(count * classes) + weighted @ covariance, weighted).reshape(count, classes, count, -1)
+    expected = np.mean([full[:, k, :, k] for k in range(classes)], axis=0)
+    assert curvature.information() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_prior_is_the_covariance_of_field_and_code():

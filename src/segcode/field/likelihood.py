@@ -5,6 +5,10 @@
 for entries e with allowed classes A_e and weight w_e at the logits z of their cell. Its derivative at a cell is
 sum_e w_e (p - q_e), where p = softmax(z), and q_e is p restricted to A_e and normalised. Its second derivative is at
 most W H(p), with H(p) = diag(p) - p p^T and W = sum_e w_e: equal to it where every A_e is one class.
+
+An entry of several classes is softplus(s) of one number s, the log-odds of the other classes. Its generalised
+Gauss-Newton curvature (Schraudolph 2002) is w P (1 - P) v v^T, with P the probability of A_e, v = q_e - q_e' the
+derivative of -s, and q_e' as q_e of the other classes: of rank one, and never negative.
 """
 
 from __future__ import annotations
@@ -77,6 +81,21 @@ class Observations:
         slope = np.zeros_like(logits)
         np.add.at(slope, self.place, each)
         return slope
+
+    def of_one_class(self) -> Observations:
+        """The entries that allow one class alone."""
+        one = self.allowed.sum(1) == 1
+        return Observations(self.cells, self.place[one], self.allowed[one], self.weight[one])
+
+    def rank_one(self, logits: Float[ndarray, "n M"]) -> tuple[Integer[ndarray, "r"], Float[ndarray, "r M"]]:
+        """The place of each entry of several classes, and (w P (1 - P))^(1/2) v."""
+        count = self.allowed.sum(1)
+        several = (count > 1) & (count < self.allowed.shape[1])  # all classes say nothing
+        z, allowed, place = logits[self.place[several]], self.allowed[several], self.place[several]
+        inside, outside = np.where(allowed, z, -np.inf), np.where(allowed, -np.inf, z)
+        odds = logsumexp(inside) - logsumexp(outside)
+        root = np.sqrt(self.weight[several]) / (2 * np.cosh(0.5 * np.clip(odds, -600, 600)))
+        return place, root[:, None] * (softmax(inside) - softmax(outside))
 
     @cached_property
     def _one_class(self) -> bool:

@@ -6,10 +6,10 @@ plus s^2 J_P J_P^T across classes where there is a code. The mode of the posteri
     E(u) = l(S0 + u) + 1/2 u^T K^-1 u
 
 which is convex where each entry allows one class. We write u = K a, so that K is never inverted and the field at every
-other cell is C_:P a. A step of Newton's method solves (I + W K) a = W u - dl/dz with W the second derivative of l, or
-its bound for sets of classes (Rasmussen and Williams 2006, Algorithm 3.3). W is block diagonal by cell and K (without
-code) by class, so that for n cells and M classes the cost is M Cholesky factors of n x n and one more. The code is a
-correction of rank N (Woodbury).
+other cell is C_:P a. A step of Newton's method solves (I + W K) a = W u - dl/dz with W the second derivative of l
+(Rasmussen and Williams 2006, Algorithm 3.3). W is block diagonal by cell and K (without code) by class, so that for n
+cells and M classes the cost is M Cholesky factors of n x n and one more. The code is a correction of rank N (Woodbury),
+and so, of rank one each, are entries of several classes, whose part of W is that of `likelihood`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from numpy import ndarray
 from scipy.linalg import cho_factor, cho_solve
 
@@ -65,7 +65,9 @@ class Curvature:
 
     Attributes:
         probability: p of each cell.
-        total: W of each cell: the second derivative is W H(p).
+        total: W of each cell, of entries of one class: their second derivative is W H(p).
+        places: the cell of each entry of several classes.
+        sets: their vectors r: the curvature of each is r r^T.
         prior: K.
         inner: E_m = D_m^(1/2) (I + D_m^(1/2) C_PP D_m^(1/2))^-1 D_m^(1/2), with D_m = W p_m, for each class.
         outer: Cholesky factor of sum_m E_m.
@@ -73,6 +75,8 @@ class Curvature:
 
     probability: Float[ndarray, "n M"]
     total: Float[ndarray, "n"]
+    places: Integer[ndarray, "r"]
+    sets: Float[ndarray, "r M"]
     prior: Prior
     inner: Float[ndarray, "M n n"]
     outer: tuple[Float[ndarray, "n n"], bool]
@@ -80,40 +84,71 @@ class Curvature:
     @staticmethod
     def at(logits: Float[ndarray, "n M"], observations: Observations, prior: Prior) -> Curvature:
         """The factorisation at logits S0 + u."""
-        probability, total = softmax(logits), observations.total
+        probability, total = softmax(logits), observations.of_one_class().total
         root = np.sqrt(total[:, None] * probability).T
         count = len(logits)
         systems = np.eye(count) + root[:, :, None] * prior.field * root[:, None, :]
         inner = root[:, :, None] * np.linalg.inv(systems) * root[:, None, :]
         summed = inner.sum(0)
         summed.flat[:: count + 1] += JITTER * (1.0 + summed.trace() / count)
-        return Curvature(probability, total, prior, inner, cho_factor(summed))
+        return Curvature(probability, total, *observations.rank_one(logits), prior, inner, cho_factor(summed))
 
     def weighted(self, x: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
-        """W H(p) x."""
-        p = self.probability[..., None]
-        return self.total[:, None, None] * p * (x - (p * x).sum(1, keepdims=True))
+        """W x."""
+        weighted = self._of_one_class(x)
+        np.add.at(weighted, self.places, self.sets[..., None] * self._along_sets(x)[:, None])
+        return weighted
 
     def noise(self, count: int, draw: np.random.Generator) -> Float[ndarray, "n M k"]:
-        """Draws from N(0, W H(p)): of the gradient of the likelihood."""
+        """Draws from N(0, W): of the gradient of the likelihood."""
         root = np.sqrt(self.probability)[..., None]
         white = draw.standard_normal((*self.probability.shape, count))
         across = root * (white - root * (root * white).sum(1, keepdims=True))
-        return np.sqrt(self.total)[:, None, None] * across
+        noise = np.sqrt(self.total)[:, None, None] * across
+        np.add.at(noise, self.places, self.sets[..., None] * draw.standard_normal((len(self.sets), 1, count)))
+        return noise
 
     def solve(self, right: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
         """(I + W K)^-1 times each of k columns."""
-        solved = self._without_code(right)
-        if self.prior.code is None:
+        solved = self._without_sets(right)
+        if len(self.sets) == 0:
             return solved
-        lowered = self._without_code(self.weighted(self.prior.code))
-        small = np.eye(lowered.shape[2]) + self.prior.code_of(lowered)
-        return solved - np.tensordot(lowered, np.linalg.solve(small, self.prior.code_of(solved)), 1)
+        lowered = self._without_sets(self._columns())
+        small = np.eye(len(self.sets)) + self._along_sets(self.prior.times(lowered))
+        return solved - np.tensordot(lowered, np.linalg.solve(small, self._along_sets(self.prior.times(solved))), 1)
 
     def information(self) -> Float[ndarray, "n n"]:
         """The mean over classes of the blocks of (W^-1 + K)^-1, without the code: what labels take from C_PP."""
         blocks = self.inner - self.inner @ np.stack([cho_solve(self.outer, inner) for inner in self.inner])
-        return blocks.mean(0)
+        if len(self.sets) == 0:
+            return blocks.mean(0)
+        lowered = self._without_code(self._columns())
+        reached = np.tensordot(self.prior.field, lowered, 1)
+        small = np.eye(len(self.sets)) + self._along_sets(reached)
+        taken = np.einsum("imr,jmr->ij", lowered, np.linalg.solve(small, lowered.transpose(0, 2, 1)).transpose(0, 2, 1))
+        return blocks.mean(0) + taken / lowered.shape[1]
+
+    def _of_one_class(self, x: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
+        p = self.probability[..., None]
+        return self.total[:, None, None] * p * (x - (p * x).sum(1, keepdims=True))
+
+    def _columns(self) -> Float[ndarray, "n M r"]:
+        """The vectors of the sets, each at its cell."""
+        columns = np.zeros((*self.probability.shape, len(self.sets)))
+        columns[self.places, :, np.arange(len(self.sets))] = self.sets
+        return columns
+
+    def _along_sets(self, x: Float[ndarray, "n M k"]) -> Float[ndarray, "r k"]:
+        """r^T x of each set."""
+        return np.einsum("rm,rmk->rk", self.sets, x[self.places])
+
+    def _without_sets(self, right: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
+        solved = self._without_code(right)
+        if self.prior.code is None:
+            return solved
+        lowered = self._without_code(self._of_one_class(self.prior.code))
+        small = np.eye(lowered.shape[2]) + self.prior.code_of(lowered)
+        return solved - np.tensordot(lowered, np.linalg.solve(small, self.prior.code_of(solved)), 1)
 
     def _without_code(self, right: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
         reached = np.tensordot(self.prior.field, right, 1).transpose(1, 0, 2)
