@@ -268,13 +268,21 @@ def test_masks_of_many_cells_hardly_depend_on_the_truths_before(refiner, monkeyp
     assert (refiner.refine(other).labels == alone).mean() > 0.98
 
 
-def test_the_inside_of_a_mask_hardly_matters_beyond_it(refiner, monkeypatch):
+def test_the_inside_of_a_mask_hardly_matters_beyond_it_and_is_of_its_class(refiner, monkeypatch):
     monkeypatch.setattr(posterior_module, "FEW", 8)
-    truth = mask_truth(block(slice(8, 48), slice(4, 32)), 1, 3)
-    found = refiner.refine(truth).labels
+    mask = block(slice(8, 48), slice(4, 32))
+    truth = mask_truth(mask, 1, 3)
+    found = refiner.refine(truth)
+    assert (found.unpasted()[mask] == 1).mean() > 0.95
     refiner.reset()
     monkeypatch.setattr(refiner_module, "settled_cells", lambda truth, grid: np.zeros(len(grid), bool))
-    assert (refiner.refine(truth).labels == found).mean() > 0.99
+    assert (refiner.refine(truth).labels == found.labels).mean() > 0.99
+
+
+def test_a_map_whose_pixels_are_all_labelled_is_its_truth(refiner, monkeypatch):
+    monkeypatch.setattr(posterior_module, "FEW", 8)
+    labels = np.where(LEFT, 1, 2).astype(np.uint8)
+    assert (refiner.refine(label_truth(labels, 3)).unpasted() == labels).mean() > 0.95
 
 
 def test_a_preview_is_close_to_the_map_and_leaves_the_refiner_as_it_was(refiner):

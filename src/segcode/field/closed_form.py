@@ -12,7 +12,7 @@ that balances the likelihood's pull w / (1 + exp g) with the prior's g / (2 c), 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from numpy import ndarray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import brentq
@@ -33,18 +33,29 @@ def margin(variance: float, weight: float) -> float:
 def closed_form(
     base: Float[ndarray, "n M"], observations: Observations, covariance: Float[ndarray, "n n"]
 ) -> Float[ndarray, "n M"]:
-    """Return a for the field C_:P a.
+    """Return a for the field C_:P a."""
+    weight = observations.total
+    gap = margin(float(covariance.diagonal().mean()), float(weight.mean()))
+    raised = rise(base, observations, gap)
+    return cho_solve(cho_factor(covariance + np.diag(1 / np.maximum(weight, 1e-12))), raised)
+
+
+def rise(base: Float[ndarray, "n M"], observations: Observations, gap: float) -> Float[ndarray, "n M"]:
+    """What puts the label of each cell above the strongest other class by a gap: d, at its class.
 
     Where a cell may be of several classes, the strongest of them is taken.
     """
+    best, lead = leads(base, observations)
+    raised = np.zeros_like(base)
+    raised[np.arange(len(base)), best] = np.maximum(0.0, gap - lead)
+    return raised
+
+
+def leads(base: Float[ndarray, "n M"], observations: Observations) -> tuple[Integer[ndarray, "n"], Float[ndarray, "n"]]:
+    """The strongest class that the labels of each cell allow, and how far it is above the strongest other one."""
     allowed = np.ones_like(base, bool)
     np.logical_and.at(allowed, observations.place, observations.allowed)
     allowed |= ~allowed.any(1, keepdims=True)
     best = np.where(allowed, base, -np.inf).argmax(1)
-    count = np.arange(len(base))
     others = np.where(allowed, -np.inf, base).max(1)
-    weight = observations.total
-    gap = margin(float(covariance.diagonal().mean()), float(weight.mean()))
-    raised = np.zeros_like(base)
-    raised[count, best] = np.maximum(0.0, others - base[count, best] + gap)
-    return cho_solve(cho_factor(covariance + np.diag(1 / np.maximum(weight, 1e-12))), raised)
+    return best, base[np.arange(len(base)), best] - others

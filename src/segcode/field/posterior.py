@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from segcode.field.closed_form import closed_form
+from segcode.field.closed_form import closed_form, leads, rise
 from segcode.field.likelihood import Observations
 from segcode.field.masks import GridMode, find_mode_on_grid
 from segcode.field.newton import Curvature, Prior, find_mode
@@ -138,7 +138,8 @@ def condition(
         jacobian: of the code, where the model has one.
         last: the posterior for nearly the same labels; the solver starts from it.
         settled: gives the cells inside a mask, with labelled cells all around them. The field beyond depends on theirs
-            through those alone, so it is solved for without them; what it is there is not told.
+            through those alone, so it is solved for without them. There it puts the label as far above other classes
+            as it stands at most of the cells that were solved for.
     """
     if len(observations) == 0:
         code_size = None if jacobian is None else jacobian(observations.cells).shape[2]
@@ -204,12 +205,18 @@ def _condition_on_many(
         some = cells[np.linspace(0, len(cells) - 1, FEW).astype(int)]
         code = _condition_on_few(base, precision, observations.at(some), jacobian, None).code
         at_cells = at_cells + jacobian(cells) @ code
-    free = precision
-    if settled is not None and (inside := settled()).any():
-        kept = ~inside[cells]
-        free, observations, at_cells = precision.without(inside), observations.at(cells[kept]), at_cells[kept]
-    mode = find_mode_on_grid(at_cells, observations, free, None if last is None else last.field)
-    return Posterior(precision, mode.field, code, mode.steps, mode.converged, {}, observations, None, mode)
+    inside = np.zeros(len(base), bool) if settled is None else settled()
+    if inside[cells].all():  # every pixel is labelled
+        inside[:] = False
+    free, kept = precision.without(inside) if inside.any() else precision, ~inside[cells]
+    outer, inner = observations.at(cells[kept]), observations.at(cells[~kept])
+    mode = find_mode_on_grid(at_cells[kept], outer, free, None if last is None else last.field)
+    field = mode.field
+    if len(inner):
+        lead = leads(at_cells[kept] + field[outer.cells], outer)[1]
+        field = field.copy()
+        field[inner.cells] = rise(at_cells[~kept], inner, float(np.median(lead)))
+    return Posterior(precision, field, code, mode.steps, mode.converged, {}, outer, None, mode)
 
 
 def _by_draw(solved: Float[ndarray, "c _"], count: int) -> Float[ndarray, "k c M"]:
