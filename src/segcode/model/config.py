@@ -19,11 +19,12 @@ class ModelConfig:
             Hugging Face's transformers, with a small decoder and logits at stride 2.
         huggingface: configuration of that backbone; a training takes it from `start`.
         width: channels of features at full resolution; they double at every halving of the resolution, up to stride 8
-            beside the other backbones.
+            with the other backbones.
         code_size: N, the length of the code.
         code_channels: R, channels of the decoder's code path.
-        code_stride: stride at which the code path ends. 2 is the paper's decoder, one layer for each resolution; at 8
-            the path stays coarse and only the last layer, a product with full-resolution features, makes it sharp.
+        code_stride: stride at which the code path ends, counted from `code_cells` where the code sees the prediction. 2
+            is the paper's decoder, one layer for each resolution; at 8 the path stays coarse and only the last layer, a
+            product with full-resolution features, makes it sharp.
         base_stride: likewise of the path of the initial prediction.
         code_grid: rows and columns of the grid that the code is laid out on, at every image size.
         conditioning: "product" gives the decoder x * g(f) beside x and f; "concatenation" only x and f, which

@@ -14,7 +14,7 @@ from segcode.model.features import Pyramid
 from segcode.tensors import ImageBatch
 
 MEAN: Final = (0.485, 0.456, 0.406)
-"""Of ImageNet's photographs, which these backbones saw divided by their deviation."""
+"""ImageNet's channel means; subtracted before dividing by `DEVIATION`."""
 DEVIATION: Final = (0.229, 0.224, 0.225)
 PROBE: Final = 224
 """Pixels along the side of the image that strides are found with."""

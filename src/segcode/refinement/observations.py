@@ -55,7 +55,7 @@ def observe(truth: Truth, grid: Grid, label_weight: float) -> Observations:
 def settled_cells(truth: Truth, grid: Grid) -> Bool[ndarray, "c"]:
     """Cells whose pixels are all labelled, as are those of the eight around them; beyond the image nothing is missing.
 
-    No unlabelled pixel lies between such cells, and the labelled cells around them part them from all others.
+    No unlabelled pixel lies between such cells, and the labelled cells around them separate them from all other cells.
     """
     known = truth.known_mask
     for axis, (pixels, cells) in enumerate(zip(truth.size, grid.shape, strict=True)):

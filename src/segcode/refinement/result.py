@@ -1,4 +1,4 @@
-"""What a refinement returns: a map, with the truth in it, and the logits that it was made from."""
+"""The result of a refinement: a map, with the truth in it, and the logits that it was made from."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def exhaustive_labels(truth: Truth) -> UInt8[ndarray, "H W"]:
 
 
 def entropy(probabilities: Float[ndarray, "M H W"]) -> Float[ndarray, "H W"]:
-    """Of class probabilities, in nats."""
+    """Entropy of class probabilities, in nats."""
     return -(probabilities * np.log(np.maximum(probabilities, 1e-30))).sum(0)
 
 

@@ -55,8 +55,7 @@ def folds_of(names: Sequence[str], folds: str) -> dict[str, list[str]]:
 def fold_experiments(experiment: Experiment, folds: str) -> Iterator[tuple[str, Experiment, Subset]]:
     """Name, experiment and left-out samples of each fold.
 
-    Where a fold leaves nothing to validate with, for the validation images are of the same sequence, the last epoch
-    counts: training images choose the best.
+    If a fold leaves out all validation images, the best epoch is chosen on the training images.
     """
     data = experiment.data
     training, validation = (open_source(data.kind, data.root, split) for split in (data.train, data.validation))
@@ -85,7 +84,7 @@ def predicted(model: SegCode, sample: Sample) -> Float[Tensor, "M h w"]:
 
 
 def stored_prediction(folder: Path, classes: int, sample: Sample) -> Float[Tensor, "M h w"]:
-    """What `write_predictions` wrote of a sample.
+    """The stored logits of a sample.
 
     Raises:
         DataError: if there is no such file, or it holds something else.
