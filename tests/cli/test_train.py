@@ -136,3 +136,18 @@ def test_a_wrong_experiment_is_told_before_anything_starts(started, monkeypatch,
     assert ran.code == 2
     assert message in ran.err
     assert not started
+
+
+def test_folds_say_where_their_predictions_are(started, monkeypatch):
+    asked = []
+
+    def train_folds(experiment, folds, out, progress):
+        asked.append((experiment.epochs, folds, out))
+        return out / "predictions"
+
+    monkeypatch.setattr(run, "train_folds", train_folds)
+    ran = segcode("train", "small.toml", "--folds", "sequence", "-o", "x")
+    assert ran.code == 0, ran.err
+    assert asked == [(7, "sequence", Path("x"))]
+    assert "x/predictions" in ran.out
+    assert not started

@@ -359,8 +359,13 @@ def test_folds_predict_every_training_image(predictions):
 def test_folds_that_are_trained_are_not_trained_again(predictions, experiment_file, monkeypatch):
     monkeypatch.setattr(run, "train", lambda *args: pytest.fail("trained again"))
     (predictions / "5.npy").unlink()
-    train_folds(read_experiment(experiment_file), "2", predictions.parent, progress=False)
+    train_folds(read_experiment(experiment_file, ["epochs=2"]), "2", predictions.parent, progress=False)
     assert (predictions / "5.npy").is_file()
+
+
+def test_folds_of_another_experiment_are_not_taken_for_those_of_this_one(predictions, experiment_file):
+    with pytest.raises(ConfigError, match="epochs is 3"):
+        train_folds(read_experiment(experiment_file, ["epochs=3"]), "2", predictions.parent, progress=False)
 
 
 def test_on_out_of_fold_predictions_the_code_alone_is_trained(predictions, finished, experiment_file, tmp_path):

@@ -99,7 +99,8 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
 def train_folds(experiment: Experiment, folds: str, out: Path, progress: bool = True) -> Path:
     """Train a network for each fold without its images, and predict these: `out/predictions`, a file for each image.
 
-    A fold whose model is in `out/folds/NAME` already is not trained again, one that was stopped goes on.
+    A fold whose model is in `out/folds/NAME` already is not trained again, one that was stopped goes on; either must
+    be of the same experiment.
 
     Args:
         experiment: of each network.
@@ -112,7 +113,9 @@ def train_folds(experiment: Experiment, folds: str, out: Path, progress: bool = 
     """
     for name, plan, left_out in fold_experiments(experiment, folds):
         folder = out / "folds" / name
-        if not (folder / "model").is_dir():
+        if (folder / "model").is_dir():
+            _remember(plan, folder / "experiment.json", resume=True)
+        else:
             rank_zero_info(f"fold {name}: training without its {len(left_out)} images")
             train(plan, folder, (folder / "checkpoints" / "last.ckpt").is_file(), progress)
         write_predictions(out / "predictions", load_model(folder / "model").model, left_out)
@@ -126,6 +129,10 @@ def _remember(experiment: Experiment, path: Path, resume: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
         return
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path} is missing, so nobody knows what {path.parent} was trained by: name a new folder"
+        )
     kept = json.loads(path.read_text(encoding="utf-8"))
     changed = [key for key in tables if key != "hardware" and tables[key] != kept.get(key)]
     if changed:
