@@ -131,7 +131,7 @@ def _remember(experiment: Experiment, path: Path, resume: bool) -> None:
         return
     if not path.is_file():
         raise CheckpointError(
-            f"{path} is missing, so nobody knows what {path.parent} was trained by: name a new folder"
+            f"{path} is missing, so what {path.parent} was trained by is unknown: name a new folder"
         )
     kept = json.loads(path.read_text(encoding="utf-8"))
     changed = [key for key in tables if key != "hardware" and tables[key] != kept.get(key)]
