@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from dense import dense_precision, random_precision
 
+from segcode.errors import ConfigError
 from segcode.field.constants import FieldConstants
 from segcode.field.grid import Grid
 from segcode.field.precision import Precision, cell_pull, edge_weights
@@ -58,6 +59,7 @@ def test_a_prior_without_some_cells_has_no_edge_at_them_and_is_that_of_the_other
     first, second = precision.grid.neighbours
     apart = out[first] | out[second]
     assert (free.weights == np.where(apart, 0, precision.weights)).all()
+    assert np.allclose(free.matrix.diagonal()[out], precision.matrix.diagonal()[out])
     expected = dense_precision(free)
     assert np.allclose(free.matrix.toarray(), expected)
     assert not expected[np.ix_(out, ~out)].any()
@@ -109,3 +111,8 @@ def test_the_pull_is_weaker_where_and_in_images_that_the_initial_prediction_is_u
     assert np.allclose(cell_pull(np.concatenate([sure, sure]), constants), 1e-3)
     mixed = 1e-3 * np.exp(-3 * nats / 2)  # the mean entropy is half of that of two even classes
     assert np.allclose(cell_pull(np.concatenate([sure, unsure]), constants), [mixed, mixed * np.exp(-2 * nats)])
+
+
+def test_constants_for_other_levels_are_refused():
+    with pytest.raises(ConfigError, match="2 edge_scales for 1 levels"):
+        edge_weights([np.zeros((3, 4), np.float32)], Grid(2, 2), CONSTANTS)

@@ -10,13 +10,16 @@ from torch.nn import functional
 from segcode.errors import DataError, TruthError
 from segcode.field import posterior as posterior_module
 from segcode.field.constants import FieldConstants
+from segcode.field.grid import Grid
 from segcode.model.segmenter import SegCodeSegmenter
 from segcode.prediction import InitialPrediction
 from segcode.refinement import refiner as refiner_module
 from segcode.refinement.code_path import optimise_code
 from segcode.refinement.config import CodeConfig, Stopping
+from segcode.refinement.observations import settled_cells
 from segcode.refinement.refiner import Refiner, check_image
 from segcode.refinement.result import Status
+from segcode.tensors import IGNORE
 from segcode.truth.mask import label_truth, mask_truth
 from segcode.truth.scribble import point_truth
 from segcode.truth.truth import Truth
@@ -268,15 +271,45 @@ def test_masks_of_many_cells_hardly_depend_on_the_truths_before(refiner, monkeyp
     assert (refiner.refine(other).labels == alone).mean() > 0.98
 
 
+INSIDE = block(slice(8, 48), slice(4, 32))
+
+
 def test_the_inside_of_a_mask_hardly_matters_beyond_it_and_is_of_its_class(refiner, monkeypatch):
     monkeypatch.setattr(posterior_module, "FEW", 8)
-    mask = block(slice(8, 48), slice(4, 32))
-    truth = mask_truth(mask, 1, 3)
+    truth = mask_truth(INSIDE, 1, 3)
+    assert settled_cells(truth, Grid.over(SIZE)).sum() > 20
     found = refiner.refine(truth)
-    assert (found.unpasted()[mask] == 1).mean() > 0.95
+    assert (found.unpasted()[INSIDE] == 1).mean() > 0.95
     refiner.reset()
     monkeypatch.setattr(refiner_module, "settled_cells", lambda truth, grid: np.zeros(len(grid), bool))
     assert (refiner.refine(truth).labels == found.labels).mean() > 0.99
+
+
+def test_samples_of_a_mask_have_its_class_inside(refiner, monkeypatch):
+    monkeypatch.setattr(posterior_module, "FEW", 8)
+    refiner.refine(mask_truth(INSIDE, 1, 3))
+    for drawn in refiner.sample(4):
+        assert (drawn.unpasted()[INSIDE] == 1).mean() > 0.95
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_labels_that_change_inside_cells_are_kept_and_finite(refiner, monkeypatch, shift):
+    monkeypatch.setattr(posterior_module, "FEW", 8)
+    rows, columns = np.indices(SIZE)
+    labels = np.where(2 * rows + columns < 60 + 3 * shift, 1, 2).astype(np.uint8)
+    labels[20 + shift, 20] = IGNORE
+    found = refiner.refine(label_truth(labels, 3))
+    assert np.isfinite(found.probabilities()).all()
+    known = labels != IGNORE
+    assert (found.unpasted()[known] == labels[known]).mean() > 0.95
+    assert np.isfinite(refiner.refine(mask_truth(INSIDE, 1, 3)).probabilities()).all()
+
+
+def test_a_soft_mask_raises_its_class_inside(refiner, monkeypatch):
+    monkeypatch.setattr(posterior_module, "FEW", 8)
+    found = refiner.refine(mask_truth(np.where(INSIDE, 0.8, 0.0), 1, 3, "exhaustive"))
+    assert np.isfinite(found.probabilities()).all()
+    assert (found.unpasted()[INSIDE] == 1).mean() > 0.9
 
 
 def test_a_map_whose_pixels_are_all_labelled_is_its_truth(refiner, monkeypatch):

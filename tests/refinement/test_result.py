@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -28,3 +30,10 @@ def test_the_chance_of_a_flip_is_that_of_the_noise_of_equation_3():
 
 def test_without_b_there_is_no_chance_of_a_flip():
     assert map_of(torch.randn(3, 4, 4), None).flip_probability() is None
+
+
+def test_an_excluded_class_is_no_class_to_flip_to():
+    logits = torch.tensor([5.0, 4.9, -5.0]).expand(4, 4, 3).permute(2, 0, 1)
+    nowhere = replace(TRUTH, exhaustive=np.array([True, False, False]))
+    flips = SegmentationMap(logits, nowhere, Status(1, 1, True), None, torch.ones(4, 4)).flip_probability()
+    assert flips.max() < 1e-6

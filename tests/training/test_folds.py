@@ -28,7 +28,12 @@ def test_parts_are_of_equal_size_in_the_order_of_the_names():
 
 @pytest.mark.parametrize(
     ("names", "folds", "message"),
-    [(NAMES, "random", "give 'sequence'"), (["x_1", "x_2"], "sequence", "2 or more"), (NAMES, "1", "2 or more")],
+    [
+        (NAMES, "random", "give 'sequence'"),
+        (["x_1", "x_2"], "sequence", "2 or more"),
+        (NAMES, "1", "2 or more"),
+        (["x", "y", "z"], "sequence", "each of 3 images"),
+    ],
 )
 def test_what_makes_no_folds_is_refused(names, folds, message):
     with pytest.raises(ConfigError, match=message):
@@ -78,6 +83,7 @@ def test_predictions_are_read_as_they_were_written(tmp_path):
     [
         (None, "is missing"),
         (b"no array", "is damaged"),
+        (b"", "is damaged"),
         (np.zeros((3, 4, 4), np.float16), "4 classes"),
         (np.full((4, 4, 4), np.nan, np.float16), "finite"),
     ],

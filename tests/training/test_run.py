@@ -227,7 +227,7 @@ def test_a_start_gives_the_tensors_that_fit(experiment_file, finished, tmp_path)
     other = read_experiment(experiment_file)
     module = TrainingModule(replace(other, model=replace(other.model, classes=11, code_size=16)))
     grid = module.model.decoder.grid.weight.clone()
-    _start_from(str(finished / "model"), module)
+    _start_from(str(finished / "model"), module, CAMVID)
     started = load_model(finished / "model").model
     assert torch.equal(module.model.features.stem[0].weight, started.features.stem[0].weight)
     assert torch.equal(module.model.decoder.grid.weight, grid)
@@ -296,7 +296,7 @@ def test_parts_that_are_not_trained_stay_as_they_are(experiment_file, finished, 
 def test_a_start_without_a_fitting_tensor_is_refused(experiment_file, finished, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "load_model", lambda _: LoadedModel(torch.nn.Linear(3, 3), CAMVID))
     with pytest.raises(CheckpointError, match="no tensor of 'other' fits"):
-        _start_from("other", TrainingModule(read_experiment(experiment_file)))
+        _start_from("other", TrainingModule(read_experiment(experiment_file)), CAMVID)
 
 
 LITE = ('model.backbone="efficientnet_lite0"', "model.width=2", 'start="imagenet"', "optimiser.encoder_rate=0.1")
@@ -386,6 +386,23 @@ def test_on_out_of_fold_predictions_the_code_alone_is_trained(predictions, finis
     assert len({row["val/initial_accuracy"] for row in rows if row["val/initial_accuracy"]}) == 1
     assert len({row["val/kl"] for row in rows if row["val/kl"]}) > 1
     assert "out-of-fold" in (tmp_path / "run" / "model" / "README.md").read_text()
+
+
+def test_on_predictions_all_of_the_network_comes_from_the_start(predictions, finished, experiment_file, tmp_path):
+    changes = [
+        f'data.predictions="{predictions}"',
+        f'start="{finished / "model"}"',
+        'model.code_sees="prediction"',
+        "model.width=8",
+    ]
+    with pytest.raises(CheckpointError, match=r"features\..* fits this \[model\]"):
+        train(read_experiment(experiment_file, changes), tmp_path, progress=False)
+
+
+def test_on_predictions_the_classes_of_the_start_are_those_of_the_data(predictions, experiment_file, tmp_path):
+    changes = [f'data.predictions="{predictions}"', 'start="streets"', 'model.code_sees="prediction"']
+    with pytest.raises(CheckpointError, match="other classes"):
+        train(read_experiment(experiment_file, changes), tmp_path, progress=False)
 
 
 @pytest.mark.parametrize("changes", [['start="streets"'], ['model.code_sees="prediction"']])

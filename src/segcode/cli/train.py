@@ -74,6 +74,8 @@ def train(
         plan = replace(plan, hardware=replace(plan.hardware, accelerator="gpu" if device == "cuda" else "cpu"))
     out = out or Path("runs") / experiment.stem
     try:
+        if folds is not None and resume:
+            raise ConfigError("folds go on where they were stopped by themselves: leave out --resume")
         if folds is not None:
             predictions = train_folds(plan, folds, out, somebody_watches())
             _say(f"The out-of-fold predictions are in {predictions}: give them as data.predictions")

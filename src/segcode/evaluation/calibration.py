@@ -89,8 +89,8 @@ def measure_calibration(
 
     The rows have the protocols "before" and "after". Labelled pixels count in neither: "unlabelled" rows have the
     pixels that a truth leaves. Methods are the probabilities at the mode, and those averaged over draws, with their
-    entropy as the score for errors; and two more scores, the mutual information of the draws, and b where the segmenter
-    has it. Each image has its own seed, the same in all states.
+    entropy as the score for errors; and more scores, the mutual information of the draws, and where the segmenter has
+    b, b and the chance that it changes the class. Each image has its own seed, the same in all states.
 
     An image that lacks the class of a truth is left out there.
 

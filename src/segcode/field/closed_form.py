@@ -52,7 +52,10 @@ def rise(base: Float[ndarray, "n M"], observations: Observations, gap: float) ->
 
 
 def leads(base: Float[ndarray, "n M"], observations: Observations) -> tuple[Integer[ndarray, "n"], Float[ndarray, "n"]]:
-    """The strongest class that the labels of each cell allow, and how far it is above the strongest other one."""
+    """The strongest class that the labels of each cell allow, and how far it is above the strongest other one.
+
+    Infinitely far where the labels contradict each other, or say nothing.
+    """
     allowed = np.ones_like(base, bool)
     np.logical_and.at(allowed, observations.place, observations.allowed)
     allowed |= ~allowed.any(1, keepdims=True)

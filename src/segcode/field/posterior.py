@@ -205,17 +205,23 @@ def _condition_on_many(
         some = cells[np.linspace(0, len(cells) - 1, FEW).astype(int)]
         code = _condition_on_few(base, precision, observations.at(some), jacobian, None).code
         at_cells = at_cells + jacobian(cells) @ code
-    inside = np.zeros(len(base), bool) if settled is None else settled()
-    if inside[cells].all():  # every pixel is labelled
-        inside[:] = False
-    free, kept = precision.without(inside) if inside.any() else precision, ~inside[cells]
+    kept = np.ones(len(cells), bool)
+    clear = np.isfinite(leads(at_cells, observations)[1])  # elsewhere labels contradict each other
+    if settled is not None:
+        kept = ~(settled()[cells] & clear)
+        if not (kept & clear).any():  # every pixel is labelled
+            kept[:] = True
     outer, inner = observations.at(cells[kept]), observations.at(cells[~kept])
-    mode = find_mode_on_grid(at_cells[kept], outer, free, None if last is None else last.field)
+    free, start = precision, None if last is None else last.field
+    if len(inner):
+        inside = np.isin(np.arange(len(base)), inner.cells)
+        free, start = precision.without(inside), None if start is None else np.where(inside[:, None], 0.0, start)
+    mode = find_mode_on_grid(at_cells[kept], outer, free, start)
     field = mode.field
     if len(inner):
         lead = leads(at_cells[kept] + field[outer.cells], outer)[1]
         field = field.copy()
-        field[inner.cells] = rise(at_cells[~kept], inner, float(np.median(lead)))
+        field[inner.cells] = rise(at_cells[~kept], inner, float(np.median(lead[clear[kept]])))
     return Posterior(precision, field, code, mode.steps, mode.converged, {}, outer, None, mode)
 
 

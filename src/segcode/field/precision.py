@@ -24,6 +24,7 @@ from numpy import ndarray
 from scipy import sparse
 from scipy.sparse.linalg import SuperLU, splu
 
+from segcode.errors import ConfigError
 from segcode.field.constants import FieldConstants
 from segcode.field.grid import Grid
 from segcode.field.likelihood import softmax
@@ -42,7 +43,15 @@ def edge_weights(
             1 over many images.
         grid: the cells.
         constants: s and floor.
+
+    Raises:
+        ConfigError: if the constants have another number of scales.
     """
+    if len(features) != len(constants.edge_scales):
+        raise ConfigError(
+            f"the constants have {len(constants.edge_scales)} edge_scales for {len(features)} levels of features: "
+            "fit the constants anew, or give a scale for each level"
+        )
     across = np.zeros((grid.rows, grid.columns - 1), np.float32)
     down = np.zeros((grid.rows - 1, grid.columns), np.float32)
     for scale, level in zip(constants.edge_scales, features, strict=True):
@@ -210,10 +219,12 @@ class Precision:
         return Precision(self.grid, weights, self.pull, self.variance)
 
     def without(self, cells: Bool[ndarray, "n"]) -> Precision:
-        """The same prior with some cells taken out of it: each of them is joined to no other."""
+        """The same prior with some cells taken out of it: each is joined to no other, and pulled as hard as by all."""
         first, second = self.grid.neighbours
+        count = len(self.grid)
         weights = np.where(cells[first] | cells[second], 0.0, self.weights)
-        return Precision(self.grid, weights, self.pull, self.variance)
+        whole = self._entries[:count] * self.variance
+        return Precision(self.grid, weights, np.where(cells, whole, self.pull), self.variance)
 
     @property
     def nbytes(self) -> int:

@@ -65,7 +65,7 @@ def backbone_config(folder_or_name: str) -> dict[str, Any]:
         raise CheckpointError(f"'{folder_or_name}' is a {config.model_type}, which transformers has no backbone of")
     config.out_features = list(config.stage_names)
     found: dict[str, Any] = json.loads(config.to_json_string(use_diff=True))
-    return found
+    return {key: value for key, value in found.items() if key not in ("dtype", "torch_dtype")}  # always 32 bits
 
 
 def backbone_weights(folder_or_name: str) -> dict[str, Tensor]:

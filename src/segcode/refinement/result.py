@@ -106,20 +106,24 @@ class SegmentationMap:
         """
         if self.b is None:
             return None
-        first, second = resize(self.logits[None], self.truth.size)[0].topk(2, dim=0).values
+        first, second = possible(resize(self.logits[None], self.truth.size)[0], self.truth).topk(2, dim=0).values
         deviation = math.sqrt(2) * resize(self.b[None, None], self.truth.size)[0, 0]
-        chance = ndtr(((second - first) / deviation).cpu().numpy().astype(np.float64))
-        return np.where(self.truth.known_mask, 0.0, chance)
+        return np.asarray(ndtr(((second - first) / deviation).cpu().numpy().astype(np.float64)))
 
 
 def masked_softmax(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
     """Probabilities of the classes that a truth leaves to each pixel."""
+    return possible(scores, truth).softmax(0).cpu().numpy()
+
+
+def possible(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[Tensor, "M H W"]:
+    """Scores of the classes that a truth leaves to each pixel, minus infinity for the others."""
     impossible = torch.from_numpy(truth.excluded())
     impossible &= ~impossible.all(0)
     labels = torch.from_numpy(truth.labels).to(scores.device)
     other = torch.arange(len(scores), device=scores.device)[:, None, None] != labels
     impossible = torch.where(labels >= 0, other, impossible.to(scores.device))
-    return scores.masked_fill(impossible, -torch.inf).softmax(0).cpu().numpy()
+    return scores.masked_fill(impossible, -torch.inf)
 
 
 def exhaustive_labels(truth: Truth) -> UInt8[ndarray, "H W"]:

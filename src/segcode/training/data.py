@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from segcode.data.dataset import Item, LabelledImages
-from segcode.model.segcode import SegCode
+from segcode.model.segcode import SegCode, as_many
 from segcode.sample import Source
 from segcode.training.experiment import Experiment
 from segcode.training.folds import predicted, stored_prediction
@@ -30,7 +30,7 @@ class TrainingData(lightning.LightningDataModule):
             return
         views = partial(stored_prediction, predictions, experiment.model.classes), partial(predicted, model)
         self.train, self.validation = (
-            LabelledImages(source, *experiment.model.code_cells, True, view)
+            LabelledImages(source, *as_many(experiment.model.size, experiment.model.code_cells), True, view)
             for source, view in zip((train, validation), views, strict=True)
         )
 

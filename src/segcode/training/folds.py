@@ -47,6 +47,8 @@ def folds_of(names: Sequence[str], folds: str) -> dict[str, list[str]]:
         found = {f"part{number}": list(part) for number, part in enumerate(parts, 1) if len(part)}
     else:
         raise ConfigError(f"folds are '{folds}': give 'sequence', or a number of parts")
+    if len(found) == len(names) > 2:
+        raise ConfigError(f"'{folds}' makes a fold of each of {len(names)} images: give a number of parts")
     if len(found) < 2:
         raise ConfigError(f"'{folds}' makes one fold of {len(names)} images: give a number of parts, 2 or more")
     return found
@@ -94,7 +96,7 @@ def stored_prediction(folder: Path, classes: int, sample: Sample) -> Float[Tenso
         raise DataError(f"{path} is missing: `segcode train --folds` writes the predictions of all training images")
     try:
         logits = np.load(path, allow_pickle=False)
-    except ValueError as error:
+    except (EOFError, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}): write it again") from None
     if logits.ndim != 3 or len(logits) != classes or not np.isfinite(logits).all():
         raise DataError(f"{path} holds {logits.shape}: finite logits of {classes} classes x rows x columns are needed")

@@ -22,6 +22,8 @@ from segcode.training.experiment import Experiment
 
 ENCODER = "features.encoder."
 """The beginning of the names of parameters that may start from ImageNet weights."""
+OF_BASE = ("features.", "decoder.of_zero.")
+"""Those of parameters that give the initial prediction."""
 OF_CODE = ("prediction_features.", "decoder.grid.", "decoder.of_code.", "label_encoder.", "uncertainty.")
 """The beginnings of the names of parameters that are trained on out-of-fold predictions."""
 WARM_UP = 0.05

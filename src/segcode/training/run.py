@@ -16,10 +16,11 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from rich.console import Console
 from torch import Tensor
 
+from segcode.classes import ClassSet
 from segcode.data.select import Subset, named
 from segcode.data.sources import open_source
 from segcode.efficientnet import imagenet_weights
@@ -31,7 +32,7 @@ from segcode.training.callbacks import EpochReport, Panels
 from segcode.training.data import TrainingData
 from segcode.training.experiment import Experiment
 from segcode.training.folds import fold_experiments, write_predictions
-from segcode.training.module import ENCODER, TrainingModule
+from segcode.training.module import ENCODER, OF_BASE, TrainingModule
 
 HUGGINGFACE = "huggingface:"
 """The beginning of a `start` that names a backbone of transformers by folder or name."""
@@ -75,7 +76,7 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     experiment = replace(experiment, model=model)
     module = TrainingModule(experiment)
     if experiment.start is not None:
-        _start_from(experiment.start, module)
+        _start_from(experiment.start, module, training.classes)
     monitor = "val/encoded_accuracy" if module.from_predictions else "val/initial_accuracy"
     best = ModelCheckpoint(out / "checkpoints", "best", monitor=monitor, mode="max", enable_version_counter=False)
     trainer = _trainer(experiment, out, training, best, progress)
@@ -93,6 +94,7 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     if trainer.is_global_zero:
         card = model_card(experiment, trainer.logged_metrics, len(training))
         save_model(out / "model", LoadedModel(module.model, training.classes), card)
+    trainer.strategy.barrier()
     return out / "model"
 
 
@@ -118,7 +120,7 @@ def train_folds(experiment: Experiment, folds: str, out: Path, progress: bool = 
         else:
             rank_zero_info(f"fold {name}: training without its {len(left_out)} images")
             train(plan, folder, (folder / "checkpoints" / "last.ckpt").is_file(), progress)
-        write_predictions(out / "predictions", load_model(folder / "model").model, left_out)
+        rank_zero_only(write_predictions)(out / "predictions", load_model(folder / "model").model, left_out)
     return out / "predictions"
 
 
@@ -130,9 +132,7 @@ def _remember(experiment: Experiment, path: Path, resume: bool) -> None:
         path.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
         return
     if not path.is_file():
-        raise CheckpointError(
-            f"{path} is missing, so what {path.parent} was trained by is unknown: name a new folder"
-        )
+        raise CheckpointError(f"{path} is missing, so what {path.parent} was trained by is unknown: name a new folder")
     kept = json.loads(path.read_text(encoding="utf-8"))
     changed = [key for key in tables if key != "hardware" and tables[key] != kept.get(key)]
     if changed:
@@ -143,19 +143,30 @@ def _remember(experiment: Experiment, path: Path, resume: bool) -> None:
         )
 
 
-def _start_from(name: str, module: TrainingModule) -> None:
-    """Copy every tensor that has the same name and shape. The others keep their random start, and the log says so."""
+def _start_from(name: str, module: TrainingModule, classes: ClassSet) -> None:
+    """Copy every tensor that has the same name and shape. The others keep their random start, and the log says so.
+
+    Where the code alone is trained, all of the network that gives the initial prediction has to be among them.
+    """
     if name == "imagenet":
         theirs = {ENCODER + key: value for key, value in imagenet_weights().items()}
     elif name.startswith(HUGGINGFACE):
         weights = backbone_weights(name.removeprefix(HUGGINGFACE))
         theirs = {ENCODER + key: value for key, value in weights.items()}
     else:
-        theirs = load_model(name).model.state_dict()
+        start = load_model(name)
+        theirs = start.model.state_dict()
+        if module.from_predictions and start.classes.names != classes.names:
+            raise CheckpointError(f"'{name}' has other classes than the data: its predictions mean something else")
     own = module.model.state_dict()
     fitting = {key: value for key, value in theirs.items() if key in own and value.shape == own[key].shape}
     if not fitting:
         raise CheckpointError(f"no tensor of '{name}' fits this [model]: start from one of its backbone and width")
+    if module.from_predictions and (lacking := [key for key in own if key.startswith(OF_BASE) and key not in fitting]):
+        raise CheckpointError(
+            f"'{name}' has no {lacking[0]} that fits this [model], and training on predictions leaves it as it is: "
+            "start from the model whose code is to be trained, with its [model]"
+        )
     module.model.load_state_dict(fitting, strict=False)
     if new := [key for key in own if key not in fitting]:
         rank_zero_info(f"{len(fitting)} tensors come from {name}; {len(new)} start at random, such as {new[0]}")
