@@ -66,7 +66,7 @@ def test_scores_are_the_textbooks(refiner, results):
 
 
 def test_scores_for_errors_are_no_probabilities(results):
-    for method in ("mutual information", "learnt b", "chance that b changes the class"):
+    for method in ("mutual information", "learnt b", "b beside the logits"):
         row = one(results, "after", method, None, 2)
         assert row["ece"] is row["nll"] is row["brier"] is row["accuracy"] is None
         assert 0 <= row["auroc"] <= 1

@@ -29,7 +29,16 @@ def test_the_chance_of_a_flip_is_that_of_the_noise_of_equation_3():
 
 
 def test_without_b_there_is_no_chance_of_a_flip():
-    assert map_of(torch.randn(3, 4, 4), None).flip_probability() is None
+    found = map_of(torch.randn(3, 4, 4), None)
+    assert found.flip_probability() is None
+    assert found.relative_noise() is None
+
+
+def test_the_relative_noise_is_that_of_the_difference_of_the_two_highest_logits():
+    logits = torch.tensor([1.0, 4.0, 2.0]).expand(4, 4, 3).permute(2, 0, 1)
+    relative = map_of(logits, torch.full((4, 4), 0.5)).relative_noise()
+    assert relative[0, 0] == 0  # labelled
+    assert relative.ravel()[1:] == pytest.approx(np.sqrt(2) * 0.5 / 2)
 
 
 def test_an_excluded_class_is_no_class_to_flip_to():

@@ -90,7 +90,7 @@ def measure_calibration(
     The rows have the protocols "before" and "after". Labelled pixels count in neither: "unlabelled" rows have the
     pixels that a truth leaves. Methods are the probabilities at the mode, and those averaged over draws, with their
     entropy as the score for errors; and more scores, the mutual information of the draws, and where the segmenter has
-    b, b and the chance that it changes the class. Each image has its own seed, the same in all states.
+    b, b and its ratio to the logits that it attenuates. Each image has its own seed, the same in all states.
 
     An image that lacks the class of a truth is left out there.
 
@@ -135,10 +135,10 @@ def _truths(
 def _outlook(refiner: Refiner, found: SegmentationMap, draws: int, seed: int) -> _Outlook:
     predictive = refiner.predictive(draws, seed)
     scores = {"mutual information": predictive.mutual_information}
-    flips = found.flip_probability()
-    if found.b is not None and flips is not None:
+    relative = found.relative_noise()
+    if found.b is not None and relative is not None:
         scores["learnt b"] = resize(found.b[None, None], found.truth.size)[0, 0].cpu().numpy()
-        scores["chance that b changes the class"] = flips
+        scores["b beside the logits"] = relative
     return _Outlook(found.labels, {"mode": found.probabilities(), "draws": predictive.probabilities}, scores)
 
 

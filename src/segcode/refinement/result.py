@@ -98,17 +98,26 @@ class SegmentationMap:
         """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels."""
         return entropy(self.probabilities())
 
-    def flip_probability(self) -> Float[ndarray, "H W"] | None:
-        """The chance that the noise of Eq. 3 puts the second class of a pixel ahead of its first.
+    def relative_noise(self) -> Float[ndarray, "H W"] | None:
+        """The noise of Eq. 3 compared with what it attenuates: sqrt(2) b / (z_1 - z_2) for the two highest logits.
 
-        It compares b with what b attenuates: Phi(-(z_1 - z_2) / (sqrt(2) b)) for the two highest logits, in 0..0.5, at
-        the size of the image; 0 at labelled pixels. None where the segmenter has no b.
+        That is the deviation of the noise on their difference, divided by the difference; at the size of the image, at
+        least 0, and 0 at labelled pixels. None where the segmenter has no b.
         """
         if self.b is None:
             return None
         first, second = possible(resize(self.logits[None], self.truth.size)[0], self.truth).topk(2, dim=0).values
         deviation = math.sqrt(2) * resize(self.b[None, None], self.truth.size)[0, 0]
-        return np.asarray(ndtr(((second - first) / deviation).cpu().numpy().astype(np.float64)))
+        return (deviation / (first - second).clamp(min=1e-6)).cpu().numpy()
+
+    def flip_probability(self) -> Float[ndarray, "H W"] | None:
+        """The chance that the noise of Eq. 3 puts the second class of a pixel ahead of its first, in 0..0.5.
+
+        Phi(-1 / r) with r of `relative_noise`, at the size of the image; 0 at labelled pixels. It orders pixels as r
+        does, but is 0 to the last bit for small r.
+        """
+        relative = self.relative_noise()
+        return None if relative is None else np.asarray(ndtr(-1 / np.maximum(relative.astype(np.float64), 1e-12)))
 
 
 def masked_softmax(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
