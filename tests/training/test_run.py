@@ -368,14 +368,12 @@ def test_folds_of_another_experiment_are_not_taken_for_those_of_this_one(predict
         train_folds(read_experiment(experiment_file, ["epochs=3"]), "2", predictions.parent, progress=False)
 
 
+def code_alone(predictions: Path, start: str, *others: str) -> list[str]:
+    return [f'data.predictions="{predictions}"', f'start="{start}"', 'model.code_sees="prediction"', *others]
+
+
 def test_on_out_of_fold_predictions_the_code_alone_is_trained(predictions, finished, experiment_file, tmp_path):
-    changes = [
-        f'data.predictions="{predictions}"',
-        f'start="{finished / "model"}"',
-        'model.code_sees="prediction"',
-        "model.code_width=2",
-        "model.code_cells=[16, 24]",
-    ]
+    changes = code_alone(predictions, str(finished / "model"), "model.code_width=2", "model.code_cells=[16, 24]")
     train(read_experiment(experiment_file, changes), tmp_path / "run", progress=False)
     before, after = (load_file(folder / "model" / "model.safetensors") for folder in (finished, tmp_path / "run"))
     for name, tensor in after.items():
@@ -389,20 +387,14 @@ def test_on_out_of_fold_predictions_the_code_alone_is_trained(predictions, finis
 
 
 def test_on_predictions_all_of_the_network_comes_from_the_start(predictions, finished, experiment_file, tmp_path):
-    changes = [
-        f'data.predictions="{predictions}"',
-        f'start="{finished / "model"}"',
-        'model.code_sees="prediction"',
-        "model.width=8",
-    ]
+    changes = code_alone(predictions, str(finished / "model"), "model.width=8")
     with pytest.raises(CheckpointError, match=r"features\..* fits this \[model\]"):
         train(read_experiment(experiment_file, changes), tmp_path, progress=False)
 
 
 def test_on_predictions_the_classes_of_the_start_are_those_of_the_data(predictions, experiment_file, tmp_path):
-    changes = [f'data.predictions="{predictions}"', 'start="streets"', 'model.code_sees="prediction"']
     with pytest.raises(CheckpointError, match="other classes"):
-        train(read_experiment(experiment_file, changes), tmp_path, progress=False)
+        train(read_experiment(experiment_file, code_alone(predictions, "streets")), tmp_path, progress=False)
 
 
 @pytest.mark.parametrize("changes", [['start="streets"'], ['model.code_sees="prediction"']])

@@ -54,6 +54,10 @@ class Grid:
 
     def cells_of(self, pixels: Integer[ndarray, "n 2"], size: tuple[int, int]) -> Integer[ndarray, "n"]:
         """The cell that each pixel (row, column) of an image of (rows, columns) lies in."""
-        rows = ((pixels[:, 0] + 0.5) * (self.rows / size[0])).astype(np.int64)
-        columns = ((pixels[:, 1] + 0.5) * (self.columns / size[1])).astype(np.int64)
+        rows, columns = (cells_along(pixels[:, axis], size[axis], self.shape[axis]) for axis in (0, 1))
         return rows * self.columns + columns
+
+
+def cells_along(pixels: Integer[ndarray, "n"], size: int, cells: int) -> Integer[ndarray, "n"]:
+    """The cell that each pixel lies in, along a side of `size` pixels and `cells` cells."""
+    return ((pixels + 0.5) * (cells / size)).astype(np.int64)

@@ -169,7 +169,7 @@ class Precision:
         return self.plus(np.zeros(len(self.grid)))
 
     def factorised(self) -> Precision:
-        """Itself, factorised now and not at the first question."""
+        """Factorise now, not when it is first needed, and return the prior itself."""
         _ = self._factor
         return self
 
@@ -219,12 +219,12 @@ class Precision:
         return Precision(self.grid, weights, self.pull, self.variance)
 
     def without(self, cells: Bool[ndarray, "n"]) -> Precision:
-        """The same prior with some cells taken out of it: each is joined to no other, and pulled as hard as by all."""
+        """The same prior with some cells taken out: each loses its edges, and its pull makes up for their weight."""
         first, second = self.grid.neighbours
         count = len(self.grid)
         weights = np.where(cells[first] | cells[second], 0.0, self.weights)
-        whole = self._entries[:count] * self.variance
-        return Precision(self.grid, weights, np.where(cells, whole, self.pull), self.variance)
+        diagonal = self._entries[:count] * self.variance
+        return Precision(self.grid, weights, np.where(cells, diagonal, self.pull), self.variance)
 
     @property
     def nbytes(self) -> int:

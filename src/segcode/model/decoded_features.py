@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from torch import nn
@@ -13,7 +14,7 @@ FINEST = 2
 """Stride of the logits; an encoder that is coarser gets a convolution of the image beside it."""
 
 
-class DecodedFeatures(nn.Module):
+class DecodedFeatures(nn.Module, ABC):
     """A `Backbone`: an encoder, dilated context at its coarsest stride, skip connections and up-sampling to stride 2.
 
     A subclass says how the encoder sees an image.
@@ -41,9 +42,9 @@ class DecodedFeatures(nn.Module):
             for stride, coarse, fine in zip(self.strides[1:], self.out_channels[:-1], fines, strict=True)
         )
 
+    @abstractmethod
     def encoded(self, image: ImageBatch) -> Pyramid:
         """The maps of the encoder by stride, of an image batch in 0..1."""
-        raise NotImplementedError
 
     def forward(self, image: ImageBatch) -> Pyramid:
         """Features of an image batch in 0..1, each with the context of the full image."""

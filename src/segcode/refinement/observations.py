@@ -7,7 +7,7 @@ from jaxtyping import Bool, Integer
 from numpy import ndarray
 from scipy import ndimage
 
-from segcode.field.grid import Grid
+from segcode.field.grid import Grid, cells_along
 from segcode.field.likelihood import Observations
 from segcode.truth.truth import Truth
 
@@ -59,8 +59,8 @@ def settled_cells(truth: Truth, grid: Grid) -> Bool[ndarray, "c"]:
     """
     known = truth.known_mask
     for axis, (pixels, cells) in enumerate(zip(truth.size, grid.shape, strict=True)):
-        cell = ((np.arange(pixels) + 0.5) * (cells / pixels)).astype(int)  # as in `Grid.cells_of`
-        known = np.logical_and.reduceat(known, np.searchsorted(cell, np.arange(cells)), axis)
+        first = np.searchsorted(cells_along(np.arange(pixels), pixels, cells), np.arange(cells))
+        known = np.logical_and.reduceat(known, first, axis)
     return ndimage.binary_erosion(known, np.ones((3, 3), bool), border_value=1).ravel()
 
 
