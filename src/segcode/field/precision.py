@@ -50,7 +50,7 @@ def edge_weights(
     if len(features) != len(constants.edge_scales):
         raise ConfigError(
             f"the constants have {len(constants.edge_scales)} edge_scales for {len(features)} levels of features: "
-            "fit the constants anew, or give a scale for each level"
+            "run `segcode fit` again, or give a scale for each level"
         )
     across = np.zeros((grid.rows, grid.columns - 1), np.float32)
     down = np.zeros((grid.rows - 1, grid.columns), np.float32)
