@@ -61,4 +61,5 @@ def test_a_segcode_model_is_a_segmenter_with_a_code_path(tiny_model):
     prediction = segmenter.predict(IMAGE)
     assert isinstance(prediction.code, CodePath)
     zero = torch.zeros(1, prediction.code.code_size)
-    assert torch.allclose(prediction.code.logits(zero)[0], prediction.base_logits, atol=1e-5)
+    assert not prediction.code.added(zero).any()
+    assert prediction.code.added(zero)[0].shape == prediction.base_logits.shape

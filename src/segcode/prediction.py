@@ -23,8 +23,8 @@ class CodePath(Protocol):
     def code_size(self) -> int:
         """N."""
 
-    def logits(self, codes: Code) -> Float[Tensor, "k M h w"]:
-        """S0 + J c of codes (k, N), on the grid of the initial prediction."""
+    def added(self, codes: Code) -> Float[Tensor, "k M h w"]:
+        """J c of codes (k, N), on the grid of the initial prediction."""
 
     def jacobian(self, pixels: Pixels) -> Float[Tensor, "n M N"]:
         """J at (row, column) of that grid."""

@@ -47,7 +47,7 @@ def test_full_maps_are_the_decoders(config):
     linearisation = linearise(model, image)
     codes = torch.randn(3, config.code_size)
     decoded = model.decoder.base(model.features(image)) + linear(model, image, codes)
-    assert (linearisation.logits(codes) - decoded).norm() <= 1e-5 * decoded.norm()
+    assert (linearisation.base_logits + linearisation.added(codes) - decoded).norm() <= 1e-5 * decoded.norm()
 
 
 def test_it_holds_what_the_model_gives_for_zero_code(tiny_model):
@@ -58,13 +58,13 @@ def test_it_holds_what_the_model_gives_for_zero_code(tiny_model):
     assert (linearisation.size, linearisation.code_size) == (TINY.size, TINY.code_size)
 
 
-def test_maps_at_pixels_are_base_plus_jacobian_times_code(tiny_model):
+def test_what_a_code_adds_at_pixels_is_the_jacobian_times_the_code(tiny_model):
     linearisation = linearise(tiny_model, torch.rand(1, 3, *TINY.size))
     pixels = torch.tensor([[0, 0], [31, 47], [13, 20]])
     code = torch.randn(TINY.code_size)
     rows, columns = pixels.unbind(1)
-    at_pixels = linearisation.base_logits[:, rows, columns].T + linearisation.jacobian(pixels) @ code
-    assert torch.allclose(at_pixels, linearisation.logits(code[None])[0, :, rows, columns].T, atol=1e-5)
+    at_pixels = linearisation.jacobian(pixels) @ code
+    assert torch.allclose(at_pixels, linearisation.added(code[None])[0, :, rows, columns].T, atol=1e-5)
 
 
 def test_no_pixels_have_an_empty_jacobian(tiny_model):

@@ -83,7 +83,7 @@ def test_the_energy_is_the_sum_over_labelled_cells_and_the_prior(prediction):
     """Each cell counts 1, and "not this class" where an exhaustive class is not labelled counts 1."""
     objective = build_objective(prediction, mask_truth(CORNER, 2, 4, "exhaustive"), CodeConfig(pixels=10**6))
     code = torch.linspace(-1, 1, TINY.code_size)
-    p = prediction.code.logits(code[None])[0].double().softmax(0)
+    p = (prediction.base_logits + prediction.code.added(code[None])[0]).double().softmax(0)
     inside = torch.from_numpy(CORNER[::2, ::2])
     expected = -p[2][inside].log().sum() - (1 - p[2])[~inside].log().sum() + 0.5 * code.square().sum()
     assert objective.at(code).value == pytest.approx(float(expected), rel=1e-4)

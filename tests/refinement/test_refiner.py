@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from segcode.classes import ClassSet
 from segcode.errors import DataError, TruthError
 from segcode.field import posterior as posterior_module
 from segcode.field.constants import FieldConstants
 from segcode.field.grid import Grid
+from segcode.model.checkpoint import LoadedModel
 from segcode.model.segmenter import SegCodeSegmenter
 from segcode.prediction import InitialPrediction
 from segcode.refinement import refiner as refiner_module
@@ -463,13 +465,20 @@ def test_a_refinement_without_a_field_is_that_of_the_code_path(tiny_model):
     assert refined.code.shape == solved.solution.code.shape
 
 
+def test_a_loaded_model_refines_with_its_classes_beside_it(tiny_model):
+    loaded = LoadedModel(tiny_model, ClassSet(tuple("abcd"), ((0, 0, 0), (1, 1, 1), (2, 2, 2), (3, 3, 3))))
+    image = make_image(LARGE)
+    assert (Refiner(loaded).set_image(image).labels == Refiner(tiny_model).set_image(image).labels).all()
+
+
 def test_maps_and_samples_are_affine_in_their_code(tiny_model):
     refiner = Refiner(tiny_model, replace(CODE_ALONE, code_variance=4.0, temperature=2.0))
     refiner.set_image(make_image(LARGE))
-    code_path = SegCodeSegmenter(tiny_model).predict(make_image(LARGE)).code
+    of_model = SegCodeSegmenter(tiny_model).predict(make_image(LARGE))
     for map_ in (refiner.sample(1)[0], refiner.refine(mask_truth(STROKE, 2, 4)), refiner.sample(1)[0]):
         assert map_.code.norm() > 0.1
-        assert torch.allclose(map_.logits, code_path.logits(map_.code[None])[0] / 2, atol=1e-2)
+        logits = of_model.base_logits + of_model.code.added(map_.code[None])[0]
+        assert torch.allclose(map_.logits, logits / 2, atol=1e-2)
 
 
 def test_codes_of_samples_have_the_variance_of_the_prior(tiny_model):

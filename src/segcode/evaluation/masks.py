@@ -141,5 +141,5 @@ def _encoded(model: SegCode, prediction: InitialPrediction, image: LabelledImage
     linearised = prediction.code
     small = nearest(torch.from_numpy(image.labels)[None], linearised.size)
     known = known_labels(small.to(linearised.base_logits.device), len(image.classes))
-    logits = linearised.logits(encode_truth(model, linearised, known)[None])[0]
+    logits = linearised.base_logits + linearised.added(encode_truth(model, linearised, known)[None])[0]
     return map_of(logits, Truth.empty((image.labels.shape[0], image.labels.shape[1]), len(image.classes))).labels

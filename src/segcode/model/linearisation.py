@@ -45,10 +45,10 @@ class Linearisation:
         """N, the length of the code."""
         return self.decoder.grid.in_features
 
-    def logits(self, codes: Code) -> Float[Tensor, "k M H W"]:
-        """Full maps S0 + J c of codes (k, N)."""
+    def added(self, codes: Code) -> Float[Tensor, "k M H W"]:
+        """J c of codes (k, N): what they add to S0."""
         with torch.no_grad():
-            return self.base_logits + resize(self.decoder.linear(self.seen, codes), self.size)
+            return resize(self.decoder.linear(self.seen, codes), self.size)
 
     def jacobian(self, pixels: Pixels) -> Float[Tensor, "n M N"]:
         """J at pixels: the derivative of each logit by each number of the code."""

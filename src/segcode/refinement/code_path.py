@@ -74,7 +74,7 @@ def optimise_code(prediction: InitialPrediction, truth: Truth, config: CodeConfi
     objective = build_objective(prediction, truth, config)
     start = torch.zeros(prediction.code.code_size).to(objective.base)
     solution = SOLVERS[config.solver](objective, start, config.stopping)
-    return CodeSolution(prediction.code.logits(solution.code[None])[0], solution)
+    return CodeSolution(prediction.base_logits + prediction.code.added(solution.code[None])[0], solution)
 
 
 def build_objective(prediction: InitialPrediction, truth: Truth, config: CodeConfig) -> Objective:

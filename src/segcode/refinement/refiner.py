@@ -20,6 +20,7 @@ from segcode.field.grid import Grid
 from segcode.field.look import expected_changes
 from segcode.field.posterior import JacobianAt, Posterior, condition, preview
 from segcode.field.precision import Precision, cell_pull, edge_weights
+from segcode.model.checkpoint import LoadedModel
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
 from segcode.prediction import CallableSegmenter, InitialPrediction, Segmenter
@@ -78,7 +79,7 @@ class Refiner:
 
     def __init__(
         self,
-        segmenter: SegCode | Segmenter | Callable[[Image], Any],
+        segmenter: SegCode | LoadedModel | Segmenter | Callable[[Image], Any],
         constants: FieldConstants | None = None,
         device: str | None = None,
         edges: EdgeNetwork | None = None,
@@ -86,7 +87,8 @@ class Refiner:
         """Take a segmenter.
 
         Args:
-            segmenter: a segcode model, a `Segmenter`, or a function from an RGB image to logits (M, h, w).
+            segmenter: a segcode model, alone or as `load_model` returns it; a `Segmenter`; or a function from an RGB
+                image to logits (M, h, w).
             constants: of the Gaussian model; the shipped ones by default.
             device: that segcode's networks run on ("cpu", "cuda:1"); by default, where a segcode model is.
             edges: the network that edges are read from; the shipped one by default.
@@ -305,12 +307,15 @@ class Refiner:
         path = self._active.prediction.code
         assert path is not None
         scaled = torch.from_numpy(self._code_scale * code).float().to(self._active.prediction.base_logits.device)
-        both = path.logits(torch.stack([scaled, torch.zeros_like(scaled)]))
-        return scaled, (both[0] - both[1]) / self.constants.temperature
+        return scaled, path.added(scaled[None])[0] / self.constants.temperature
 
 
-def as_segmenter(segmenter: SegCode | Segmenter | Callable[[Image], Any], device: str | None) -> Segmenter:
+def as_segmenter(
+    segmenter: SegCode | LoadedModel | Segmenter | Callable[[Image], Any], device: str | None
+) -> Segmenter:
     """A segmenter from whatever predicts."""
+    if isinstance(segmenter, LoadedModel):
+        segmenter = segmenter.model
     if isinstance(segmenter, SegCode):
         return SegCodeSegmenter(segmenter, device)
     if isinstance(segmenter, Segmenter):
