@@ -84,15 +84,14 @@ def ssn_loss(base: Logits, low_rank: LowRank, labels: Labels, samples: int) -> F
 class LowRankCode:
     """The Gaussian's low-rank part as a code path: logits = S0 + F w."""
 
-    base: Float[Tensor, "M h w"]
     factor: Float[Tensor, "M rank h w"]
 
     @property
     def code_size(self) -> int:
         return self.factor.shape[1]
 
-    def logits(self, codes: Code) -> Float[Tensor, "k M h w"]:
-        return self.base + torch.einsum("mrhw,kr->kmhw", self.factor, codes)
+    def added(self, codes: Code) -> Float[Tensor, "k M h w"]:
+        return torch.einsum("mrhw,kr->kmhw", self.factor, codes)
 
     def jacobian(self, pixels: Pixels) -> Float[Tensor, "n M rank"]:
         return self.factor[:, :, pixels[:, 0], pixels[:, 1]].permute(2, 0, 1)
@@ -119,7 +118,7 @@ class SSN:
         linearised = linearised_by(refiner)
         factor = self.head.to(linearised.base_logits.device)(linearised.features).factor[0]
         # lambda sum_i e_i(F w) + |w|^2 / 2 is, but for a factor, sum_i e_i(lambda^(1/2) F v) + |v|^2 / 2
-        scaled = LowRankCode(linearised.base_logits, math.sqrt(self.label_weight) * factor)
+        scaled = LowRankCode(math.sqrt(self.label_weight) * factor)
         self._prediction = InitialPrediction(linearised.base_logits, code=scaled)
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
