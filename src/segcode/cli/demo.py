@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
@@ -18,11 +18,32 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from segcode.evaluation.results import Row
+    from segcode.tensors import LabelImage
 
 _HEIGHT: Final = 360
 _WIDTH: Final = 480
 _CLICKS: Final = 5
 _RADIUS: Final = 4.0
+
+
+class Street(NamedTuple):
+    """What refinement did to the map of one street, in shares of its pixels.
+
+    Attributes:
+        name: of the street.
+        repaired: wrong before and right now.
+        broken: right before and wrong now.
+    """
+
+    name: str
+    repaired: float
+    broken: float
+
+    @staticmethod
+    def of(name: str, before: LabelImage, after: LabelImage, labels: LabelImage) -> Street:
+        """The change from one map to another, judged by exact labels."""
+        was, now = before == labels, after == labels
+        return Street(name, float((now & ~was).mean()), float((was & ~now).mean()))
 
 
 def demo(
@@ -53,6 +74,7 @@ def demo(
     refiner, classes = load_refiner(model, device)
     source = Subset(streets, [streets.names[index] for index in choose(number, len(streets), seed)])
     tally = Tally(classes)
+    changes: list[Street] = []
     for image in labelled_images(refiner, source, classes, lambda indices: progress(indices, len(source), "Refining")):
         truth, initial = clicked(refiner, image, _CLICKS, _RADIUS), image.initial
         refined = refiner.refine(truth)
@@ -60,6 +82,7 @@ def demo(
         for name, found in (maps | {"refined": refined}).items():
             tally.add(Subject("clicks", name, None, _CLICKS), image, found.labels, truth)
         before, after, entropy = initial.labels, refined.labels, refined.entropy()
+        changes.append(Street.of(image.name, before, after, image.labels))
         samples = [drawn.labels for drawn in refiner.sample(6)]
         pictures = {
             "before_after": before_after(image.image, before, after, truth.known_mask, entropy, classes, image.labels),
@@ -68,7 +91,7 @@ def demo(
         }
         for name, picture in pictures.items():
             write_picture(out / f"{image.name}_{name}.png", picture)
-    Console(highlight=False).print(_table(tally.rows(), len(source)))
+    Console(highlight=False).print(_table(tally.rows(), len(source)), _by_street(changes))
     typer.echo(f"Look at the pictures in {out}, first {out / source.names[0]}_before_after.png")
 
 
@@ -86,4 +109,16 @@ def _table(rows: Sequence[Row], streets: int) -> Table:
         table.add_column(column, justify="right")
     for pair in zip(rows[::2], rows[1::2], strict=True):
         table.add_row(str(pair[0]["method"]), *(f"{100 * float(row['pixel_accuracy'] or 0):.2f} %" for row in pair))
+    return table
+
+
+def _by_street(changes: Sequence[Street]) -> Table:
+    """Each street, so that the mean hides neither a harmed one nor one that carries it."""
+    from rich.table import Table
+
+    table = Table("street", title="What refinement changed, in % of the pixels", title_justify="left")
+    for column in ("wrong, now right", "right, now wrong"):
+        table.add_column(column, justify="right")
+    for street in changes:
+        table.add_row(street.name, f"{100 * street.repaired:.2f}", f"{100 * street.broken:.2f}")
     return table
