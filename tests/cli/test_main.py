@@ -82,8 +82,8 @@ def test_a_command_without_its_extra_says_how_to_install_it(command, module, ext
     assert ran.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["predict photo.jpg", "sample photo.jpg -o out", "annotate photo.jpg"])
-def test_without_a_model_the_shipped_ones_are_listed(command):
+@pytest.mark.parametrize("command", ["clicks --data streets -o out", "evaluate --data streets --truth road -o out"])
+def test_nothing_is_measured_without_a_model_and_the_shipped_ones_are_listed(command):
     ran = segcode(*command.split())
     assert ran.code == 2
     assert "give --model MODEL" in ran.err

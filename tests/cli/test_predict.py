@@ -35,6 +35,12 @@ def test_the_first_line_says_which_images_the_model_is_for(model, tmp_path):
     assert ran.out.splitlines()[0] == f"Model {model}, for {load_model(model).purpose}"
 
 
+def test_photographs_get_the_model_for_them_and_its_purpose_is_told(tmp_path):
+    ran = segcode("predict", street(tmp_path / "a.png"), "-o", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines()[0] == f"Model camvid, for {load_model('camvid').purpose}"
+
+
 def test_folders_and_patterns_keep_their_folders(model, tmp_path):
     for name in ("run/left/1.png", "run/right/1.png", "run/right/2.png"):
         street(tmp_path / name)

@@ -12,8 +12,11 @@ from typing import Annotated, Any, TypeAlias, get_type_hints
 import typer
 from typer.models import OptionInfo
 
-from segcode.cli.loading import DeviceName, require_model
+from segcode.cli.loading import DeviceName
 from segcode.data.sources import Kind
+
+PHOTOGRAPHS = "camvid"
+"""The model for photographs."""
 
 ImagePath: TypeAlias = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.", show_default=False)]
 Images: TypeAlias = Annotated[
@@ -29,14 +32,12 @@ Model: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="MODEL",
-        help="Folder of a trained model, or the name of one that comes with segcode; required.",
-        default_factory=str,
-        callback=require_model,
-        is_eager=True,
+        help="Folder of a trained model, or the name of one that comes with segcode: camvid, the default, for "
+        "photographs of streets; streets, for drawn ones. Its purpose is printed.",
+        default_factory=lambda: PHOTOGRAPHS,
         show_default=False,
     ),
 ]
-"""There is no default: a model for one kind of pictures gives a meaningless map of another kind."""
 Device: TypeAlias = Annotated[DeviceName, typer.Option(help="Where to compute; auto takes a GPU if there is one.")]
 Root: TypeAlias = Annotated[
     Path | None,
