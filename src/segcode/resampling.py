@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float, Integer
+from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
@@ -45,3 +46,12 @@ def between(
     exact = ((places + 0.5) * below / size - 0.5).clamp(0, below - 1)
     before = exact.long()
     return before, (before + 1).clamp(max=below - 1), exact - before
+
+
+def logits_at(
+    logits: Float[Tensor, "M h w"], pixels: Integer[ndarray, "n 2"], size: tuple[int, int]
+) -> Float[ndarray, "n M"]:
+    """Logits resized bilinearly to (rows, columns), at some pixels."""
+    cells, shares = neighbours(torch.from_numpy(pixels), size, (logits.shape[1], logits.shape[2]))
+    table = logits.flatten(1).T
+    return (table[cells] * shares[..., None].to(table)).sum(1).cpu().numpy()

@@ -24,6 +24,7 @@ from segcode.model.checkpoint import LoadedModel
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
 from segcode.prediction import CallableSegmenter, InitialPrediction, Segmenter
+from segcode.refinement.borders import along_outlines
 from segcode.refinement.observations import observe, region_of_cells, settled_cells
 from segcode.refinement.places import Place, places_to_look
 from segcode.refinement.result import SegmentationMap, Status, entropy, masked_softmax
@@ -293,14 +294,15 @@ class Refiner:
         self, field: Float[ndarray, "c M"], code: Float[ndarray, "N"] | None, truth: Truth, status: Status
     ) -> SegmentationMap:
         prediction, grid = self._active.prediction, self._active.precision.grid
-        base = prediction.base_logits
-        added = torch.from_numpy(np.ascontiguousarray(field.T, np.float32)).reshape(1, -1, *grid.shape).to(base.device)
-        size = max(base.shape[1], grid.rows), max(base.shape[2], grid.columns)
-        logits = resize(added, size)[0].add_(resize(base[None], size)[0])
-        if code is None:
-            return SegmentationMap(logits, truth, status, None, prediction.b)
-        scaled, of_code = self._of_code(code)
-        return SegmentationMap(logits + resize(of_code[None], size)[0], truth, status, scaled, prediction.b)
+        rest = prediction.base_logits
+        size = max(rest.shape[1], grid.rows), max(rest.shape[2], grid.columns)
+        rest, scaled = resize(rest[None], size)[0], None
+        if code is not None:
+            scaled, of_code = self._of_code(code)
+            rest = rest + resize(of_code[None], size)[0]
+        added = torch.from_numpy(np.ascontiguousarray(field.T, np.float32)).reshape(1, -1, *grid.shape).to(rest.device)
+        logits = resize(added, size)[0].add_(rest)
+        return SegmentationMap(logits, truth, status, scaled, prediction.b, along_outlines(rest, field, truth, grid))
 
     def _of_code(self, code: Float[ndarray, "N"]) -> tuple[Float[Tensor, "N"], Float[Tensor, "M h w"]]:
         """C and J c / T, from the code in units of s."""

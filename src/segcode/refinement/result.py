@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Integer, UInt8
 from numpy import ndarray
 from scipy.special import ndtr
 from torch import Tensor
 from torch.nn import functional
 
+from segcode.refinement.borders import Borders
 from segcode.refinement.labelling import labels_of
-from segcode.resampling import neighbours, resize
+from segcode.resampling import logits_at, resize
 from segcode.tensors import LabelImage
 from segcode.truth.truth import Truth
 
@@ -51,6 +52,7 @@ class SegmentationMap:
         code: c, where the segmenter has a code path and the truth is not empty.
         b: of Eq. 3 on the segmenter's grid, divided by T, where it has that.
         status: how the mode was found.
+        borders: the pixels along the outlines of the truth, whose logits are not those of the grid.
     """
 
     logits: Float[Tensor, "M h w"]
@@ -58,6 +60,7 @@ class SegmentationMap:
     status: Status
     code: Float[Tensor, "N"] | None = None
     b: Float[Tensor, "_ _"] | None = None
+    borders: Borders | None = None
 
     @property
     def labels(self) -> LabelImage:
@@ -75,11 +78,11 @@ class SegmentationMap:
         The logits are not resized for it: those of a large photograph would take gigabytes.
         """
         size = size or self.truth.size
-        labels = labels_of(self.logits, size).cpu()
+        labels = self._highest(size, slice(None))
         exhaustive = torch.from_numpy(self.truth.exhaustive)
         if exhaustive.any() and not exhaustive.all():
             left = (~exhaustive).nonzero()[:, 0]
-            others = left.to(torch.uint8)[labels_of(self.logits[left], size).cpu().long()]
+            others = left.to(torch.uint8)[self._highest(size, left).long()]
             known = torch.from_numpy(exhaustive_labels(self.truth))[None, None].float()
             known = functional.interpolate(known, size, mode="nearest-exact")[0, 0].to(torch.uint8)
             of_excluded = exhaustive[labels.long()]
@@ -91,8 +94,7 @@ class SegmentationMap:
 
         An excluded class has probability 0; so have all other classes at a labelled pixel.
         """
-        scores = resize(self.logits[None], self.truth.size)[0]
-        return masked_softmax(scores, self.truth)
+        return masked_softmax(self._scores(), self.truth)
 
     def entropy(self) -> Float[ndarray, "H W"]:
         """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels."""
@@ -106,7 +108,7 @@ class SegmentationMap:
         """
         if self.b is None:
             return None
-        first, second = possible(resize(self.logits[None], self.truth.size)[0], self.truth).topk(2, dim=0).values
+        first, second = possible(self._scores(), self.truth).topk(2, dim=0).values
         deviation = math.sqrt(2) * resize(self.b[None, None], self.truth.size)[0, 0]
         return (deviation / (first - second).clamp(min=1e-6)).cpu().numpy()
 
@@ -118,6 +120,23 @@ class SegmentationMap:
         """
         relative = self.relative_noise()
         return None if relative is None else np.asarray(ndtr(-1 / np.maximum(relative.astype(np.float64), 1e-12)))
+
+    def _scores(self) -> Float[Tensor, "M H W"]:
+        """Logits at the size of the image."""
+        scores = resize(self.logits[None], self.truth.size)[0]
+        if self.borders is not None:
+            rows, columns = self.borders.pixels.T
+            scores = scores.clone()
+            scores[:, rows, columns] = torch.from_numpy(self.borders.logits.T).to(scores)
+        return scores
+
+    def _highest(self, size: tuple[int, int], classes: slice | Integer[Tensor, "k"]) -> UInt8[Tensor, "H W"]:
+        """The place, among some classes, of that with the highest logit, at each pixel of a size."""
+        labels = labels_of(self.logits[classes], size).cpu()
+        if self.borders is not None and size == self.truth.size:
+            rows, columns = self.borders.pixels.T
+            labels[rows, columns] = torch.from_numpy(self.borders.logits)[:, classes].argmax(1).to(labels)
+        return labels
 
 
 def masked_softmax(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
@@ -144,10 +163,3 @@ def exhaustive_labels(truth: Truth) -> UInt8[ndarray, "H W"]:
 def entropy(probabilities: Float[ndarray, "M H W"]) -> Float[ndarray, "H W"]:
     """Entropy of class probabilities, in nats."""
     return -(probabilities * np.log(np.maximum(probabilities, 1e-30))).sum(0)
-
-
-def logits_at(logits: Float[Tensor, "M h w"], pixels: ndarray, size: tuple[int, int]) -> Float[ndarray, "n M"]:
-    """Logits resized bilinearly to (rows, columns), at some pixels."""
-    cells, shares = neighbours(torch.from_numpy(pixels), size, (logits.shape[1], logits.shape[2]))
-    table = logits.flatten(1).T
-    return (table[cells] * shares[..., None].to(table)).sum(1).cpu().numpy()
