@@ -13,7 +13,7 @@ from typing import Final
 
 from PIL import Image as Pillow
 
-from segcode.data.files import images_in, output_names
+from segcode.data.files import name_of, output_names, pictures_in
 from segcode.data.images import image_info, read_image
 from segcode.errors import DataError
 from segcode.files import replacing
@@ -101,8 +101,8 @@ class Library:
         self._photographs: dict[str, Photograph] = {}
         for name, path in zip(output_names(images) if images else [], images, strict=True):
             self._add(name.as_posix(), path)
-        for path in images_in(uploads):
-            self._add(f"uploads/{path.stem}", path)
+        for path in pictures_in(uploads):
+            self._add(f"uploads/{name_of(path)}", path)
 
     def get(self, name: str) -> Photograph | None:
         """The image of this name."""
