@@ -1,128 +1,14 @@
-import io
-from contextlib import suppress
 from pathlib import Path
+from unicodedata import normalize
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import ids, noise, save, truncate
-from PIL import Image as Pillow
+from pictures import noise, save
 
-from segcode.data.files import find_images, natural_order, read_colour_labels, read_image, read_index_labels
+from segcode.data.files import by_name, find_images, name_of, natural_order, output_names, pictures_below
 from segcode.errors import DataError
-from segcode.tensors import IGNORE
-
-ORIENTATION = 0x0112
-IDS = {0: 0, 7: 1, 11: IGNORE}
-
-
-def test_an_image_is_read_as_it_was_saved(tmp_path: Path) -> None:
-    pixels = noise(0)
-    assert np.array_equal(read_image(save(tmp_path / "a.png", pixels)), pixels)
-
-
-def test_an_image_of_one_pixel_is_read(tmp_path: Path) -> None:
-    assert read_image(save(tmp_path / "a.png", noise(0, 1, 1))).shape == (1, 1, 3)
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
-def test_an_image_of_any_8_bit_mode_is_read_as_rgb(tmp_path: Path, mode: str) -> None:
-    path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
-    Pillow.fromarray(noise(0)).convert(mode).save(path)
-    image = read_image(path)
-    assert image.shape == (6, 8, 3)
-    assert image.dtype == np.uint8
-
-
-def test_an_image_is_turned_as_its_camera_was_held(tmp_path: Path) -> None:
-    pixels = noise(0)
-    exif = Pillow.Exif()
-    exif[ORIENTATION] = 6  # a quarter turn
-    Pillow.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(read_image(tmp_path / "a.png"), np.rot90(pixels, -1))
-
-
-def test_an_image_of_16_bits_is_refused_with_the_cure(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.png", np.full((2, 2), 1000, np.uint16))
-    with pytest.raises(DataError, match=r"a\.png has more than 8 bits .* save it as 8-bit RGB"):
-        read_image(path)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.png is missing: check the path"):
-        read_image(tmp_path / "a.png")
-
-
-def test_a_truncated_file_is_named(tmp_path: Path) -> None:
-    truncate(save(tmp_path / "a.png", noise(0, 40, 40)))
-    with pytest.raises(DataError, match=r"a\.png is damaged .* copy or download it again"):
-        read_image(tmp_path / "a.png")
-
-
-def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_text("no image")
-    with pytest.raises(DataError, match=r"a\.png is not an image"):
-        read_image(tmp_path / "a.png")
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-@given(data=st.data(), suffix=st.sampled_from(["png", "jpeg", "bmp", "tiff", "webp"]))
-def test_damage_anywhere_gives_an_image_or_a_data_error(
-    data: st.DataObject, suffix: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    saved = io.BytesIO()
-    exif = Pillow.Exif()
-    exif[ORIENTATION] = 6
-    Pillow.fromarray(noise(0)).save(saved, suffix, exif=exif)
-    content = bytearray(saved.getvalue())
-    place = data.draw(st.integers(0, len(content) - 1))
-    content[place] ^= data.draw(st.integers(1, 255))
-    path = tmp_path_factory.getbasetemp() / f"damaged.{suffix}"
-    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
-    with suppress(DataError):
-        assert read_image(path).ndim == 3
-
-
-def test_index_labels_become_train_ids(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.png", np.array([[0, 7, 11]], np.uint8))
-    assert read_index_labels(path, IDS).tolist() == [[0, 1, IGNORE]]
-
-
-def test_the_palette_of_index_labels_does_not_matter(tmp_path: Path) -> None:
-    labels = ids(0, [0, 7, 11])
-    picture = Pillow.fromarray(labels)
-    picture.putpalette(noise(1, 16, 16).ravel().tolist())
-    picture.save(tmp_path / "palette.png")
-    assert Pillow.open(tmp_path / "palette.png").mode == "P"
-    plain = read_index_labels(save(tmp_path / "plain.png", labels), IDS)
-    assert np.array_equal(read_index_labels(tmp_path / "palette.png", IDS), plain)
-
-
-def test_unknown_ids_are_all_listed(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.png", np.array([[0, 3, 250]], np.uint8))
-    with pytest.raises(DataError, match=r"a\.png has the ids 3, 250, .* \(those are 0, 7, 11\)"):
-        read_index_labels(path, IDS)
-
-
-@pytest.mark.parametrize(
-    ("pixels", "mode"),
-    [
-        (noise(0), "RGB"),
-        (np.zeros((2, 2, 4), np.uint8), "RGBA"),
-        (np.zeros((2, 2), np.uint16), "I;16"),
-        (np.zeros((2, 2), bool), "1"),
-    ],
-)
-def test_labels_of_other_modes_are_refused_with_the_cure(tmp_path: Path, pixels: np.ndarray, mode: str) -> None:
-    with pytest.raises(DataError, match=rf"a\.png has pixels of mode {mode}: .* greyscale \(L\) or palette \(P\) PNG"):
-        read_index_labels(save(tmp_path / "a.png", pixels), IDS)
-
-
-def test_an_unknown_colour_is_named(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.png", np.array([[[1, 2, 3], [128, 0, 0]]], np.uint8))
-    with pytest.raises(DataError, match=r"a\.png has 1 colours of no class, first \(1, 2, 3\)"):
-        read_colour_labels(path, {(128, 0, 0): 1})
+from segcode.export.picture import write_picture
 
 
 def test_images_come_in_natural_order_and_once(tmp_path: Path) -> None:
@@ -167,3 +53,76 @@ def test_any_names_have_an_order(names: set[str]) -> None:
 def test_natural_order_is_the_order_of_the_numbers(numbers: list[int]) -> None:
     paths = [Path(f"street_{number}.png") for number in numbers]
     assert natural_order(paths) == [Path(f"street_{number}.png") for number in sorted(numbers)]
+
+
+def test_brackets_in_folders_are_part_of_their_names(tmp_path: Path) -> None:
+    first = save(tmp_path / "site [north]" / "frame1.png", noise(0))
+    second = save(tmp_path / "site [north]" / "frame2.png", noise(0))
+    assert find_images([tmp_path / "site [north]" / "*.png"]) == [first, second]
+    assert find_images([tmp_path / "site [north]" / "frame[12].png"]) == [first, second]
+
+
+def test_a_pattern_takes_brackets_both_ways(tmp_path: Path) -> None:
+    paths = [save(tmp_path / "run" / name, noise(0)) for name in ("a[1].png", "a1.png")]
+    assert set(find_images([tmp_path / "r*" / "a[1].png"])) == set(paths)
+
+
+def test_hidden_files_and_folders_are_no_images(tmp_path: Path) -> None:
+    shown = save(tmp_path / "a.png", noise(0))
+    for name in ("._a.png", ".ipynb_checkpoints/a-checkpoint.png", "deep/._b.png"):
+        save(tmp_path / name, noise(0))
+    assert find_images([tmp_path]) == find_images([tmp_path / "**" / "*.png"]) == [shown]
+
+
+def test_pictures_that_segcode_made_are_found_only_by_their_names(tmp_path: Path) -> None:
+    image, result = save(tmp_path / "a.png", noise(0)), tmp_path / "a_overlay.png"
+    write_picture(result, noise(1))
+    write_picture(tmp_path / "work" / "labels" / "a.png", noise(1))
+    assert find_images([tmp_path]) == find_images([tmp_path / "**" / "*.png"]) == [image]
+    assert find_images([result]) == [result]
+    with pytest.raises(DataError, match=r"has no images but what segcode made \(a\.png\): give photographs"):
+        find_images([tmp_path / "work" / "labels"])
+
+
+def test_one_image_that_is_named_in_two_ways_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.png", noise(0))
+    monkeypatch.chdir(tmp_path)
+    assert len(find_images([path, "a.png", "../" + tmp_path.name + "/a.png", "*.png"])) == 1
+
+
+LETTERS = st.text(st.characters(exclude_characters="/\0\\", codec="utf-8"), min_size=1, max_size=30)
+
+
+@given(stem=LETTERS, ending=st.sampled_from(["png", "PNG", "Jpg", "tiff"]))
+def test_an_image_and_its_labels_have_one_name_however_it_is_written(stem: str, ending: str) -> None:
+    names = {name_of(Path(f"x/{normalize(form, stem)}.{end}")) for form in ("NFC", "NFD") for end in (ending, "png")}
+    assert names == {normalize("NFC", stem)}
+
+
+@given(st.lists(LETTERS, min_size=2, max_size=2, unique_by=lambda name: normalize("NFC", name)))
+def test_different_names_stay_different(stems: list[str]) -> None:
+    paths = [Path(f"/x/{stem}.png") for stem in stems]
+    assert len(set(output_names(paths))) == 2
+
+
+def test_a_dot_in_a_name_is_no_ending() -> None:
+    assert output_names([Path("cam.front.0001.png"), Path("cam.front.0002.JPG"), Path("v1.5")]) == [
+        Path("cam.front.0001"),
+        Path("cam.front.0002"),
+        Path("v1.5"),
+    ]
+
+
+def test_two_spellings_of_one_name_are_refused() -> None:
+    with pytest.raises(DataError, match="have one name, 'ü': rename or remove one"):
+        by_name([Path("ü.png"), Path("u\u0308.png")])
+    with pytest.raises(DataError, match="would both be written as 'ü'"):
+        output_names([Path("ü.png"), Path("u\u0308.png")])
+
+
+def test_pictures_below_a_folder_are_found_by_their_folders_and_names(tmp_path: Path) -> None:
+    for name in ("a.b.PNG", "Su\u0308d/c.tif", ".hidden/d.png", "e.txt"):
+        save(tmp_path / name.replace(".txt", ".png"), noise(0, 2, 2))
+    (tmp_path / "e.png").rename(tmp_path / "e.txt")
+    assert set(pictures_below(tmp_path)) == {"a.b", "Süd/c"}
+    assert pictures_below(tmp_path / "nowhere") == {}

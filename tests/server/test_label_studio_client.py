@@ -104,8 +104,8 @@ def test_a_redirection_within_is_followed(small):
     [
         (bytes(5001), "more than 0 MiB"),
         (b"<html>", "no image that can be read"),
-        (b"", "no image that can be read"),
-        (png()[:200], "no image that can be read"),
+        (b"", "is empty"),
+        (png()[:200], "is damaged"),
         (png(np.zeros((41, 50, 3), np.uint8)), "50 x 41 pixels, more than 0 million: scale it down"),
     ],
 )

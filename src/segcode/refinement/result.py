@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,9 +16,11 @@ from torch.nn import functional
 
 from segcode.refinement.borders import Borders
 from segcode.refinement.labelling import labels_of
-from segcode.resampling import logits_at, resize
+from segcode.resampling import logits_at, resize, resize_rows
 from segcode.tensors import LabelImage
 from segcode.truth.truth import Truth
+
+_BAND: Final = 2**18  # pixels
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,17 @@ class SegmentationMap:
         return masked_softmax(self._scores(), self.truth)
 
     def entropy(self) -> Float[ndarray, "H W"]:
-        """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels."""
-        return entropy(self.probabilities())
+        """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels.
+
+        It is computed in bands of rows: the probabilities of a large photograph would take gigabytes.
+        """
+        height, width = self.truth.size
+        result = np.empty((height, width), np.float32)
+        step = max(1, _BAND // width)
+        for top in range(0, height, step):
+            bottom = min(top + step, height)
+            result[top:bottom] = entropy(masked_softmax(self._scores(top, bottom), self.truth.rows(top, bottom)))
+        return result
 
     def relative_noise(self) -> Float[ndarray, "H W"] | None:
         """The noise of Eq. 3 compared with what it attenuates: sqrt(2) b / (z_1 - z_2) for the two highest logits.
@@ -121,13 +133,15 @@ class SegmentationMap:
         relative = self.relative_noise()
         return None if relative is None else np.asarray(ndtr(-1 / np.maximum(relative.astype(np.float64), 1e-12)))
 
-    def _scores(self) -> Float[Tensor, "M H W"]:
-        """Logits at the size of the image."""
-        scores = resize(self.logits[None], self.truth.size)[0]
+    def _scores(self, top: int = 0, bottom: int | None = None) -> Float[Tensor, "M n W"]:
+        """Logits at the size of the image, of the rows from `top` to `bottom`, that one not included."""
+        bottom = self.truth.size[0] if bottom is None else bottom
+        scores = resize_rows(self.logits, self.truth.size, top, bottom)
         if self.borders is not None:
             rows, columns = self.borders.pixels.T
-            scores = scores.clone()
-            scores[:, rows, columns] = torch.from_numpy(self.borders.logits.T).to(scores)
+            inside = (rows >= top) & (rows < bottom)
+            logits = torch.from_numpy(self.borders.logits[inside].T)
+            scores[:, rows[inside] - top, columns[inside]] = logits.to(scores)
         return scores
 
     def _highest(self, size: tuple[int, int], classes: slice | Integer[Tensor, "k"]) -> UInt8[Tensor, "H W"]:

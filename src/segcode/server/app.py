@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
+from segcode.data.labels import encode_labels
 from segcode.errors import SegcodeError
 from segcode.export.palette import distinct_colours
 from segcode.export.runs import coco
@@ -225,14 +226,16 @@ async def export(image: Opened, studio: Here, kind: Kind) -> Response:
         content = json.dumps([mark.model_dump(mode="json") for mark in marks]).encode()
     elif kind == "truth.png":
         painting = await studio.with_session(image, lambda session: session.painting(marks))
-        content = _png(painting.labels)
+        content = encode_labels(painting.labels, classes)
     else:
         labels = await studio.with_session(image, lambda session: session.final(marks))
         if kind == "coco.json":
             content = json.dumps(coco(image.photograph.path.name, labels, classes)).encode()
         else:
-            convert = {"labels.png": lambda x: x, "ids.png": classes.to_raw, "colours.png": classes.colourise}[kind]
-            content = _png(convert(labels))
+            is_colours = kind == "colours.png"
+            content = (
+                _png(classes.colourise(labels)) if is_colours else encode_labels(labels, classes, kind == "ids.png")
+            )
     file = f"{Path(name).name}_{kind}".encode("ascii", "replace").decode().replace('"', "_")
     headers = {"Content-Disposition": f'attachment; filename="{file}"'}
     return Response(content, media_type="image/png" if kind.endswith("png") else "application/json", headers=headers)

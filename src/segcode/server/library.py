@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,15 +13,13 @@ from typing import Final
 
 from PIL import Image as Pillow
 
-from segcode.data.files import UNREADABLE, images_in, output_names, read_image
+from segcode.data.files import name_of, output_names, pictures_in
+from segcode.data.images import image_info, read_image
 from segcode.errors import DataError
 from segcode.files import replacing
 from segcode.tensors import Image
 
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")
-"""Formats that may be uploaded, by Pillow's names."""
-
-_SHOWN: Final = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+_SHOWN: Final = ("image/png", "image/jpeg", "image/webp")
 _THUMBNAIL: Final = 160
 
 
@@ -70,10 +67,10 @@ class Photograph:
         return sha256(self.path.read_bytes()).hexdigest()
 
     def shown(self) -> Encoded:
-        """The file itself, or as PNG if browsers do not know its format. Raises DataError if it cannot be read."""
-        media_type = _SHOWN.get(self.path.suffix.lower())
-        if media_type:
-            return Encoded(self._bytes(), media_type)
+        """The file itself, or a PNG if browsers might show it otherwise. Raises DataError if it cannot be read."""
+        info = image_info(self.path)
+        if info.media_type in _SHOWN and (info.orientation == 1 or (info.orientation and info.format == "JPEG")):
+            return Encoded(self._bytes(), info.media_type)
         return Encoded(_saved(Pillow.fromarray(self.read()), "PNG"), "image/png")
 
     def _bytes(self) -> bytes:
@@ -104,8 +101,8 @@ class Library:
         self._photographs: dict[str, Photograph] = {}
         for name, path in zip(output_names(images) if images else [], images, strict=True):
             self._add(name.as_posix(), path)
-        for path in images_in(uploads):
-            self._add(f"uploads/{path.stem}", path)
+        for path in pictures_in(uploads):
+            self._add(f"uploads/{name_of(path)}", path)
 
     def get(self, name: str) -> Photograph | None:
         """The image of this name."""
@@ -124,11 +121,10 @@ class Library:
             taken: whether a name in the library is another's, beside those of its images.
 
         Raises:
-            DataError: if it has too many pixels, or is not an image of one of `FORMATS`.
+            DataError: if it has too many pixels, or is no image that can be read.
         """
-        with opened(content, name, self.limits) as picture:
-            kind = str(picture.format).lower()
-        suffix = "jpeg" if kind == "mpo" else kind  # MPO: a telephone's JPEG with a second picture in it
+        suffix = image_info(content, name, self.limits.pixels).format.lower()
+        read_image(content, name)  # to the last byte
         stem = re.sub(r"[^\w.-]+", "_", Path(name).stem, flags=re.ASCII).strip("._") or "image"
         free = stem = stem[:100]
         number = 1
@@ -139,48 +135,14 @@ class Library:
             path = self._uploads / f"{free}.{suffix}"
             with replacing(path) as unfinished:
                 unfinished.write_bytes(content)
-                try:
-                    read_image(unfinished)  # to the last byte
-                except DataError as error:
-                    raise DataError(str(error).replace(str(unfinished), name)) from None
             return self._add(f"uploads/{free}", path)
 
     def _add(self, name: str, path: Path) -> Photograph:
         if name in self._photographs:
             raise DataError(f"{self._photographs[name].path} and {path} would both be called '{name}': rename one")
-        self._photographs[name] = Photograph(name, path, _size_of(path))
+        info = image_info(path)
+        self._photographs[name] = Photograph(name, path, (info.height, info.width))
         return self._photographs[name]
-
-
-@contextmanager
-def opened(content: bytes, name: str, limits: Limits) -> Iterator[Pillow.Image]:
-    """An image that was sent, still to be decoded.
-
-    Raises:
-        DataError: if it is none, turns out to be damaged, or has too many pixels, which is looked up first.
-    """
-    most = f"{limits.pixels / 1e6:.0f} million"
-    try:
-        with Pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > limits.pixels:
-                raise DataError(f"{name} has {width} x {height} pixels, more than {most}: scale it down")
-            yield picture
-    except Pillow.DecompressionBombError:
-        raise DataError(f"{name} has more than {most} pixels: scale it down") from None
-    except UNREADABLE:
-        raise DataError(f"{name} is no image that can be read: send one of {', '.join(FORMATS)}") from None
-
-
-def _size_of(path: Path) -> tuple[int, int]:
-    """Rows and columns of an upright image, from its header."""
-    try:
-        with Pillow.open(path) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(0x0112, 1) >= 5
-    except UNREADABLE as error:
-        raise DataError(f"{path} cannot be read ({error}): remove it, or save it as PNG") from None
-    return (width, height) if turned else (height, width)
 
 
 def _saved(picture: Pillow.Image, kind: str) -> bytes:

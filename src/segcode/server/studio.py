@@ -15,8 +15,8 @@ from time import perf_counter
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from segcode.classes import ClassSet
+from segcode.data.labels import write_labels
 from segcode.errors import DataError
-from segcode.export.picture import write_picture
 from segcode.model.segcode import SegCode
 from segcode.prediction import Segmenter
 from segcode.server.journal import Document, Entry, Journal
@@ -272,8 +272,8 @@ class Studio:
 
         def save(session: Session) -> None:
             marks, (labels, truth) = image.document.marks, self._finished(image)
-            write_picture(labels, session.final(marks))
-            write_picture(truth, session.painting(marks).labels)
+            write_labels(labels, session.final(marks), self.classes)
+            write_labels(truth, session.painting(marks).labels, self.classes)
 
         async with image.order:
             if done:
