@@ -97,7 +97,7 @@ def test_ids_that_a_program_stored_as_grey_values_of_fewer_bits_are_found(tmp_pa
 def test_few_bits_that_can_be_read_in_two_ways_are_refused(tmp_path: Path) -> None:
     path = grey_png(tmp_path / "a.png", np.array([[0, 1]]), 1)
     with pytest.raises(
-        DataError, match=r"1 bits a pixel, .* 1 is 'building' or void: save the ids as greyscale .* 8 bits"
+        DataError, match=r"1-bit pixels, .* 1 is 'building' or void: save the ids as greyscale .* 8 bits"
     ):
         read_index_labels(path, CAMVID, CAMVID_IDS)
 

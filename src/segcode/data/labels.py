@@ -99,7 +99,7 @@ def read_index_labels(path: Path, classes: ClassSet, train_ids: Meanings) -> Lab
         for i, meaning in readings[other].items():
             if meaning != readings[name][i]:
                 raise DataError(
-                    f"{path} has {'a palette' if palette else f'{bits} bits a pixel'}, and its {name} say other "
+                    f"{path} has {'a palette' if palette else f'{bits}-bit pixels'}, and its {name} say other "
                     f"classes than its {other}: {i} is {_title(readings[name][i], classes)} or "
                     f"{_title(meaning, classes)}: save the ids as greyscale (L) PNG of 8 bits"
                 )
