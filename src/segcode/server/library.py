@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import unicodedata
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,16 +14,16 @@ from typing import Final
 
 from PIL import Image as Pillow
 
-from segcode.data.files import UNREADABLE, images_in, output_names, read_image
+from segcode.data.files import images_in, output_names
+from segcode.data.images import ImageInfo, image_info, open_image, read_image, upright
 from segcode.errors import DataError
 from segcode.files import replacing
+from segcode.server.problems import printable
 from segcode.tensors import Image
 
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")
-"""Formats that may be uploaded, by Pillow's names."""
-
-_SHOWN: Final = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+_SHOWN: Final = ("PNG", "JPEG", "WEBP")  # by every browser
 _THUMBNAIL: Final = 160
+_LONGEST: Final = 200  # bytes of a name that is made from an upload's: file systems allow 255, endings included
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,37 @@ class Photograph:
     Args:
         name: its own in the library, such as "seq1/frame_02"; folders and no ending.
         path: where it is.
-        size: rows and columns, once it is upright.
+        size: rows and columns, once it is upright; zeros if it cannot be read.
+        stamp: of the file when it was looked at, as `stamp_now` gives it; None if there was none.
+        problem: why it cannot be read, with the cure.
     """
 
     name: str
     path: Path
     size: tuple[int, int]
+    stamp: tuple[int, int] | None = None
+    problem: str | None = None
+
+    @staticmethod
+    def of(name: str, path: Path) -> Photograph:
+        """A file as it is now, looked at and not decoded."""
+        stamp = None
+        with suppress(OSError):
+            stamp = _stamp(path)
+        try:
+            info = image_info(path)
+        except DataError as error:
+            return Photograph(name, path, (0, 0), stamp, str(error))
+        return Photograph(name, path, (info.height, info.width), stamp)
+
+    @property
+    def file_name(self) -> str:
+        """The name with the file's ending."""
+        return self.name + printable(self.path.suffix)
+
+    def stamp_now(self) -> tuple[int, int]:
+        """Time of the last change, in nanoseconds, and bytes of the file. Raises OSError if there is none."""
+        return _stamp(self.path)
 
     def read(self) -> Image:
         """Its pixels. Raises DataError if it cannot be read."""
@@ -67,26 +92,42 @@ class Photograph:
 
     def digest(self) -> str:
         """SHA-256 of the file. Raises OSError if it cannot be read."""
-        return sha256(self.path.read_bytes()).hexdigest()
+        with self.path.open("rb") as file:
+            digest = sha256()
+            while part := file.read(2**20):
+                digest.update(part)
+        return digest.hexdigest()
 
-    def shown(self) -> Encoded:
-        """The file itself, or as PNG if browsers do not know its format. Raises DataError if it cannot be read."""
-        media_type = _SHOWN.get(self.path.suffix.lower())
-        if media_type:
-            return Encoded(self._bytes(), media_type)
-        return Encoded(_saved(Pillow.fromarray(self.read()), "PNG"), "image/png")
+    def original(self) -> Encoded | None:
+        """The file itself, if every browser shows it as `read` gives it: it may note no orientation.
 
-    def _bytes(self) -> bytes:
+        Raises:
+            DataError: if it cannot be read.
+        """
+        info = image_info(self.path)
+        if info.format not in _SHOWN or info.orientation != 1:
+            return None
         try:
-            return self.path.read_bytes()
+            return Encoded(self.path.read_bytes(), info.media_type)
         except OSError as error:
             raise DataError(f"{self.path} cannot be read ({error.strerror}): put it back") from None
 
+    def redrawn(self) -> Encoded:
+        """What `read` gives, as a JPEG where it was one, else as PNG. Raises DataError if it cannot be read."""
+        kind = "JPEG" if image_info(self.path).format == "JPEG" else "PNG"
+        options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1}
+        return _encoded(Pillow.fromarray(self.read()), kind, **options)
+
     def thumbnail(self) -> Encoded:
-        """Small enough for a list."""
-        picture = Pillow.fromarray(self.read())
-        picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
-        return Encoded(_saved(picture, "JPEG"), "image/jpeg")
+        """Small enough for a list; a JPEG is decoded at a part of its size. Raises DataError if it cannot be read."""
+        side = (_THUMBNAIL, _THUMBNAIL)
+        with open_image(self.path) as picture:
+            picture.draft("RGB", side)
+            small = upright(picture)
+            if small.mode != "RGB":
+                small = small.convert("RGB")
+            small.thumbnail(side)
+            return _encoded(small, "JPEG")
 
 
 class Library:
@@ -96,41 +137,44 @@ class Library:
         """Of files, and of a folder for uploads, which is made when it is needed.
 
         Raises:
-            DataError: if an image cannot be read, or two have one name.
+            DataError: if two images have one name.
         """
         self.limits = limits
         self._uploads = uploads
         self._naming = Lock()
         self._photographs: dict[str, Photograph] = {}
         for name, path in zip(output_names(images) if images else [], images, strict=True):
-            self._add(name.as_posix(), path)
+            self._add(printable(name.as_posix()), path)
         for path in images_in(uploads):
-            self._add(f"uploads/{path.stem}", path)
+            self._add(f"uploads/{printable(path.stem)}", path)
 
     def get(self, name: str) -> Photograph | None:
-        """The image of this name."""
-        return self._photographs.get(name)
+        """The image of this name, as its file is now."""
+        known = self._photographs.get(name)
+        if known is not None:
+            with suppress(OSError):  # a file that is gone stays as it was: reading it says so
+                if known.stamp_now() != known.stamp:
+                    known = self._photographs[name] = Photograph.of(name, known.path)
+        return known
 
     def all(self) -> list[Photograph]:
         """Every image."""
-        return list(self._photographs.values())
+        return [photograph for name in list(self._photographs) if (photograph := self.get(name))]
 
     def upload(self, name: str, content: bytes, taken: Callable[[str], bool] = lambda _: False) -> Photograph:
         """Keep an image that was sent.
 
         Args:
-            name: of the file at its owner's; only letters, digits, dots and dashes of it are used.
+            name: of the file at its owner's; a folder, control characters and what file systems refuse are left out.
             content: of the file.
             taken: whether a name in the library is another's, beside those of its images.
 
         Raises:
-            DataError: if it has too many pixels, or is not an image of one of `FORMATS`.
+            DataError: if it has too many pixels, or is no image that can be read.
         """
-        with opened(content, name, self.limits) as picture:
-            kind = str(picture.format).lower()
-        suffix = "jpeg" if kind == "mpo" else kind  # MPO: a telephone's JPEG with a second picture in it
-        stem = re.sub(r"[^\w.-]+", "_", Path(name).stem, flags=re.ASCII).strip("._") or "image"
-        free = stem = stem[:100]
+        suffix = require_size(content, printable(name), self.limits).format.lower()
+        read_image(content, printable(name))  # to the last byte
+        free = stem = _file_stem(name)
         number = 1
         with self._naming:
             while f"uploads/{free}" in self._photographs or taken(f"uploads/{free}"):
@@ -139,51 +183,37 @@ class Library:
             path = self._uploads / f"{free}.{suffix}"
             with replacing(path) as unfinished:
                 unfinished.write_bytes(content)
-                try:
-                    read_image(unfinished)  # to the last byte
-                except DataError as error:
-                    raise DataError(str(error).replace(str(unfinished), name)) from None
             return self._add(f"uploads/{free}", path)
 
     def _add(self, name: str, path: Path) -> Photograph:
         if name in self._photographs:
             raise DataError(f"{self._photographs[name].path} and {path} would both be called '{name}': rename one")
-        self._photographs[name] = Photograph(name, path, _size_of(path))
+        self._photographs[name] = Photograph.of(name, path)
         return self._photographs[name]
 
 
-@contextmanager
-def opened(content: bytes, name: str, limits: Limits) -> Iterator[Pillow.Image]:
-    """An image that was sent, still to be decoded.
-
-    Raises:
-        DataError: if it is none, turns out to be damaged, or has too many pixels, which is looked up first.
-    """
-    most = f"{limits.pixels / 1e6:.0f} million"
-    try:
-        with Pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > limits.pixels:
-                raise DataError(f"{name} has {width} x {height} pixels, more than {most}: scale it down")
-            yield picture
-    except Pillow.DecompressionBombError:
-        raise DataError(f"{name} has more than {most} pixels: scale it down") from None
-    except UNREADABLE:
-        raise DataError(f"{name} is no image that can be read: send one of {', '.join(FORMATS)}") from None
+def require_size(content: bytes, name: str, limits: Limits) -> ImageInfo:
+    """The header of an image that was sent. Raises DataError if it is none that is read, or has too many pixels."""
+    info = image_info(content, name)
+    if info.height * info.width > limits.pixels:
+        most = f"{limits.pixels / 1e6:.0f} million"
+        raise DataError(f"{name} has {info.width} x {info.height} pixels, more than {most}: scale it down")
+    return info
 
 
-def _size_of(path: Path) -> tuple[int, int]:
-    """Rows and columns of an upright image, from its header."""
-    try:
-        with Pillow.open(path) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(0x0112, 1) >= 5
-    except UNREADABLE as error:
-        raise DataError(f"{path} cannot be read ({error}): remove it, or save it as PNG") from None
-    return (width, height) if turned else (height, width)
+def _file_stem(name: str) -> str:
+    """What a file that was sent may be called, without an ending."""
+    stem = Path(unicodedata.normalize("NFC", printable(name)).replace("\0", "_")).stem
+    kept = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in stem)
+    return kept.encode()[:_LONGEST].decode(errors="ignore").strip("._ ") or "image"
 
 
-def _saved(picture: Pillow.Image, kind: str) -> bytes:
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _encoded(picture: Pillow.Image, kind: str, **options: int) -> Encoded:
     content = io.BytesIO()
-    picture.save(content, format=kind)
-    return content.getvalue()
+    picture.save(content, format=kind, **options)
+    return Encoded(content.getvalue(), Pillow.MIME[kind])
