@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pictures import ids, noise, save, truncate
 from PIL import Image as Pillow
 
-from segcode.data.files import find_images, natural_order, read_colour_labels, read_image, read_index_labels
+from segcode.data.files import find_images, natural_order, read_colour_labels, read_index_labels
+from segcode.data.images import read_image
 from segcode.errors import DataError
 from segcode.tensors import IGNORE
 
@@ -62,7 +63,7 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no image")
-    with pytest.raises(DataError, match=r"a\.png is not an image"):
+    with pytest.raises(DataError, match=r"a\.png is no image"):
         read_image(tmp_path / "a.png")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final, NoReturn
 
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shows where it is.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's matrices are small, and its threads slow PyTorch's
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # an image is read, or refused in one line
     try:
         app(arguments)
     except SegcodeError as error:

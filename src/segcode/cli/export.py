@@ -38,7 +38,8 @@ def export(
     Every image gives OUT/NAME.png, in the size of the image. For Cityscapes NAME is CITY_SEQUENCE_FRAME and the ids are
     label ids, not train ids: what the official tool reads with CITYSCAPES_RESULTS=OUT, and the test server unpacks.
     """
-    from segcode.data.files import find_images, output_names, read_image
+    from segcode.data.files import find_images, output_names
+    from segcode.data.images import read_image
     from segcode.data.prefetch import prefetch
     from segcode.data.select import check_classes
     from segcode.data.sources import open_source

@@ -197,7 +197,7 @@ def _read_mask(path: Path, size: tuple[int, int], soft: bool) -> Bool[ndarray, "
     import numpy as np
     from PIL import Image
 
-    from segcode.data.files import read_image
+    from segcode.data.images import read_image
 
     if path.suffix.lower() in (".jpg", ".jpeg") and not soft:
         raise TruthError(f"{path} is a JPEG, which blurs the borders of a mask: save it as PNG, or add --soft")

@@ -23,7 +23,8 @@ def predict(images: Images, model: Model, out: Out, device: Device = "auto") -> 
     image, and NAME_uncertainty.png, the entropy of the class probabilities: bright where the map may be wrong.
     Images of several folders keep these folders below OUT. An image that cannot be read does not stop the others.
     """
-    from segcode.data.files import find_images, output_names, read_image
+    from segcode.data.files import find_images, output_names
+    from segcode.data.images import read_image
 
     paths = find_images(images)
     places = {path: out / name for path, name in zip(paths, output_names(paths), strict=True)}

@@ -28,7 +28,7 @@ def refine(
     pixels as given; _overlay.png has class colours over the image; _uncertainty.png is the entropy of the posterior,
     bright where the map may be wrong; _before_after.png shows the labelled pixels and what changed.
     """
-    from segcode.data.files import read_image
+    from segcode.data.images import read_image
     from segcode.export.comparison import before_after
     from segcode.export.picture import write_picture
 

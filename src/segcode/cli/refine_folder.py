@@ -64,7 +64,8 @@ def refine_folder(
     to change, the largest first. A file that cannot be read, or does not fit, does not stop the others; the end of
     the output lists all such files.
     """
-    from segcode.data.files import find_images, output_names, read_image
+    from segcode.data.files import find_images, output_names
+    from segcode.data.images import read_image
 
     paths = find_images(images)
     names = dict(zip(paths, output_names(paths), strict=True))

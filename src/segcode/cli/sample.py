@@ -29,7 +29,7 @@ def sample(
     The results are NAME_sample_01_labels.png and so on, with class indices as grey values, and NAME_samples.png, which
     shows them all and where they differ.
     """
-    from segcode.data.files import read_image
+    from segcode.data.images import read_image
     from segcode.export.comparison import sample_sheet
     from segcode.export.picture import write_picture
 

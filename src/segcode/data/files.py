@@ -1,4 +1,4 @@
-"""Images and label images as arrays, and the images that a command line names."""
+"""Label images as arrays, and the images that a command line names."""
 
 from __future__ import annotations
 
@@ -10,30 +10,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
 
 from segcode.classes import Colour
+from segcode.data.images import open_image, read_image, upright
 from segcode.errors import DataError
-from segcode.tensors import Image, LabelImage
+from segcode.tensors import LabelImage
 
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 """The files of a folder that count as images."""
-
-UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, Pillow.DecompressionBombError)
-"""What Pillow raises for damaged files, depending on where the damage is."""
-
-
-def read_image(path: Path) -> Image:
-    """An image file as RGB (H, W, 3), turned upright where a camera noted its orientation; no alpha.
-
-    Raises:
-        DataError: if the file is missing, damaged, no image, or has more than 8 bits a channel.
-    """
-    picture = _load(path)
-    if picture.mode.startswith(("I", "F")):
-        raise DataError(f"{path} has more than 8 bits a channel (mode {picture.mode}): save it as 8-bit RGB")
-    return np.array(picture.convert("RGB"))
 
 
 def read_index_labels(path: Path, train_ids: Mapping[int, int]) -> LabelImage:
@@ -46,13 +30,14 @@ def read_index_labels(path: Path, train_ids: Mapping[int, int]) -> LabelImage:
     Raises:
         DataError: if the file is unreadable, has other channels, or has an id that is not in `train_ids`.
     """
-    picture = _load(path)
-    if picture.mode not in ("L", "P"):
-        raise DataError(
-            f"{path} has pixels of mode {picture.mode}: labels are class ids in one channel of 8 bits, "
-            "so save it as greyscale (L) or palette (P) PNG"
-        )
-    ids, table = np.asarray(picture), np.zeros(256, np.uint8)
+    with open_image(path) as opened:
+        picture = upright(opened)
+        if picture.mode not in ("L", "P"):
+            raise DataError(
+                f"{path} has pixels of mode {picture.mode}: labels are class ids in one channel of 8 bits, "
+                "so save it as greyscale (L) or palette (P) PNG"
+            )
+        ids, table = np.asarray(picture), np.zeros(256, np.uint8)
     table[list(train_ids)] = list(train_ids.values())
     if unknown := sorted(set(np.unique(ids).tolist()) - set(train_ids)):
         raise DataError(
@@ -125,19 +110,6 @@ def images_in(folder: Path) -> list[Path]:
 
 def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps its own name
-
-
-def _load(path: Path) -> Pillow.Image:
-    if not path.is_file():
-        raise DataError(f"{path} is missing: check the path, or unpack the data set again")
-    try:
-        with Pillow.open(path) as picture:
-            picture.load()
-            return ImageOps.exif_transpose(picture)
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path} is not an image that can be read: save it as PNG or JPEG") from error
-    except UNREADABLE as error:
-        raise DataError(f"{path} is damaged or closed to you ({error}): copy or download it again") from error
 
 
 def _listed(numbers: Iterable[int]) -> str:

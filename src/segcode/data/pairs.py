@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segcode.classes import ClassSet
-from segcode.data.files import read_image
+from segcode.data.images import read_image
 from segcode.errors import DataError
 from segcode.sample import Sample
 from segcode.tensors import LabelImage

@@ -11,12 +11,11 @@ from urllib.error import HTTPError
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-import numpy as np
-from PIL import ImageOps
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from segcode.data.images import read_image
 from segcode.errors import ConfigError, DataError
-from segcode.server.library import Limits, opened
+from segcode.server.library import Limits
 from segcode.tensors import Image
 
 _PATIENCE: Final = 20.0  # seconds for an answer
@@ -172,8 +171,7 @@ def decode_image(content: bytes, name: str, limits: Limits) -> Image:
     Raises:
         DataError: if it is none, is damaged, or has too many pixels, which is looked up before anything is decoded.
     """
-    with opened(content, name, limits) as picture:
-        return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    return read_image(content, name, limits.pixels)
 
 
 def _origin(url: str) -> tuple[str, str, int | None] | None:

@@ -1,0 +1,166 @@
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pictures import noise, save
+from PIL import Image as Pillow
+
+from segcode.data.images import FORMATS, ImageInfo, image_info, open_image, read_image
+from segcode.errors import DataError
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+ORIENTATION = 0x0112
+TURNED = (lambda x: x, np.fliplr, lambda x: np.rot90(x, 2), np.flipud, lambda x: x.swapaxes(0, 1))
+TURNED += (lambda x: np.rot90(x, -1), lambda x: np.rot90(x, 2).swapaxes(0, 1), np.rot90)
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def encoded(kind: str, orientation: int | None = None, pixels: np.ndarray | None = None, **options) -> bytes:
+    content = io.BytesIO()
+    if orientation is not None:
+        options["exif"] = Pillow.Exif()
+        options["exif"][ORIENTATION] = orientation
+    Pillow.fromarray(noise(0) if pixels is None else pixels).save(content, kind, **options)
+    return content.getvalue()
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def with_chunk(png: bytes, kind: bytes, content: bytes, late: bool = False) -> bytes:
+    """The PNG with one chunk more, after its header or before its end."""
+    place = len(png) - 12 if late else 33
+    return png[:place] + chunk(kind, content) + png[place:]
+
+
+def exif_block(tag: int, kind: int, orientation: int = 6) -> bytes:
+    """A block of an orientation and one other tag of any type, whose value lies where there is nothing."""
+    entries = struct.pack("<HHIHH", ORIENTATION, 3, 1, orientation, 0), struct.pack("<HHII", tag, kind, 1, 9999)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", 2) + b"".join(sorted(entries)) + bytes(4)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_header_and_the_pixels_agree_on_an_orientation(kind: str, orientation: int) -> None:
+    lossless = {} if kind != "WEBP" else {"lossless": True}
+    content = encoded(kind, orientation, **lossless)
+    image, info = read_image(content), image_info(content)
+    assert image.shape[:2] == (info.height, info.width)
+    assert (info.format, info.orientation) == (kind, orientation)
+    if kind != "JPEG":
+        assert np.array_equal(image, TURNED[orientation - 1](noise(0)))
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_deflate"])
+def test_a_turned_tiff_is_read_upright_however_it_is_compressed(compression: str) -> None:
+    content = encoded("TIFF", 6, compression=compression)
+    assert np.array_equal(read_image(content), np.rot90(noise(0), -1))
+
+
+def test_a_note_behind_the_pixels_of_a_png_is_found() -> None:
+    content = with_chunk(encoded("PNG"), b"eXIf", exif_block(0x0131, 4), late=True)
+    assert image_info(content).orientation == 6
+    assert np.array_equal(read_image(content), np.rot90(noise(0), -1))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_an_orientation_in_xmp_alone_is_not_followed(kind: str) -> None:
+    if kind == "PNG":
+        content = with_chunk(encoded("PNG"), b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)
+    elif kind == "TIFF":
+        content = encoded("TIFF", tiffinfo={700: XMP})
+    else:
+        content = encoded(kind, xmp=XMP)
+    assert image_info(content)[:2] == read_image(content).shape[:2] == (6, 8)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@given(tag=st.sampled_from([0x010E, 0x013B, 0x8769, 0x8825, 0xA005, 0xA002, 0x9286]) | st.integers(0, 65535))
+def test_no_exif_block_keeps_an_image_from_being_read(kind: str, tag: int) -> None:
+    for number in range(14):
+        block = exif_block(tag, number)
+        if kind == "PNG":
+            content = with_chunk(encoded("PNG"), b"eXIf", block)
+        else:
+            content = encoded(kind, exif=b"Exif\0\0" + block)
+        assert read_image(content).shape[:2] == image_info(content)[:2]
+
+
+@given(st.binary(max_size=200))
+def test_an_exif_block_of_any_bytes_leaves_the_image(block: bytes) -> None:
+    content = with_chunk(encoded("PNG"), b"eXIf", block)
+    assert read_image(content).shape[:2] == image_info(content)[:2]
+
+
+def test_an_exif_block_with_a_wrong_checksum_is_ignored() -> None:
+    content = with_chunk(encoded("PNG"), b"eXIf", exif_block(0x0131, 4)).replace(b"eXIfII", b"eXIfMM")
+    assert np.array_equal(read_image(content), noise(0))
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_zipped_text_of_any_size_is_ignored(kind: bytes, late: bool) -> None:
+    start = b"XML:com.adobe.xmp\0\1\0\0\0" if kind == b"iTXt" else b"Comment\0\0"
+    content = with_chunk(encoded("PNG"), kind, start + zlib.compress(bytes(3 * 2**20)), late)
+    assert np.array_equal(read_image(content), noise(0))
+    assert image_info(content) == ImageInfo(6, 8, "PNG", 1)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_content_tells_the_format_not_the_ending(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encoded(kind))
+    assert image_info(path).format == kind
+    assert image_info(path).media_type == Pillow.MIME[kind]
+    assert read_image(path).shape == (6, 8, 3)
+
+
+def test_the_header_of_a_png_is_read_without_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.png", noise(0))
+    monkeypatch.setattr(Pillow.Image, "load", lambda *_: pytest.fail("decoded"))
+    assert image_info(path) == ImageInfo(6, 8, "PNG", 1)
+
+
+@pytest.mark.parametrize("side", [13_400, 14_000, 2**31 - 1])
+def test_an_image_of_too_many_pixels_is_refused_with_the_reason_and_the_cure(side: int) -> None:
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99)))
+    for read in (read_image, image_info):
+        with pytest.raises(DataError, match=r"^big\.png has .*more than 178 million pixels: scale it down$"):
+            read(content, "big.png")
+
+
+def test_fewer_pixels_may_be_asked_for() -> None:
+    with pytest.raises(DataError, match="more than 0 million pixels: scale it down"):
+        read_image(encoded("PNG"), most=47)
+    assert read_image(encoded("PNG"), most=48).shape == (6, 8, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", encoded("GIF"), b"%!PS-Adobe-3.0 EPSF-3.0\n"])
+def test_other_content_is_refused_with_the_formats_that_are_read(content: bytes) -> None:
+    for read in (read_image, image_info):
+        with pytest.raises(DataError, match=r"a\.png is no image that can be read: save it as one of PNG, JPEG"):
+            read(content, "a.png")
+
+
+def test_what_goes_wrong_while_an_image_is_decoded_is_named(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", noise(0))
+    with pytest.raises(DataError, match=r"a\.png is damaged \(KeyError\): copy or download it again"), open_image(path):
+        raise KeyError
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.png", noise(0))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DataError, match=r"a\.png cannot be read \(Permission denied\): change its permissions"):
+        read_image(path)
