@@ -90,8 +90,9 @@ class Guard:
             welcome.set_cookie(COOKIE, self._access.token, **cookie)  # without a path: a proxy may add one
             await welcome(scope, receive, with_headers)
             return
-        bounded = self._bounded(receive, self._most.get(scope["path"], JSON_BYTES)) if scope["type"] == "http" else receive
-        await self._app(scope, bounded, with_headers)
+        if scope["type"] == "http":
+            receive = self._bounded(receive, self._most.get(scope["path"], JSON_BYTES))
+        await self._app(scope, receive, with_headers)
 
     def _bounded(self, receive: Receive, most: int) -> Receive:
         """Receive a body up to a bound and a time; the application answers 413 or 408 beyond it."""

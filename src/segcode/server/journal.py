@@ -31,7 +31,7 @@ _CURE: Final = "put back a copy of the file, or delete this line and all after i
 Line = TypeVar("Line", bound=BaseModel)
 
 
-class Replaced(DataError):
+class ReplacedError(DataError):
     """The image of a log, or the log itself, is another one than when it was opened."""
 
 
@@ -158,7 +158,7 @@ class Journal:
         """Compare the image's file with the one that the log is about, or, without a log, with the one that was listed.
 
         Raises:
-            Replaced: if it is another one.
+            ReplacedError: if it is another one.
             OSError: if it cannot be read.
         """
         try:
@@ -173,14 +173,14 @@ class Journal:
         listed = digest if self._photograph.stamp in (None, stamp) else None
         if digest != (self._digest or listed):
             where = self.path if self._end else "the list"
-            raise Replaced(f"{where} is about another image than {self._photograph.path} is now: {_ANOTHER}")
+            raise ReplacedError(f"{where} is about another image than {self._photograph.path} is now: {_ANOTHER}")
         self._digest, self._stamp = digest, stamp
 
     def append(self, entry: Entry) -> None:
         """Write an entry after those that were read; once this returns it is on the disk.
 
         Raises:
-            Replaced: if the image is another one now, or another program wrote to the log.
+            ReplacedError: if the image is another one now, or another program wrote to the log.
             OSError: if it cannot be written, as on a full disk, or the image not be read; the log is then as it was.
         """
         self.check_image()
@@ -193,7 +193,7 @@ class Journal:
         # Unbuffered: bytes that a full disk refused must not be written later, when the file is closed.
         with self.path.open("rb+" if self._length else "ab", buffering=0) as file:
             if file.seek(0, os.SEEK_END) != self._length:
-                raise Replaced(f"another program wrote to {self.path}: start segcode again to see its work")
+                raise ReplacedError(f"another program wrote to {self.path}: start segcode again to see its work")
             if self._end and os.pread(file.fileno(), 1, self._end - 1) != b"\n":
                 content = b"\n" + content
             try:
@@ -221,7 +221,7 @@ class Journal:
         image, now = head.image, self._photograph.size
         if image != now:
             sizes = f"of {image[0]} x {image[1]} pixels, and {self._photograph.path} has {now[0]} x {now[1]}"
-            raise Replaced(f"{self.path} is about an image {sizes}: {_ANOTHER}")
+            raise ReplacedError(f"{self.path} is about an image {sizes}: {_ANOTHER}")
         if head.classes != self._classes:
             raise DataError(
                 f"{self.path} labels the classes {', '.join(head.classes)}, and the model has "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,7 +15,7 @@ from typing import Final
 from PIL import Image as Pillow
 
 from segcode.data.files import images_in, output_names
-from segcode.data.images import ImageInfo, image_info, open_image, read_image, upright
+from segcode.data.images import image_info, open_image, read_image, upright
 from segcode.errors import DataError
 from segcode.files import replacing
 from segcode.server.problems import printable
@@ -116,7 +116,7 @@ class Photograph:
         """What `read` gives, as a JPEG where it was one, else as PNG. Raises DataError if it cannot be read."""
         kind = "JPEG" if image_info(self.path).format == "JPEG" else "PNG"
         options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1}
-        return _encoded(Pillow.fromarray(self.read()), kind, **options)
+        return _encoded(Pillow.fromarray(self.read()), kind, options)
 
     def thumbnail(self) -> Encoded:
         """Small enough for a list; a JPEG is decoded at a part of its size. Raises DataError if it cannot be read."""
@@ -172,7 +172,7 @@ class Library:
         Raises:
             DataError: if it has too many pixels, or is no image that can be read.
         """
-        suffix = require_size(content, printable(name), self.limits).format.lower()
+        suffix = image_info(content, printable(name), self.limits.pixels).format.lower()
         read_image(content, printable(name))  # to the last byte
         free = stem = _file_stem(name)
         number = 1
@@ -192,15 +192,6 @@ class Library:
         return self._photographs[name]
 
 
-def require_size(content: bytes, name: str, limits: Limits) -> ImageInfo:
-    """The header of an image that was sent. Raises DataError if it is none that is read, or has too many pixels."""
-    info = image_info(content, name)
-    if info.height * info.width > limits.pixels:
-        most = f"{limits.pixels / 1e6:.0f} million"
-        raise DataError(f"{name} has {info.width} x {info.height} pixels, more than {most}: scale it down")
-    return info
-
-
 def _file_stem(name: str) -> str:
     """What a file that was sent may be called, without an ending."""
     stem = Path(unicodedata.normalize("NFC", printable(name)).replace("\0", "_")).stem
@@ -213,7 +204,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _encoded(picture: Pillow.Image, kind: str, **options: int) -> Encoded:
+def _encoded(picture: Pillow.Image, kind: str, options: Mapping[str, int] | None = None) -> Encoded:
     content = io.BytesIO()
-    picture.save(content, format=kind, **options)
+    picture.save(content, format=kind, **(options or {}))
     return Encoded(content.getvalue(), Pillow.MIME[kind])

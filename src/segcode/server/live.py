@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from segcode.errors import DataError, SegcodeError
-from segcode.server.journal import Entry, Replaced
+from segcode.server.journal import Entry, ReplacedError
 from segcode.server.messages import REQUEST, Accept, Add, Draw, Fill, Look, Sample, SetDone, Step, Watch, frame
 from segcode.server.problems import OTHER_WORK, disk_message, reasons, said
 from segcode.server.studio import OpenImage, Studio, Viewer
@@ -105,7 +105,7 @@ async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, text: str) -
         (first, *_) = reasons(error.errors(include_url=False, include_context=False, include_input=False))
         where = ".".join(map(str, first["loc"])) or "message"
         viewer.send({"type": "problem", "mark": mark, "message": f"{where}: {first['msg']}"})
-    except Replaced:
+    except ReplacedError:
         raise  # the page keeps its marks: they may be for the image that was there
     except SegcodeError as error:
         viewer.send({"type": "problem", "mark": mark, "message": said(error)})

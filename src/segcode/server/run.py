@@ -79,7 +79,7 @@ def _reachable(host: str) -> str:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as asked:
         try:
-            asked.connect((every[host], 9))  # nothing is sent: the system chooses the address that it would be sent from
+            asked.connect((every[host], 9))  # nothing is sent: the system chooses the address to send from
             return str(asked.getsockname()[0])
         except OSError:
             return "::1" if ":" in host else "127.0.0.1"

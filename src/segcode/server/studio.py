@@ -20,7 +20,7 @@ from segcode.errors import DataError, SegcodeError
 from segcode.export.picture import write_picture
 from segcode.model.segcode import SegCode
 from segcode.prediction import Segmenter
-from segcode.server.journal import Document, Entry, Journal, Replaced
+from segcode.server.journal import Document, Entry, Journal, ReplacedError
 from segcode.server.library import Encoded, Library, Photograph
 from segcode.server.marks import WIDEST, Brush, Mark
 from segcode.server.messages import frame
@@ -309,7 +309,7 @@ class Studio:
 
     async def _write(self, image: OpenImage, entry: Entry) -> None:
         if image.replaced:
-            raise Replaced(f"{image.photograph.path} is another image now: reload the page")
+            raise ReplacedError(f"{image.photograph.path} is another image now: reload the page")
         if entry.mark is not None:
             self.check(entry.mark)
             if image.document.has(entry.mark.id):
@@ -418,7 +418,7 @@ class Studio:
 
     def _session_of(self, image: OpenImage) -> Session:
         if image.replaced:
-            raise Replaced(f"{image.photograph.path} is another image now: reload the page")
+            raise ReplacedError(f"{image.photograph.path} is another image now: reload the page")
 
         def read() -> Image:
             pixels = image.photograph.read()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import count, takewhile
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from segcode.errors import DataError
-from segcode.files import is_unfinished
 from segcode.server.journal import Head, read_head
 from segcode.server.library import Photograph
 from segcode.server.studio import Studio
 
+_UNFINISHED: Final = re.compile(r"\..*[0-9a-f]{8}")  # as `replacing` calls a file until it is complete
 _FOLDERS: Final = {"labels": ".png", "truth": ".png", "journals": ".jsonl"}
 
 
@@ -53,10 +53,10 @@ def find_work(folder: Path, photographs: Sequence[Photograph]) -> dict[str, str]
 
 
 def tidy(studio: Studio) -> None:
-    """Remove labels and truth of images that are not done, and files that were never finished, as a kill leaves them."""
+    """Remove labels and truth of images that are not done, and files that a kill left unfinished."""
     for kind in ("labels", "truth", "uploads"):
         for path in (studio.folder / kind).rglob(".*"):
-            if is_unfinished(path):
+            if _UNFINISHED.fullmatch(path.name) and path.is_file():
                 path.unlink(missing_ok=True)
     for photograph in studio.library.all():
         finished = [path for path in studio.finished(photograph.name) if path.exists()]
@@ -74,17 +74,16 @@ def without_outputs(images: Sequence[Path], work: Path) -> list[Path]:
 
 def _is_output(path: Path) -> bool:
     return any(
-        parent.name in ("labels", "truth") and (parent.parent / "journals").is_dir() and (parent.parent / ".lock").exists()
-        for parent in path.parents
+        parent.name in ("labels", "truth") and (parent.parent / "journals").is_dir() for parent in path.parents
     )
 
 
 def _matches(photographs: Sequence[Photograph], heads: Mapping[str, Head]) -> dict[str, str]:
     """New names by old ones."""
-    lengths = Counter((head.image, head.bytes) for head in heads.values())
+    sizes = {(head.image, head.bytes) for head in heads.values()}
     found = []
     for photograph in photographs:
-        if photograph.stamp is None or (photograph.size, photograph.stamp[1]) not in lengths:
+        if photograph.stamp is None or (photograph.size, photograph.stamp[1]) not in sizes:
             continue
         with suppress(OSError):
             digest = photograph.digest()
