@@ -124,15 +124,14 @@ class Guard:
             return f"the host '{host}' is not this server's: open it by the address that it printed"
         if origin is not None and not self._is_own(origin, host, headers):
             return (
-                f"a page of '{origin}' may not ask the server '{host}': open the server's own page; a proxy before it "
-                "has to pass on the header Host, with nginx by proxy_set_header Host $http_host"
+                f"a page of '{origin}' may not ask this server, '{host}': open the server's own page; a proxy before "
+                "it has to pass on the header Host, with nginx by proxy_set_header Host $http_host"
             )
         if self._access.token and not any(
             secrets.compare_digest(shown.encode(), self._access.token.encode()) for shown in _shown(scope, headers)
         ):
             return "the token is missing or wrong: open the address that the server printed, or send it as a Bearer"
         return None
-
 
     def _is_own(self, origin: str, host: str, headers: Headers) -> bool:
         """Whether the page is this server's; no page can send the header of a proxy to another server's address."""

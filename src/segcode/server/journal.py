@@ -18,7 +18,7 @@ from typing import Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from segcode.errors import DataError
-from segcode.server.library import Photograph
+from segcode.server.library import Photograph, Stamp
 from segcode.server.marks import AnyMark, Mark
 
 VERSION: Final = 1
@@ -43,7 +43,7 @@ class Head(BaseModel):
     version: int
     image: tuple[int, int]
     """Rows and columns."""
-    bytes: int
+    stamp: Stamp
     digest: str
     """SHA-256 of the file."""
     classes: tuple[str, ...]
@@ -128,7 +128,7 @@ class Journal:
         self._photograph = photograph
         self._classes = classes
         self._digest: str | None = None  # of the image that the log is about
-        self._stamp: tuple[int, int] | None = None  # of the image's file when its digest was taken
+        self._stamp: Stamp | None = None  # of the image's file when its digest was taken
         self._check = self._end = self._length = 0  # of the lines that count, and of the file
 
     def read(self) -> Document:
@@ -213,9 +213,9 @@ class Journal:
         self._end = self._length = self._end + len(content)
 
     def _first(self) -> Head:
-        size, digest = self._photograph.size, self._digest
-        assert digest is not None and self._stamp is not None  # noqa: PT018 - check_image has set both
-        return Head(version=VERSION, image=size, bytes=self._stamp[1], digest=digest, classes=self._classes)
+        size, stamp, digest = self._photograph.size, self._stamp, self._digest
+        assert stamp and digest  # noqa: PT018 - check_image has set both
+        return Head(version=VERSION, image=size, stamp=stamp, digest=digest, classes=self._classes)
 
     def _take(self, head: Head) -> None:
         image, now = head.image, self._photograph.size

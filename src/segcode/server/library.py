@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, TypeAlias
 
 from PIL import Image as Pillow
 
@@ -24,6 +24,10 @@ from segcode.tensors import Image
 _SHOWN: Final = ("PNG", "JPEG", "WEBP")  # by every browser
 _THUMBNAIL: Final = 160
 _LONGEST: Final = 200  # bytes of a name that is made from an upload's: file systems allow 255, endings included
+
+
+Stamp: TypeAlias = tuple[int, int, int]
+"""Of a file: time of its last change in nanoseconds, bytes, and its number in the file system; files differ in it."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,14 @@ class Photograph:
         name: its own in the library, such as "seq1/frame_02"; folders and no ending.
         path: where it is.
         size: rows and columns, once it is upright; zeros if it cannot be read.
-        stamp: of the file when it was looked at, as `stamp_now` gives it; None if there was none.
+        stamp: of the file when it was looked at; None if there was none.
         problem: why it cannot be read, with the cure.
     """
 
     name: str
     path: Path
     size: tuple[int, int]
-    stamp: tuple[int, int] | None = None
+    stamp: Stamp | None = None
     problem: str | None = None
 
     @staticmethod
@@ -82,8 +86,8 @@ class Photograph:
         """The name with the file's ending."""
         return self.name + printable(self.path.suffix)
 
-    def stamp_now(self) -> tuple[int, int]:
-        """Time of the last change, in nanoseconds, and bytes of the file. Raises OSError if there is none."""
+    def stamp_now(self) -> Stamp:
+        """Of the file now. Raises OSError if there is none."""
         return _stamp(self.path)
 
     def read(self) -> Image:
@@ -199,9 +203,9 @@ def _file_stem(name: str) -> str:
     return kept.encode()[:_LONGEST].decode(errors="ignore").strip("._ ") or "image"
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> Stamp:
     status = path.stat()
-    return status.st_mtime_ns, status.st_size
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _encoded(picture: Pillow.Image, kind: str, options: Mapping[str, int] | None = None) -> Encoded:

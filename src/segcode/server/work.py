@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from segcode.errors import DataError
 from segcode.server.journal import Head, read_head
 from segcode.server.library import Photograph
 from segcode.server.studio import Studio
+
+Digest: TypeAlias = Callable[[Photograph], str]
 
 _UNFINISHED: Final = re.compile(r"\..*[0-9a-f]{8}")  # as `replacing` calls a file until it is complete
 _FOLDERS: Final = {"labels": ".png", "truth": ".png", "journals": ".jsonl"}
@@ -30,10 +33,12 @@ def find_work(folder: Path, photographs: Sequence[Photograph]) -> dict[str, str]
     journals = folder / "journals"
     names = {path: path.relative_to(journals).with_suffix("").as_posix() for path in sorted(journals.rglob("*.jsonl"))}
     heads = {name: head for path, name in names.items() if (head := read_head(path))}
-    settled = {one.name for one in photographs if one.name in heads and _alike(one, heads[one.name])}
+    digest = cache(Photograph.digest)
+    settled = {one.name for one in photographs if one.name in heads and _is_about(heads[one.name], one, digest)}
     moves = _matches(
         [one for one in photographs if one.name not in settled],
         {name: head for name, head in heads.items() if name not in settled},
+        digest,
     )
     taken = {one.name for one in photographs}
     waiting = dict(moves)
@@ -73,31 +78,33 @@ def without_outputs(images: Sequence[Path], work: Path) -> list[Path]:
 
 
 def _is_output(path: Path) -> bool:
-    return any(
-        parent.name in ("labels", "truth") and (parent.parent / "journals").is_dir() for parent in path.parents
-    )
+    return any(parent.name in ("labels", "truth") and (parent.parent / "journals").is_dir() for parent in path.parents)
 
 
-def _matches(photographs: Sequence[Photograph], heads: Mapping[str, Head]) -> dict[str, str]:
+def _matches(photographs: Sequence[Photograph], heads: Mapping[str, Head], digest: Digest) -> dict[str, str]:
     """New names by old ones."""
-    sizes = {(head.image, head.bytes) for head in heads.values()}
-    found = []
-    for photograph in photographs:
-        if photograph.stamp is None or (photograph.size, photograph.stamp[1]) not in sizes:
-            continue
-        with suppress(OSError):
-            digest = photograph.digest()
-            same = [name for name, head in heads.items() if head.digest == digest]
-            found += [(_shared(name, photograph.name), name, photograph.name) for name in same]
+    pairs = [
+        (_shared(name, photograph.name), name, photograph.name)
+        for photograph in photographs
+        for name, head in heads.items()
+        if _is_about(head, photograph, digest)
+    ]
     moves: dict[str, str] = {}
-    for _, old, new in sorted(found, key=lambda one: -one[0]):
+    for _, old, new in sorted(pairs, key=lambda pair: -pair[0]):
         if old not in moves and new not in moves.values():
             moves[old] = new
     return moves
 
 
-def _alike(photograph: Photograph, head: Head) -> bool:
-    return photograph.stamp is not None and (photograph.size, photograph.stamp[1]) == (head.image, head.bytes)
+def _is_about(head: Head, photograph: Photograph, digest: Digest) -> bool:
+    """Whether a journal is about an image; a file with another time of change is read for it."""
+    if photograph.stamp is None or (photograph.size, photograph.stamp[1]) != (head.image, head.stamp[1]):
+        return False
+    if photograph.stamp == head.stamp:
+        return True
+    with suppress(OSError):
+        return digest(photograph) == head.digest
+    return False
 
 
 def _shared(one: str, other: str) -> int:
