@@ -78,6 +78,16 @@ def test_work_on_copies_of_one_image_goes_to_the_most_similar_names(work, tmp_pa
     assert marks(started(work, tmp_path / "ph/*/*.png")) == {"a/y": ["y"], "a/z": ["z"]}
 
 
+def test_work_does_not_go_to_one_of_several_copies_with_other_file_names(work, tmp_path):
+    for name in "xyz":
+        save(tmp_path / f"ph/{name}.png", 1)
+    paint(started(work, tmp_path / "ph"), "x", "one")
+    (tmp_path / "ph/x.png").unlink()
+    assert marks(started(work, tmp_path / "ph")) == {}
+    (tmp_path / "ph/z.png").unlink()
+    assert marks(started(work, tmp_path / "ph")) == {"y": ["one"]}
+
+
 def test_labels_and_truth_go_with_the_journal(work, tmp_path):
     save(tmp_path / "ph/day1/x.png", 1)
     studio = started(work, tmp_path / "ph/day1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -25,7 +26,8 @@ _FOLDERS: Final = {"labels": ".png", "truth": ".png", "journals": ".jsonl"}
 def find_work(folder: Path, photographs: Sequence[Photograph]) -> dict[str, str]:
     """Move the work on images that have another name now, as with other folders above them, to that name.
 
-    An image is known by its content. Of several journals of one content, the one with the most similar name is taken.
+    An image is known by its content. Of images of one content, the one with the most similar name is taken; one with
+    another file name only if there is no second of that content.
 
     Returns:
         the new names by the old ones.
@@ -89,9 +91,10 @@ def _matches(photographs: Sequence[Photograph], heads: Mapping[str, Head], diges
         for name, head in heads.items()
         if _is_about(head, photograph, digest)
     ]
+    copies = Counter(old for _, old, _ in pairs)
     moves: dict[str, str] = {}
-    for _, old, new in sorted(pairs, key=lambda pair: -pair[0]):
-        if old not in moves and new not in moves.values():
+    for shared, old, new in sorted(pairs, key=lambda pair: -pair[0]):
+        if old not in moves and new not in moves.values() and (shared or copies[old] == 1):
             moves[old] = new
     return moves
 
