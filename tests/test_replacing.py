@@ -1,8 +1,12 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from stat import S_ISDIR
 
 import pytest
 
+from segcode import files
+from segcode.errors import DataError
 from segcode.files import replacing, replacing_folder, write_text
 
 
@@ -29,11 +33,77 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_content_is_on_the_disk_before_the_name_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_content_is_on_the_disk_before_the_name_changes_and_the_name_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, seen = tmp_path / "a.txt", []
-    monkeypatch.setattr(os, "fsync", lambda _: seen.append(path.exists()))
+    monkeypatch.setattr(os, "fsync", lambda file: seen.append((S_ISDIR(os.fstat(file).st_mode), path.exists())))
     write_text(path, "new")
-    assert seen == [False]
+    assert seen == [(False, False), (True, True)]
+
+
+@pytest.mark.parametrize("length", [1, 236, 254, 255])
+def test_every_name_that_a_file_may_have_can_be_written(tmp_path: Path, length: int) -> None:
+    for letter in ("a", "ü"):
+        path = tmp_path / (letter * (length // len(letter.encode())) or letter)
+        write_text(path, "new")
+        write_text(path, "newer")
+        assert path.read_text() == "newer"
+        with replacing_folder(tmp_path / "models" / path.name) as unfinished:
+            (unfinished / "a").touch()
+        assert (tmp_path / "models" / path.name / "a").exists()
+
+
+def test_a_name_that_is_too_long_is_refused_with_its_length(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has a name of 256 bytes, more than 255: choose a shorter one"):
+        write_text(tmp_path / ("ü" * 128), "new")
+
+
+def left_behind(path: Path, seconds: float) -> Path:
+    """What a run that was killed `seconds` before this one began left while it wrote `path`."""
+    with replacing(path) as unfinished:
+        unfinished.write_text("half")
+        name = unfinished.name
+    path.unlink()
+    left = path.with_name(name)
+    left.write_text("half")
+    os.utime(left, (files._STARTED - seconds,) * 2)
+    return left
+
+
+def test_what_a_killed_run_left_goes_when_the_file_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    left_behind(path, 10)
+    write_text(path, "new")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_another_process_may_be_writing_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    left = left_behind(path, -10)
+    write_text(path, "new")
+    assert sorted(tmp_path.iterdir()) == sorted([left, path])
+    assert left.read_text() == "half"
+
+
+def test_threads_that_write_one_file_do_not_mix(tmp_path: Path) -> None:
+    path, texts = tmp_path / "a.txt", [letter * 100_000 for letter in "abcdefgh"]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda text: write_text(path, text), texts))
+    assert path.read_text() in texts
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_a_killed_run_left_goes_when_it_is_written_again(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    with replacing_folder(folder) as unfinished:
+        left = unfinished
+    for place in (left, left.with_name(f"{left.name}.old")):
+        (place / "deep").mkdir(parents=True)
+        os.utime(place, (files._STARTED - 10,) * 2)
+    with replacing_folder(folder) as unfinished:
+        (unfinished / "a").touch()
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_folder_replaces_another_completely(tmp_path: Path) -> None:

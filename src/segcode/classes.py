@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -40,6 +41,10 @@ class ClassSet:
             raise ConfigError(f"{len(self.names)} classes have {len(self.colours)} colours: give one RGB each")
         if self.raw_ids and len(self.raw_ids) != len(self.names):
             raise ConfigError(f"{len(self.names)} classes have {len(self.raw_ids)} raw ids: give one each, or none")
+        if wrong := [value for value in (*chain(*self.colours), *self.raw_ids) if not 0 <= value <= 255]:
+            raise ConfigError(f"a colour or raw id of the classes is {wrong[0]}: give numbers from 0 to 255")
+        if len(set(self.raw_ids)) != len(self.raw_ids):
+            raise ConfigError(f"the classes have the raw ids {self.raw_ids}: give each its own")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -56,9 +61,15 @@ class ClassSet:
         palette[: len(self)] = self.colours
         return palette[labels]
 
+    @property
+    def raw_void(self) -> int:
+        """The id of void in the data set's files: 0 as Cityscapes' "unlabeled" if no class has it, else 255 or less."""
+        used = self.raw_ids or range(len(self))
+        return next(i for i in (0, *range(255, 0, -1)) if i not in used)
+
     def to_raw(self, labels: LabelImage) -> LabelImage:
-        """Train ids to the ids of the data set's files; void becomes 0, Cityscapes' "unlabeled"."""
-        table = np.zeros(256, np.uint8)
+        """Train ids to the ids of the data set's files; void becomes `raw_void`."""
+        table = np.full(256, self.raw_void, np.uint8)
         table[: len(self)] = self.raw_ids or range(len(self))
         return table[labels]
 

@@ -53,7 +53,7 @@ def test_every_problem_is_listed_and_the_code_is_1(drawn):
     ran = segcode("data", "check", "--data", "folder", "--root", drawn)
     assert ran.code == 1
     assert "all, street_000000: " in ran.out
-    assert "is not an image that can be read" in ran.out
+    assert "is no image that can be read" in ran.out
     assert "all, street_000001: " in ran.out
     assert "is 3 x 3, but its image" in ran.out
     assert "2 problems" in ran.out
@@ -67,7 +67,7 @@ def test_a_split_that_does_not_open_is_a_problem_among_others(tmp_path):
     ran = segcode("data", "check", "--data", "camvid", "--root", tmp_path)
     assert ran.code == 1
     assert "val: 1 label files have no image" in ran.out
-    assert "trainannot/a.png is missing" in ran.out
+    assert "has train/ and no labels: add trainannot/" in ran.out
 
 
 def test_images_without_labels_are_counted(tmp_path):

@@ -9,7 +9,8 @@ from segcode.cli import progress as progress_module
 from segcode.cli.loading import choose_device
 from segcode.cli.outputs import refuse_to_overwrite
 from segcode.cli.progress import progress
-from segcode.data.files import output_names, read_image
+from segcode.data.files import output_names
+from segcode.data.images import read_image
 from segcode.errors import ConfigError, DataError
 from segcode.model.checkpoint import load_model
 from segcode.refinement.refiner import Refiner
@@ -50,7 +51,7 @@ def test_a_damaged_image_is_named_and_does_not_stop_the_others(model, tmp_path):
     ran = segcode("predict", tmp_path / "in", "--model", model, "-o", tmp_path / "out")
     assert ran.code == 2
     assert "1 of 2 images" in ran.out
-    assert "bad.png is not an image" in ran.err
+    assert "bad.png is no image" in ran.err
     assert "good_labels.png" in files_in(tmp_path / "out")
 
 

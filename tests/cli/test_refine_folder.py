@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from command_line import FOUR, HEIGHT, WIDTH, files_in, make_model_folder, read, save, segcode, street
 
-from segcode.data.files import read_image
+from segcode.data.images import read_image
 from segcode.model.checkpoint import load_model
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE

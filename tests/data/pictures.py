@@ -1,5 +1,7 @@
 """Tiny pictures, labels and sources for the tests."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,11 @@ def to_train_ids(classes: ClassSet, raw: np.ndarray) -> np.ndarray:
 def truncate(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 2 // 3])
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG, with length and checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 class InMemory:

@@ -76,6 +76,21 @@ def test_an_unknown_split_gives_the_nearest(segnet_root: Path) -> None:
         open_camvid(segnet_root, "trian")
 
 
+def test_a_split_without_labels_is_named_with_the_folders_that_it_may_have(segnet_root: Path) -> None:
+    (segnet_root / "valannot").rename(segnet_root / "val_annotations")
+    with pytest.raises(DataError, match=r"has val/ and no labels: add valannot/ \(SegNet's ids\) or val_labels/"):
+        open_camvid(segnet_root, "val")
+
+
+def test_labels_in_colours_beside_the_splits_are_read(segnet_root: Path) -> None:
+    shutil.rmtree(segnet_root / "valannot")
+    colours = np.array([[ORIGINAL["Sky"][0], ORIGINAL["Void"][0]] * 4] * 6, np.uint8)
+    save(segnet_root / "val_labels" / "0016E5_1_L.png", colours)
+    labels = open_camvid(segnet_root, "val")[0].labels
+    assert labels is not None
+    assert labels[0, :2].tolist() == [CAMVID.index("sky"), IGNORE]
+
+
 def test_a_split_without_images_is_an_error(segnet_root: Path) -> None:
     (segnet_root / "test").mkdir()
     with pytest.raises(DataError, match="test has no images"):
@@ -89,7 +104,7 @@ def test_a_folder_that_is_not_camvid_is_told_what_it_should_have(tmp_path: Path)
 
 def test_two_images_of_one_name_are_an_error(segnet_root: Path) -> None:
     shutil.copy(segnet_root / "val" / "0016E5_1.png", segnet_root / "val" / "0016E5_1.bmp")
-    with pytest.raises(DataError, match="several images called '0016E5_1'"):
+    with pytest.raises(DataError, match="have one name, '0016E5_1': rename or remove one"):
         open_camvid(segnet_root, "val")
 
 

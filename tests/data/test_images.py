@@ -1,13 +1,14 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import noise, save
+from pictures import noise, png_chunk, save, truncate
 from PIL import Image as Pillow
 
 from segcode.data.images import FORMATS, ImageInfo, image_info, open_image, read_image
@@ -29,20 +30,83 @@ def encoded(kind: str, orientation: int | None = None, pixels: np.ndarray | None
     return content.getvalue()
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
 def with_chunk(png: bytes, kind: bytes, content: bytes, late: bool = False) -> bytes:
     """The PNG with one chunk more, after its header or before its end."""
     place = len(png) - 12 if late else 33
-    return png[:place] + chunk(kind, content) + png[place:]
+    return png[:place] + png_chunk(kind, content) + png[place:]
 
 
 def exif_block(tag: int, kind: int, orientation: int = 6) -> bytes:
     """A block of an orientation and one other tag of any type, whose value lies where there is nothing."""
     entries = struct.pack("<HHIHH", ORIENTATION, 3, 1, orientation, 0), struct.pack("<HHII", tag, kind, 1, 9999)
     return b"II*\0\x08\0\0\0" + struct.pack("<H", 2) + b"".join(sorted(entries)) + bytes(4)
+
+
+def test_an_image_is_read_as_it_was_saved(tmp_path: Path) -> None:
+    pixels = noise(0)
+    assert np.array_equal(read_image(save(tmp_path / "a.png", pixels)), pixels)
+
+
+def test_an_image_of_one_pixel_is_read(tmp_path: Path) -> None:
+    assert read_image(save(tmp_path / "a.png", noise(0, 1, 1))).shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
+def test_an_image_of_any_8_bit_mode_is_read_as_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
+    Pillow.fromarray(noise(0)).convert(mode).save(path)
+    image = read_image(path)
+    assert image.shape == (6, 8, 3)
+    assert image.dtype == np.uint8
+
+
+def test_an_image_is_turned_as_its_camera_was_held(tmp_path: Path) -> None:
+    pixels = noise(0)
+    exif = Pillow.Exif()
+    exif[ORIENTATION] = 6  # a quarter turn
+    Pillow.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "a.png"), np.rot90(pixels, -1))
+
+
+def test_an_image_of_16_bits_is_refused_with_the_cure(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", np.full((2, 2), 1000, np.uint16))
+    with pytest.raises(DataError, match=r"a\.png has more than 8 bits .* save it as 8-bit RGB"):
+        read_image(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.png is missing: check the path"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    truncate(save(tmp_path / "a.png", noise(0, 40, 40)))
+    with pytest.raises(DataError, match=r"a\.png is damaged .* copy or download it again"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(DataError, match=r"a\.png is no image"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@given(data=st.data(), suffix=st.sampled_from(["png", "jpeg", "bmp", "tiff", "webp"]))
+def test_damage_anywhere_gives_an_image_or_a_data_error(
+    data: st.DataObject, suffix: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    saved = io.BytesIO()
+    exif = Pillow.Exif()
+    exif[ORIENTATION] = 6
+    Pillow.fromarray(noise(0)).save(saved, suffix, exif=exif)
+    content = bytearray(saved.getvalue())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    path = tmp_path_factory.getbasetemp() / f"damaged.{suffix}"
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    with suppress(DataError):
+        assert read_image(path).ndim == 3
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
@@ -81,15 +145,14 @@ def test_an_orientation_in_xmp_alone_is_not_followed(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-@given(tag=st.sampled_from([0x010E, 0x013B, 0x8769, 0x8825, 0xA005, 0xA002, 0x9286]) | st.integers(0, 65535))
-def test_no_exif_block_keeps_an_image_from_being_read(kind: str, tag: int) -> None:
-    for number in range(14):
-        block = exif_block(tag, number)
-        if kind == "PNG":
-            content = with_chunk(encoded("PNG"), b"eXIf", block)
-        else:
-            content = encoded(kind, exif=b"Exif\0\0" + block)
-        assert read_image(content).shape[:2] == image_info(content)[:2]
+@given(
+    tag=st.sampled_from([0x010E, 0x013B, 0x8769, 0x8825, 0xA005, 0xA002, 0x9286]) | st.integers(0, 65535),
+    value=st.integers(0, 14),
+)
+def test_no_exif_block_keeps_an_image_from_being_read(kind: str, tag: int, value: int) -> None:
+    block = exif_block(tag, value)
+    content = with_chunk(encoded("PNG"), b"eXIf", block) if kind == "PNG" else encoded(kind, exif=b"Exif\0\0" + block)
+    assert read_image(content).shape[:2] == image_info(content)[:2]
 
 
 @given(st.binary(max_size=200))
@@ -130,7 +193,7 @@ def test_the_header_of_a_png_is_read_without_its_pixels(tmp_path: Path, monkeypa
 @pytest.mark.parametrize("side", [13_400, 14_000, 2**31 - 1])
 def test_an_image_of_too_many_pixels_is_refused_with_the_reason_and_the_cure(side: int) -> None:
     header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99)))
+    content = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(99)))
     for read in (read_image, image_info):
         with pytest.raises(DataError, match=r"^big\.png has .*more than 178 million pixels: scale it down$"):
             read(content, "big.png")

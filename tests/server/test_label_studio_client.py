@@ -2,6 +2,11 @@ from __future__ import annotations
 
 import base64
 import io
+import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +14,7 @@ from PIL import Image as Pillow
 from small_label_studio import SmallLabelStudio
 
 from segcode.errors import ConfigError, DataError
+from segcode.server import label_studio_client
 from segcode.server.label_studio_client import LabelStudio, inline_image
 from segcode.server.library import Limits
 

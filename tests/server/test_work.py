@@ -138,7 +138,7 @@ def test_files_that_were_never_finished_are_removed_at_start(work, tmp_path):
     save(tmp_path / "ph/x.png", 1)
     for kind in ("labels", "truth", "uploads"):
         (work / kind).mkdir(parents=True)
-        (work / kind / ".x.png.0a1b2c3d").write_bytes(b"half")
+        (work / kind / ".segcode-0a1b2c3d").write_bytes(b"half")
     started(work, tmp_path / "ph")
     assert [path for path in work.rglob("*") if path.is_file()] == []
 

@@ -36,8 +36,9 @@ def check(
 ) -> None:
     """Read a data set and list every problem in it.
 
-    Damaged and missing files, labels of another size than their image and unknown ids are listed all at once. The
-    table shows how often each class occurs. The exit code is 1 if anything is wrong.
+    Damaged and missing files, labels of another size than their image and unknown ids are listed all at once. What is
+    unusual but can be read is noted. The table shows how often each class occurs. The exit code is 1 if anything is
+    wrong.
     """
     from rich.console import Console
 
@@ -54,6 +55,9 @@ def check(
             continue
         report = read_all(source, partial(progress, total=len(source), description=f"Reading {part}"))
         console.print(_table(part, len(source), report))
+        for found in report.noted:
+            for note in found.notes:
+                console.print(f"{part}, {found.name}: {note}", style="yellow", markup=False)
         problems += [f"{part}, {found.name}: {found.problem}" for found in report.problems]
     for problem in problems:
         console.print(problem, style="red", markup=False)
@@ -81,7 +85,7 @@ def draw(
 
     streets = Streets(number, seed, height, width)
     for index in progress(range(number), number, "Drawing"):
-        _write_sample(out, split, streets[index])
+        _write_sample(out, split, streets[index], streets.classes)
     _write_class_file(out / "classes.toml", streets.classes)
     typer.echo(f"{number} streets are in {out}")
 
@@ -118,16 +122,19 @@ def _table(split: str, images: int, report: Report) -> Table:
     return table
 
 
-def _write_sample(out: Path, split: str, sample: Sample) -> None:
+def _write_sample(out: Path, split: str, sample: Sample, classes: ClassSet) -> None:
     import numpy as np
 
+    from segcode.data.labels import write_labels
     from segcode.export.picture import write_picture
 
     assert sample.labels is not None
     assert sample.depth is not None
     centimetres = np.clip(np.round(100 * sample.depth), 0, 65535).astype(np.uint16)
-    for folder, picture in (("images", sample.image), ("labels", sample.labels), ("depth", centimetres)):
-        write_picture(out / folder / split / f"{sample.name}.png", picture)
+    place = Path(split) / f"{sample.name}.png"
+    write_picture(out / "images" / place, sample.image, result=False)
+    write_labels(out / "labels" / place, sample.labels, classes)
+    write_picture(out / "depth" / place, centimetres)
 
 
 def _write_class_file(path: Path, classes: ClassSet) -> None:

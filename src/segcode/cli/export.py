@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, Model, Out, Root, Split
-from segcode.cli.outputs import refuse_to_overwrite
-from segcode.cli.progress import progress
+from segcode.cli.options import Device, Model, Out, Resume, Root, Split
+from segcode.cli.outputs import refuse_to_overwrite, write_each
 from segcode.data.sources import Kind
-from segcode.errors import ConfigError
+from segcode.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from segcode.tensors import Image
 
 Images = Annotated[
     list[str],
@@ -31,6 +34,7 @@ def export(
     data: Annotated[Kind | None, typer.Option(help="A data set instead of images.", show_default=False)] = None,
     root: Root = None,
     split: Split = "val",
+    resume: Resume = False,
     device: Device = "auto",
 ) -> None:
     """Write predictions as label files with the data set's own ids.
@@ -40,26 +44,34 @@ def export(
     """
     from segcode.data.files import find_images, output_names
     from segcode.data.images import read_image
-    from segcode.data.prefetch import prefetch
+    from segcode.data.labels import write_labels
     from segcode.data.select import check_classes
     from segcode.data.sources import open_source
-    from segcode.export.picture import write_picture
 
     if bool(images) == (data is not None):
         raise ConfigError("export takes either IMAGES or a data set with --data: give one of the two")
+    read: Callable[[int], Image]
     if data is None:
         paths = find_images(images)
         files = [out / f"{str(name).removesuffix('_leftImg8bit')}.png" for name in output_names(paths)]
         refuse_to_overwrite(paths, files)
         refiner, classes = load_refiner(model, device)
-        pictures = prefetch(read_image, paths)
+        read = lambda index: read_image(paths[index])  # noqa: E731
     else:
         source = open_source(data, root, split)
         files = [out / f"{name}.png" for name in source.names]
         refiner, classes = load_refiner(model, device)
         check_classes(source, classes)
         classes = source.classes  # these have the ids of its files
-        pictures = (sample.image for sample in prefetch(source.__getitem__, range(len(source))))
-    for image, file in progress(zip(pictures, files, strict=True), len(files), "Exporting"):
-        write_picture(file, classes.to_raw(refiner.set_image(image).labels))
-    typer.echo(f"{len(files)} label files are in {out}")
+        read = lambda index: source[index].image  # noqa: E731
+    todo = [index for index, file in enumerate(files) if not (resume and file.exists())]
+    problems = write_each(
+        todo,
+        read,
+        lambda _, image: refiner.set_image(image).labels,
+        lambda index, labels: write_labels(files[index], labels, classes, raw=True),
+        "Exporting",
+    )
+    typer.echo(f"{len(files) - len(problems)} label files are in {out}")
+    if problems:
+        raise DataError("\n".join(problems))

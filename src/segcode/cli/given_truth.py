@@ -121,7 +121,7 @@ class GivenTruth:
 
         number = len(classes)
         if self.labels:
-            yield partial_truth(read_partial_labels(self.labels, size, number), number, extents)
+            yield partial_truth(read_partial_labels(self.labels, size, classes), number, extents)
         for name, path in (_named("--truth", text) for text in self.masks):
             index, mask = classes.index(name), _read_mask(Path(path), size, self.soft)
             yield mask_truth(mask, index, number, extents.get(index, "part"))
@@ -195,15 +195,14 @@ def _row_column(option: str, text: str, size: tuple[int, int]) -> tuple[float, f
 def _read_mask(path: Path, size: tuple[int, int], soft: bool) -> Bool[ndarray, "H W"] | Float[ndarray, "H W"]:
     """True where the picture is not black, or if `soft` its brightness in 0..1."""
     import numpy as np
-    from PIL import Image
 
-    from segcode.data.images import read_image
+    from segcode.data.images import image_info, open_image, read_image
 
-    if path.suffix.lower() in (".jpg", ".jpeg") and not soft:
+    if image_info(path).format == "JPEG" and not soft:
         raise TruthError(f"{path} is a JPEG, which blurs the borders of a mask: save it as PNG, or add --soft")
     picture = read_image(path)
     _check_size(path, picture.shape[:2], size)
-    with Image.open(path) as opened:
+    with open_image(path) as opened:
         opaque = opened.convert("RGBA").getchannel("A").getextrema() == (255, 255)
     if not opaque:
         raise TruthError(
@@ -216,17 +215,21 @@ def _read_mask(path: Path, size: tuple[int, int], soft: bool) -> Bool[ndarray, "
     return np.any(picture > 0, axis=2)
 
 
-def read_partial_labels(path: Path, size: tuple[int, int], number: int) -> LabelImage:
-    """Class indices below `number` for an image of (rows, columns), IGNORE where unknown.
+def read_partial_labels(path: Path, size: tuple[int, int], classes: ClassSet) -> LabelImage:
+    """Class indices for an image of (rows, columns), IGNORE where unknown; what is unusual in the file is printed.
 
     Raises:
         DataError: if the file cannot be read, or has other values.
         TruthError: if it has another size.
     """
-    from segcode.data.files import read_index_labels
+    from segcode.data.labels import read_index_labels
     from segcode.tensors import IGNORE
 
-    labels = read_index_labels(path, {**{index: index for index in range(number)}, IGNORE: IGNORE})
+    labels, notes = read_index_labels(
+        path, classes, {**{index: index for index in range(len(classes))}, IGNORE: IGNORE}
+    )
+    for note in notes:
+        typer.echo(note, err=True)
     _check_size(path, labels.shape, size)
     return labels
 

@@ -42,6 +42,7 @@ Root: TypeAlias = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder of the data set; streets are drawn and need none.", show_default=False),
 ]
+Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Leave out images whose results are in OUT already.")]
 Data: TypeAlias = Annotated[Kind, typer.Option(help="Which data set.", show_default=False)]
 Split: TypeAlias = Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from segcode.cli.progress import progress
 from segcode.errors import DataError, SegcodeError
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Content = TypeVar("Content")
+Result = TypeVar("Result")
 
 
 def map_files(place: Path) -> list[Path]:
     """The files that `Made.write` writes at a path: class indices, class colours over the image, and the entropy."""
     return [place.with_name(place.name + ending) for ending in ("_labels.png", "_overlay.png", "_uncertainty.png")]
+
+
+def are_written(place: Path) -> bool:
+    """Whether all files are there that `map_files` names."""
+    return all(file.exists() for file in map_files(place))
 
 
 def refuse_to_overwrite(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
@@ -51,38 +58,44 @@ class Made(NamedTuple):
 
     def write(self, classes: ClassSet) -> None:
         """Write the pictures that `map_files` names."""
+        from segcode.data.labels import write_labels
         from segcode.export.picture import heat, overlay, write_picture
 
-        pictures = (self.labels, overlay(self.image, classes.colourise(self.labels)), heat(self.uncertainty))
-        for file, picture in zip(map_files(self.place), pictures, strict=True):
-            write_picture(file, picture)
+        labels, colours, uncertainty = map_files(self.place)
+        write_labels(labels, self.labels, classes)
+        write_picture(colours, overlay(self.image, classes.colourise(self.labels)))
+        write_picture(uncertainty, heat(self.uncertainty))
 
 
-def write_maps(
+def write_each(
     items: Sequence[Item],
     read: Callable[[Item], Content],
-    make: Callable[[Item, Content], Made],
-    classes: ClassSet,
+    make: Callable[[Item, Content], Result],
+    write: Callable[[Item, Result], None],
     description: str,
 ) -> list[str]:
-    """Write the maps of many images; meanwhile the next one is read. Returns why some could not be read."""
+    """Read, make and write one item after the other; meanwhile the next one is read and the last one written.
+
+    Returns why some could not be read, made or written; these do not stop the others.
+    """
     from segcode.data.prefetch import prefetch
 
     problems: list[str] = []
 
-    def read_or_problem(item: Item) -> Content | SegcodeError:
+    def attempt(step: Callable[[], Any]) -> Any:
+        """What the step returns, or None if it has a problem."""
         try:
-            return read(item)
+            return step()
         except SegcodeError as problem:
-            return problem
+            problems.append(str(problem))
+            return None
 
-    def maps() -> Iterator[Made]:
-        contents = progress(prefetch(read_or_problem, items), len(items), description)
+    def made() -> Iterator[tuple[Item, Result]]:
+        contents = progress(prefetch(lambda item: attempt(lambda: read(item)), items), len(items), description)
         for item, content in zip(items, contents, strict=True):
-            if isinstance(content, SegcodeError):
-                problems.append(str(content))
-            else:
-                yield make(item, content)
+            result = None if content is None else attempt(partial(make, item, content))
+            if result is not None:
+                yield item, result
 
-    deque(prefetch(lambda made: made.write(classes), maps()), maxlen=0)  # runs it and keeps nothing
+    deque(prefetch(lambda pair: attempt(lambda: write(*pair)), made()), maxlen=0)  # runs it and keeps nothing
     return problems

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING
 import typer
 
 from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, Images, Model, Out
-from segcode.cli.outputs import Made, map_files, refuse_to_overwrite, write_maps
+from segcode.cli.options import Device, Images, Model, Out, Resume
+from segcode.cli.outputs import Made, are_written, map_files, refuse_to_overwrite, write_each
 from segcode.errors import DataError
 
 if TYPE_CHECKING:
     from segcode.tensors import Image
 
 
-def predict(images: Images, model: Model, out: Out, device: Device = "auto") -> None:
+def predict(images: Images, model: Model, out: Out, resume: Resume = False, device: Device = "auto") -> None:
     """Predict maps of images; no pixel is labelled.
 
     Each image gives NAME_labels.png with class indices as grey values, NAME_overlay.png with class colours over the
     image, and NAME_uncertainty.png, the entropy of the class probabilities: bright where the map may be wrong.
-    Images of several folders keep these folders below OUT. An image that cannot be read does not stop the others.
+    Images of several folders keep these folders below OUT. An image that cannot be read does not stop the others;
+    the end of the output lists all such images.
     """
     from segcode.data.files import find_images, output_names
     from segcode.data.images import read_image
@@ -29,13 +30,15 @@ def predict(images: Images, model: Model, out: Out, device: Device = "auto") -> 
     paths = find_images(images)
     places = {path: out / name for path, name in zip(paths, output_names(paths), strict=True)}
     refuse_to_overwrite(paths, [file for place in places.values() for file in map_files(place)])
+    todo = [path for path in paths if not (resume and are_written(places[path]))]
     refiner, classes = load_refiner(model, device)
 
     def make(path: Path, image: Image) -> Made:
         prediction = refiner.set_image(image)
         return Made(places[path], image, prediction.labels, prediction.entropy())
 
-    problems = write_maps(paths, read_image, make, classes, "Predicting")
-    typer.echo(f"{len(paths) - len(problems)} of {len(paths)} images are predicted, in {out}")
+    problems = write_each(todo, read_image, make, lambda _, made: made.write(classes), "Predicting")
+    there = f", {len(paths) - len(todo)} were there" if resume else ""
+    typer.echo(f"{len(todo) - len(problems)} of {len(paths)} images are predicted{there}, in {out}")
     if problems:
         raise DataError("\n".join(problems))

@@ -28,11 +28,12 @@ def refine(
     pixels as given; _overlay.png has class colours over the image; _uncertainty.png is the entropy of the posterior,
     bright where the map may be wrong; _before_after.png shows the labelled pixels and what changed.
     """
+    from segcode.data.files import name_of
     from segcode.data.images import read_image
     from segcode.export.comparison import before_after
     from segcode.export.picture import write_picture
 
-    place, sheet = out / image.stem, out / f"{image.stem}_before_after.png"
+    place, sheet = out / name_of(image), out / f"{name_of(image)}_before_after.png"
     refuse_to_overwrite([image, *given.files], [*map_files(place), sheet])
     picture = read_image(image)
     refiner, classes = load_refiner(model, device)

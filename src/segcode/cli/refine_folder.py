@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable
+from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
@@ -9,8 +13,8 @@ import typer
 
 from segcode.cli.given_truth import partial_truth, read_extents, read_partial_labels
 from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, Extents, Images, Model, Out
-from segcode.cli.outputs import Made, map_files, refuse_to_overwrite, write_maps
+from segcode.cli.options import Device, Extents, Images, Model, Out, Resume
+from segcode.cli.outputs import Made, are_written, map_files, refuse_to_overwrite, write_each
 from segcode.errors import DataError
 from segcode.files import write_text
 
@@ -52,7 +56,13 @@ class Row(NamedTuple):
 
 
 def refine_folder(
-    images: Images, labels: LabelFolder, extent: Extents, model: Model, out: Out, device: Device = "auto"
+    images: Images,
+    labels: LabelFolder,
+    extent: Extents,
+    model: Model,
+    out: Out,
+    resume: Resume = False,
+    device: Device = "auto",
 ) -> None:
     """Refine many images, each by the partial labels of its name, and say which to look at first.
 
@@ -64,53 +74,74 @@ def refine_folder(
     to change, the largest first. A file that cannot be read, or does not fit, does not stop the others; the end of
     the output lists all such files.
     """
-    from segcode.data.files import find_images, output_names
+    from segcode.data.files import find_images, key_of, output_names, pictures_below
     from segcode.data.images import read_image
 
     paths = find_images(images)
     names = dict(zip(paths, output_names(paths), strict=True))
-    known = {path: labels / name.with_suffix(".png") for path, name in names.items()}
-    if not any(file.exists() for file in known.values()):
-        first = known[paths[0]].name
-        raise DataError(f"{labels} has no {first}, nor labels of any other image: name them as the images")
+    given = pictures_below(labels)
+    known = {path: given.pop(key_of(name), None) for path, name in names.items()}
+    if not any(known.values()):
+        raise DataError(
+            f"{labels} has no {names[paths[0]]}.png, nor labels of any other image: name them as the images"
+        )
+    if given:
+        typer.echo(f"{len(given)} label files belong to none of the images, first {min(given.values())}", err=True)
     written = [file for name in names.values() for file in map_files(out / name)]
-    refuse_to_overwrite([*paths, *known.values()], written)
+    refuse_to_overwrite([*paths, *(file for file in known.values() if file)], written)
     refiner, classes = load_refiner(model, device)
     extents = read_extents(extent, classes)
-    rows: list[Row] = []
+    table = out / "look_first.csv"
+    rows = _rows(table) if resume else {}
+    todo = [path for path, name in names.items() if not (str(name) in rows and are_written(out / name))]
 
     def read(path: Path) -> Given:
         image, file = read_image(path), known[path]
         size = image.shape[0], image.shape[1]
-        return Given(image, read_partial_labels(file, size, len(classes)) if file.exists() else None)
+        return Given(image, read_partial_labels(file, size, classes) if file else None)
 
     def make(path: Path, given: Given) -> Made:
         result = refiner.set_image(given.image)
         if given.labels is not None:
             result = refiner.refine(partial_truth(given.labels, len(classes), extents))
-        rows.append(Row(str(names[path]), int(result.truth.known_mask.sum()), refiner.expected_change()))
+        row = Row(str(names[path]), int(result.truth.known_mask.sum()), refiner.expected_change())
+        rows[row.image] = row
         return Made(out / names[path], given.image, result.labels, result.entropy())
 
-    problems = write_maps(paths, read, make, classes, "Refining")
-    refined = sum(row.labelled > 0 for row in rows)
-    typer.echo(f"{refined} of {len(paths)} images are refined, {len(rows) - refined} have no labels, in {out}")
-    _write_order(out / "look_first.csv", rows)
+    def write(path: Path, made: Made) -> None:
+        made.write(classes)
+        with table.open("a", encoding="utf-8") as file:  # ordered at the end; here so that --resume finds it
+            file.write(_text([rows[str(names[path])]], header=False))
+
+    write_text(table, _text(rows.values()))
+    problems = write_each(todo, read, make, write, "Refining")
+    refined = sum(row.labelled > 0 for row in rows.values())
+    there = f", {len(paths) - len(todo)} were there" if resume else ""
+    typer.echo(f"{refined} of {len(paths)} images are refined, {len(rows) - refined} have no labels{there}, in {out}")
+    ordered = sorted(rows.values(), key=lambda row: -row.expected_change)
+    write_text(table, _text(ordered))
+    if ordered:
+        typer.echo(f"Look at these first (share of the map that one more label may change; all in {table}):")
+    for row in ordered[:_SHOWN]:
+        typer.echo(f"  {100 * row.expected_change:5.2f} %  {row.image}")
     if problems:
         raise DataError("\n".join(problems))
 
 
-def _write_order(file: Path, rows: list[Row]) -> None:
-    """Write all rows, the largest expected change first, and print the first ones."""
-    import csv
-    from io import StringIO
+def _rows(table: Path) -> dict[str, Row]:
+    """The rows of a table that is there, by image."""
+    rows: dict[str, Row] = {}
+    for line in csv.reader(table.read_text(encoding="utf-8", errors="replace").splitlines() if table.exists() else []):
+        with suppress(ValueError):  # the header, or a line that a killed run did not end
+            image, labelled, change = line
+            rows[image] = Row(image, int(labelled), float(change))
+    return rows
 
-    ordered = sorted(rows, key=lambda row: -row.expected_change)
+
+def _text(rows: Iterable[Row], header: bool = True) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
-    writer.writerows((row.image, row.labelled, f"{row.expected_change:.6f}") for row in ordered)
-    write_text(file, text.getvalue())
-    if ordered:
-        typer.echo(f"Look at these first (share of the map that one more label may change; all in {file}):")
-    for row in ordered[:_SHOWN]:
-        typer.echo(f"  {100 * row.expected_change:5.2f} %  {row.image}")
+    if header:
+        writer.writerow(Row._fields)
+    writer.writerows((row.image, row.labelled, f"{row.expected_change:.6f}") for row in rows)
+    return text.getvalue()

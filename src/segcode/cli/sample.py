@@ -29,12 +29,14 @@ def sample(
     The results are NAME_sample_01_labels.png and so on, with class indices as grey values, and NAME_samples.png, which
     shows them all and where they differ.
     """
+    from segcode.data.files import name_of
     from segcode.data.images import read_image
+    from segcode.data.labels import write_labels
     from segcode.export.comparison import sample_sheet
     from segcode.export.picture import write_picture
 
-    sheet = out / f"{image.stem}_samples.png"
-    files = [out / f"{image.stem}_sample_{i:02d}_labels.png" for i in range(1, number + 1)]
+    sheet = out / f"{name_of(image)}_samples.png"
+    files = [out / f"{name_of(image)}_sample_{i:02d}_labels.png" for i in range(1, number + 1)]
     refuse_to_overwrite([image, *given.files], [*files, sheet])
     picture = read_image(image)
     refiner, classes = load_refiner(model, device)
@@ -44,6 +46,6 @@ def sample(
         typer.echo(str(refiner.refine(known).status))
     maps = [drawn.labels for drawn in refiner.sample(number, seed)]
     for path, drawn in zip(files, maps, strict=True):
-        write_picture(path, drawn)
+        write_labels(path, drawn, classes)
     write_picture(sheet, sample_sheet(picture, maps, classes))
     typer.echo(f"Look at {sheet}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from segcode.classes import CAMVID, Colour
-from segcode.data.files import images_in, read_colour_labels, read_index_labels
-from segcode.data.pairs import Pair, PairedFiles, require_images, require_pairs
+from segcode.data.files import images_in, name_of, pictures_in
+from segcode.data.labels import LabelFile, read_colour_labels, read_index_labels
+from segcode.data.pairs import PairedFiles, pair_files, require_images, require_pairs
 from segcode.errors import ConfigError, DataError, nearest
 from segcode.tensors import IGNORE
 
@@ -57,40 +59,46 @@ _ORIGINAL_IDS: Final = {colour: IGNORE if name is None else CAMVID.index(name) f
 
 
 def open_camvid(root: Path, split: str) -> PairedFiles:
-    """CamVid in whichever of its two forms lies in `root`; samples are called as the image files ("0001TP_006690").
+    """CamVid in whichever of its forms lies in `root`; samples are called as the image files ("0001TP_006690").
 
     - SegNet's: `train/`, `val/`, `test/` with labels of ids 0..11 in `trainannot/` and so on; 11 is void.
+    - The same folders with labels `train_labels/NAME_L.png` and so on in 32 colours.
     - The original: `701_StillsRaw_full/NAME.png` and `LabeledApproved_full/NAME_L.png` in 32 colours. The split
       "all" is all of it; "train", "val" and "test" are what `train.txt` and so on in `root` list, a name a line.
 
     Raises:
         ConfigError: if there is no such split.
-        DataError: if `root` has neither form, or a list names an image that is not there.
+        DataError: if `root` has none of these forms, or a list names an image that is not there.
     """
     if (root / "701_StillsRaw_full").is_dir():
         return _open_original(root, split)
     if any((root / name).is_dir() for name in SPLITS):
-        return _open_segnet(root, split)
+        return _open_splits(root, split)
     raise DataError(
-        f"{root} is not CamVid: it should have train/ and trainannot/ (SegNet's form), "
+        f"{root} is not CamVid: it should have train/ and trainannot/ (SegNet's form) or train_labels/, "
         "or 701_StillsRaw_full/ and LabeledApproved_full/ (the original)"
     )
 
 
-def _open_segnet(root: Path, split: str) -> PairedFiles:
+def _open_splits(root: Path, split: str) -> PairedFiles:
     there = [name for name in SPLITS if (root / name).is_dir()]
     if split not in there:
         raise ConfigError(f"{root} has no split '{split}': {nearest(split, there)}")
-    annotations = root / f"{split}annot"
-    pairs = [Pair(image.stem, image, annotations / f"{image.stem}.png") for image in images_in(root / split)]
-    require_images(images_in(annotations), pairs)
-    return PairedFiles(CAMVID, require_pairs(pairs, root / split), partial(read_index_labels, train_ids=_SEGNET_IDS))
+    read: Callable[[Path], LabelFile] = partial(read_index_labels, classes=CAMVID, train_ids=_SEGNET_IDS)
+    annotations, ending = root / f"{split}annot", ""
+    if not annotations.is_dir():
+        read = partial(read_colour_labels, train_ids=_ORIGINAL_IDS)
+        annotations, ending = root / f"{split}_labels", "_L"
+    pairs = require_pairs(pair_files(images_in(root / split), annotations, ending), root / split)
+    if not annotations.is_dir():
+        raise DataError(f"{root} has {split}/ and no labels: add {split}annot/ (SegNet's ids) or {split}_labels/")
+    require_images(pictures_in(annotations), pairs)
+    return PairedFiles(CAMVID, pairs, read)
 
 
 def _open_original(root: Path, split: str) -> PairedFiles:
-    annotations = root / "LabeledApproved_full"
     images = images_in(root / "701_StillsRaw_full")
-    pairs = {image.stem: Pair(image.stem, image, annotations / f"{image.stem}_L.png") for image in images}
+    pairs = {pair.name: pair for pair in pair_files(images, root / "LabeledApproved_full", "_L")}
     names = _split_names(root, split, list(pairs))
     chosen = require_pairs([pairs[name] for name in names], root)
     return PairedFiles(CAMVID, chosen, partial(read_colour_labels, train_ids=_ORIGINAL_IDS))
@@ -104,7 +112,7 @@ def _split_names(root: Path, split: str, known: list[str]) -> list[str]:
     listing = root / f"{split}.txt"
     if not listing.is_file():
         raise ConfigError(f"{listing} is missing: list the images of '{split}' in it, a name a line, or use 'all'")
-    names = [Path(line.strip()).stem for line in listing.read_text().splitlines() if line.strip()]
+    names = [name_of(Path(line.strip())) for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
     if unknown := [name for name in names if name not in known]:
         raise DataError(f"{listing} names '{unknown[0]}', which is no image: {nearest(unknown[0], known)}")
     return names

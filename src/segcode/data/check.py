@@ -14,6 +14,7 @@ from jaxtyping import Float, Integer
 from numpy import ndarray
 
 from segcode.classes import ClassSet
+from segcode.data.pairs import PairedFiles
 from segcode.errors import DataError
 from segcode.sample import Source
 
@@ -36,12 +37,14 @@ class Findings:
         size: of its image; None if it could not be read.
         pixels: of its labels by id; None if it has none or could not be read.
         problem: why it cannot be used, and the cure.
+        notes: what is unusual in its files, though they can be read.
     """
 
     name: str
     size: Size | None = None
     pixels: Integer[ndarray, "256"] | None = None
     problem: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Report:
 
     Attributes:
         problems: of the samples that cannot be used, in the source's order.
+        noted: the samples with notes.
         sizes: how many images have which size, the most frequent first.
         pixels: labelled pixels of each class.
         images: images that have the class.
@@ -57,6 +61,7 @@ class Report:
 
     classes: ClassSet
     problems: tuple[Findings, ...]
+    noted: tuple[Findings, ...]
     unlabelled: tuple[str, ...]
     sizes: dict[Size, int]
     pixels: Integer[ndarray, " M"]
@@ -82,6 +87,7 @@ def check(source: Source, progress: Progress = iter) -> Report:
     return Report(
         classes=source.classes,
         problems=_repeated(source) + tuple(f for f in findings if f.problem),
+        noted=tuple(f for f in findings if f.notes),
         unlabelled=tuple(f.name for f in findings if f.pixels is None and not f.problem),
         sizes=dict(Counter(f.size for f in findings if f.size).most_common()),
         pixels=classes.sum(axis=0),
@@ -97,12 +103,12 @@ def _read_all(source: Source) -> Iterator[Findings]:
 
 def _find(source: Source, index: int) -> Findings:
     try:
-        sample = source[index]
+        sample, notes = source.with_notes(index) if isinstance(source, PairedFiles) else (source[index], ())
     except DataError as error:
         return Findings(source.names[index], problem=str(error))
     height, width, _ = sample.image.shape
     pixels = None if sample.labels is None else np.bincount(sample.labels.ravel(), minlength=256)
-    return Findings(sample.name, Size(height, width), pixels)
+    return Findings(sample.name, Size(height, width), pixels, notes=notes)
 
 
 def _repeated(source: Source) -> tuple[Findings, ...]:

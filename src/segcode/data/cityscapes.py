@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from segcode.classes import CITYSCAPES
-from segcode.data.files import natural_order, read_index_labels
+from segcode.data.files import natural_order
+from segcode.data.labels import read_index_labels
 from segcode.data.pairs import Pair, PairedFiles, require_pairs
 from segcode.errors import ConfigError, nearest
 from segcode.tensors import IGNORE
@@ -38,7 +39,8 @@ def open_cityscapes(root: Path, split: str) -> PairedFiles:
         for image in natural_order(folder.glob("*/*_leftImg8bit.png"))
         for name in [image.stem.removesuffix("_leftImg8bit")]
     ]
-    return PairedFiles(CITYSCAPES, require_pairs(pairs, folder), partial(read_index_labels, train_ids=train_ids))
+    read = partial(read_index_labels, classes=CITYSCAPES, train_ids=train_ids)
+    return PairedFiles(CITYSCAPES, require_pairs(pairs, folder), read)
 
 
 def _label_files(annotations: Path) -> tuple[str, dict[int, int]]:

@@ -1,90 +1,67 @@
-"""Label images as arrays, and the images that a command line names."""
+"""The names of image files: which belong together, and which a command line means."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from glob import glob
 from pathlib import Path
 from typing import Final
+from unicodedata import normalize
 
-import numpy as np
-
-from segcode.classes import Colour
-from segcode.data.images import open_image, read_image, upright
+from segcode.data.images import is_result
 from segcode.errors import DataError
-from segcode.tensors import LabelImage
 
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 """The files of a folder that count as images."""
 
 
-def read_index_labels(path: Path, train_ids: Mapping[int, int]) -> LabelImage:
-    """A single-channel 8-bit label file as train ids (H, W), void = IGNORE.
-
-    Args:
-        path: greyscale or palette; the palette's colours do not matter.
-        train_ids: the train id, or IGNORE, of every id that the file may have.
-
-    Raises:
-        DataError: if the file is unreadable, has other channels, or has an id that is not in `train_ids`.
-    """
-    with open_image(path) as opened:
-        picture = upright(opened)
-        if picture.mode not in ("L", "P"):
-            raise DataError(
-                f"{path} has pixels of mode {picture.mode}: labels are class ids in one channel of 8 bits, "
-                "so save it as greyscale (L) or palette (P) PNG"
-            )
-        ids, table = np.asarray(picture), np.zeros(256, np.uint8)
-    table[list(train_ids)] = list(train_ids.values())
-    if unknown := sorted(set(np.unique(ids).tolist()) - set(train_ids)):
-        raise DataError(
-            f"{path} has the ids {_listed(unknown)}, which are neither a class nor void "
-            f"(those are {_listed(sorted(train_ids))}): correct the labels, or declare the ids"
-        )
-    return np.take(table, ids)
-
-
-def read_colour_labels(path: Path, train_ids: Mapping[Colour, int]) -> LabelImage:
-    """A label file that is painted in the classes' colours as train ids (H, W), void = IGNORE.
-
-    Raises:
-        DataError: if the file is unreadable, or has a colour that is not in `train_ids`.
-    """
-    red, green, blue = np.moveaxis(read_image(path).astype(np.int64), -1, 0)
-    packed = red << 16 | green << 8 | blue
-    present, index = np.unique(packed, return_inverse=True)
-    colours = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in present]
-    if unknown := [c for c in colours if c not in train_ids]:
-        raise DataError(
-            f"{path} has {len(unknown)} colours of no class, first {unknown[0]}: "
-            "labels must not be scaled smoothly or saved as JPEG; take the original file"
-        )
-    return np.array([train_ids[c] for c in colours], np.uint8)[index].reshape(packed.shape)
-
-
 def find_images(arguments: Iterable[str | Path]) -> list[Path]:
     """The image files that a command line names, each once, in natural order (frame 2 before frame 10).
 
+    A folder or a pattern gives no hidden files, and no pictures that segcode made (`is_result`).
+
     Args:
-        arguments: files, folders (the images directly in them), and patterns such as "run/**/*.png".
+        arguments: files, folders (the images directly in them), and patterns such as "run/**/*.png". Brackets that are
+            part of a name are taken so.
 
     Raises:
         DataError: if an argument leads to no image.
     """
-    return natural_order({path for argument in arguments for path in _images_of(Path(argument))})
+    found = {_absolute(path): path for argument in arguments for path in _images_of(Path(argument))}
+    return natural_order(found.values())
+
+
+def name_of(path: Path) -> str:
+    """The name of a sample: that of its file in composed Unicode (NFC), without an ending of `IMAGE_SUFFIXES`."""
+    name = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+    return normalize("NFC", name)
+
+
+def key_of(name: Path) -> str:
+    """A name with its folders, such as `output_names` gives, in composed Unicode."""
+    return normalize("NFC", name.as_posix())
+
+
+def by_name(files: Iterable[Path]) -> dict[str, Path]:
+    """Files of one folder by `name_of` them. Raises DataError if two have one name."""
+    named: dict[str, Path] = {}
+    for path in files:
+        other = named.setdefault(name_of(path), path)
+        if other is not path:
+            raise DataError(f"{other} and {path} have one name, '{name_of(path)}': rename or remove one")
+    return named
 
 
 def output_names(images: Sequence[Path]) -> list[Path]:
-    """A name for each image's results: its own without the ending, and its folder below the one that all share.
+    """A name for each image's results: `name_of` it, in its folder below the one that all share.
 
     Raises:
         DataError: if two images of a folder differ in nothing but their ending.
     """
     shared = shared_folder(images)
-    names = [_absolute(path).relative_to(shared).with_suffix("") for path in images]
+    names = [_absolute(path).relative_to(shared).with_name(name_of(path)) for path in images]
     owners: dict[Path, Path] = {}
     for name, image in zip(names, images, strict=True):
         if name in owners:
@@ -104,16 +81,28 @@ def natural_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files directly in a folder in natural order; none if there is no such folder."""
+    """The images directly in a folder in natural order, but no pictures that segcode made, as `find_images`."""
+    return [path for path in pictures_in(folder) if not is_result(path)]
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """All image files directly in a folder, hidden ones left out, in natural order; none if there is no such folder."""
     return natural_order(_only_images(folder.iterdir())) if folder.is_dir() else []
+
+
+def pictures_below(folder: Path) -> dict[str, Path]:
+    """All image files in a folder and in those below it that are not hidden, by `key_of` their names."""
+    folders = [folder, *(path for path in natural_order(folder.rglob("*")) if path.is_dir())]
+    return {
+        key_of(inner.relative_to(folder) / name): path
+        for inner in folders
+        if not any(part.startswith(".") for part in inner.relative_to(folder).parts)
+        for name, path in by_name(pictures_in(inner)).items()
+    }
 
 
 def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps its own name
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(map(str, numbers))
 
 
 def _natural_key(path: Path) -> list[tuple[int, str]]:
@@ -125,14 +114,24 @@ def _images_of(argument: Path) -> list[Path]:
     if argument.is_file():
         return [argument]
     if argument.is_dir():
-        found, reason = images_in(argument), "has no images in it"
+        found, reason = pictures_in(argument), "has no images in it"
     else:
-        matches = glob(str(argument), recursive=True)  # noqa: PTH207 - pathlib's takes no absolute patterns
-        found, reason = _only_images(map(Path, matches)), "is no file, folder or matching pattern"
+        found, reason = _only_images(_matches(argument)), "is no file, folder or matching pattern"
     if not found:
         raise DataError(f"{argument} {reason}: give image files ({', '.join(sorted(IMAGE_SUFFIXES))}) or their folder")
-    return found
+    if images := [path for path in found if not is_result(path)]:
+        return images
+    raise DataError(f"{argument} has no images but what segcode made ({found[0].name}): give photographs")
+
+
+def _matches(pattern: Path) -> set[Path]:
+    """The files of a pattern. Its first folders are names as far as they exist; brackets in the rest may be names."""
+    known = next(parent for parent in pattern.parents if parent.is_dir())
+    rest = str(pattern.relative_to(known))
+    found = glob(rest, root_dir=known, recursive=True)  # noqa: PTH207 - pathlib's finds hidden files
+    found += glob(rest.replace("[", "[[]"), root_dir=known, recursive=True)  # noqa: PTH207
+    return {known / match for match in found}
 
 
 def _only_images(paths: Iterable[Path]) -> list[Path]:
-    return [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    return [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and path.is_file()]

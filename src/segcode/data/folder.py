@@ -11,8 +11,9 @@ from pydantic import Field
 
 from segcode.classes import ClassSet
 from segcode.config import parse, read_toml
-from segcode.data.files import images_in, read_index_labels
-from segcode.data.pairs import Pair, PairedFiles, require_images, require_pairs
+from segcode.data.files import images_in, pictures_in
+from segcode.data.labels import read_index_labels
+from segcode.data.pairs import PairedFiles, pair_files, require_images, require_pairs
 from segcode.errors import ConfigError, nearest
 from segcode.tensors import IGNORE
 
@@ -52,7 +53,8 @@ class ClassFile(NamedTuple):
 def open_folder(root: Path, split: str) -> PairedFiles:
     """Pairs of `root/images/NAME.*` and `root/labels/NAME.png`, or with a folder a split, `root/images/train/NAME.*`.
 
-    Without folders for splits the only split is "all". A split without a folder of labels has none.
+    Images directly in `root/images` are the split "all". Other splits are the folders there that hold images and are
+    not hidden; pictures that segcode made are no images. A split without a folder of labels has none.
     `root/classes.toml` names the classes: see `read_class_file`.
 
     Raises:
@@ -62,10 +64,12 @@ def open_folder(root: Path, split: str) -> PairedFiles:
     classes, train_ids = read_class_file(root / CLASS_FILE)
     part = _part_of(root / "images", split)
     images, labels = root / "images" / part, root / "labels" / part
-    labelled = labels.is_dir()
-    pairs = [Pair(path.stem, path, labels / f"{path.stem}.png" if labelled else None) for path in images_in(images)]
-    require_images(images_in(labels), pairs)
-    return PairedFiles(classes, require_pairs(pairs, images), partial(read_index_labels, train_ids=train_ids))
+    pairs = pair_files(images_in(images), labels)
+    require_images(pictures_in(labels), pairs)
+    if not labels.is_dir():
+        pairs = [pair._replace(labels=None) for pair in pairs]
+    read = partial(read_index_labels, classes=classes, train_ids=train_ids)
+    return PairedFiles(classes, require_pairs(pairs, images), read)
 
 
 def read_class_file(path: Path) -> ClassFile:
@@ -98,10 +102,13 @@ def read_class_file(path: Path) -> ClassFile:
 
 
 def _part_of(images: Path, split: str) -> str:
-    splits = sorted(path.name for path in images.iterdir() if path.is_dir()) if images.is_dir() else []
-    if split not in (splits or ["all"]):
-        raise ConfigError(f"{images} has no split '{split}': {nearest(split, splits or ['all'])}")
-    return split if splits else ""
+    folders = sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []
+    parts = {path.name: path.name for path in folders if path.name[0] != "." and images_in(path)}
+    if not parts or images_in(images):
+        parts = {"all": "", **parts}
+    if split not in parts:
+        raise ConfigError(f"{images} has no split '{split}': {nearest(split, parts)}")
+    return parts[split]
 
 
 def _train_ids(classes: ClassSet, void: tuple[int, ...]) -> dict[int, int]:

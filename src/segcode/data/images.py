@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import struct
 import zlib
@@ -14,12 +15,16 @@ from typing import Final, NamedTuple
 import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from segcode.errors import DataError, SegcodeError
 from segcode.tensors import Image
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")
 """Formats that are read, by Pillow's names. The content of a file tells its format, not the ending of its name."""
+
+NOTE: Final = "segcode"
+"""Keyword of the text in the PNGs that segcode writes, which Pillow gives in `info`."""
 
 MOST_PIXELS: Final = 178 * 10**6
 """Larger images are refused; Pillow itself refuses those above 178.9 million pixels."""
@@ -36,6 +41,7 @@ _TURNS: Final = {
 }
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _HEADER_CHUNKS: Final = (b"IHDR", b"eXIf")
+_NOTE_CHUNK: Final = b"tEXt" + NOTE.encode() + b"\0"
 _PIXEL_CHUNKS: Final = (b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -104,6 +110,23 @@ def read_image(source: Path | bytes, name: str = "", most: int = MOST_PIXELS) ->
         if turned.mode.startswith(("I", "F")):
             raise DataError(f"{name} has more than 8 bits a channel (mode {turned.mode}): save it as 8-bit RGB")
         return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
+
+
+def result_note(**content: object) -> PngInfo:
+    """The text of a PNG that segcode makes, as JSON, for Pillow's `save(pnginfo=...)`; see `is_result`."""
+    note = PngInfo()
+    note.add_text(NOTE, json.dumps(content))
+    return note
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file is a picture that segcode made of an image: a label image, an overlay and so on."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_PNG) + 29 + len(_NOTE_CHUNK))
+    except OSError:
+        return False
+    return start.startswith(_PNG) and start.endswith(_NOTE_CHUNK)  # right behind the header
 
 
 @contextmanager
@@ -178,6 +201,9 @@ def _without_text(file: io.BufferedReader | io.BytesIO, header: bool) -> io.Buff
             content = file.read(length + 4)
             if kind != b"eXIf" or content[-4:] == struct.pack(">I", zlib.crc32(kind + content[:-4])):
                 kept += [start, content]
+        elif kind == b"tEXt":
+            content = file.read(length + 4)
+            kept += [start, content] if (kind + content).startswith(_NOTE_CHUNK) else []
         else:
             file.seek(length + 4, os.SEEK_CUR)
     return io.BytesIO(b"".join(kept + [_END] * header))

@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from segcode.classes import ClassSet
-from segcode.data.images import read_image
+from segcode.data.files import by_name, pictures_in
+from segcode.data.images import image_info, read_image
+from segcode.data.labels import LabelFile
 from segcode.errors import DataError
 from segcode.sample import Sample
-from segcode.tensors import LabelImage
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """Where one sample lies. `labels` is None where a split has no public labels."""
 
     name: str
     image: Path
     labels: Path | None
+
+
+class Noted(NamedTuple):
+    """A sample, and what is unusual in its files, though they can be read."""
+
+    sample: Sample
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class PairedFiles:
 
     classes: ClassSet
     pairs: tuple[Pair, ...]
-    read_labels: Callable[[Path], LabelImage]
+    read_labels: Callable[[Path], LabelFile]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,27 +52,42 @@ class PairedFiles:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
+        return self.with_notes(index).sample
+
+    def with_notes(self, index: int) -> Noted:
+        """A sample, and what is unusual in its files. Raises DataError as reading the sample does."""
         pair = self.pairs[index]
         image = read_image(pair.image)
         if pair.labels is None:
-            return Sample(pair.name, image)
-        labels = self.read_labels(pair.labels)
+            return Noted(Sample(pair.name, image), ())
+        labels, notes = self.read_labels(pair.labels)
         if labels.shape != image.shape[:2]:
             raise DataError(
                 f"{pair.labels} is {labels.shape[0]} x {labels.shape[1]}, but its image {pair.image} is "
                 f"{image.shape[0]} x {image.shape[1]}: both must have one size"
             )
-        return Sample(pair.name, image, labels)
+        return Noted(Sample(pair.name, image, labels), notes + _turned(pair.image))
+
+
+def pair_files(images: Iterable[Path], labels: Path, ending: str = "") -> list[Pair]:
+    """Images and the label files of their names with `ending` in a folder, whatever image format these have.
+
+    Names are compared as `name_of` gives them. Where there is no label file the pair names the PNG that is missing.
+
+    Raises:
+        DataError: if two images or two label files have one name.
+    """
+    files = by_name(pictures_in(labels))
+    return [
+        Pair(name, image, files.get(f"{name}{ending}", labels / f"{name}{ending}.png"))
+        for name, image in by_name(images).items()
+    ]
 
 
 def require_pairs(pairs: Sequence[Pair], folder: Path) -> tuple[Pair, ...]:
-    """The pairs as a tuple. Raises DataError if there are none, or if two have one name."""
+    """The pairs as a tuple. Raises DataError if there are none."""
     if not pairs:
         raise DataError(f"{folder} has no images: check the path, or unpack the data set again")
-    names = [pair.name for pair in pairs]
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{folder} has several images called '{repeated}': names must differ without their suffix")
     return tuple(pairs)
 
 
@@ -72,3 +95,16 @@ def require_images(labels: Iterable[Path], pairs: Iterable[Pair]) -> None:
     """Raises DataError if a label file belongs to no image."""
     if orphans := sorted(set(labels) - {pair.labels for pair in pairs}):
         raise DataError(f"{len(orphans)} label files have no image, first {orphans[0]}: add the image or remove them")
+
+
+def _turned(image: Path) -> tuple[str, ...]:
+    """A note if labels may have been drawn on other pixels than `read_image` gives."""
+    orientation = image_info(image).orientation
+    if orientation == 1:
+        return ()
+    if orientation is None:
+        return (f"{image} has a damaged EXIF block and is taken as it is stored: check that its labels fit",)
+    return (
+        f"{image} is turned as its EXIF orientation {orientation} says: labels that were drawn on the pixels as they "
+        "are stored do not fit; then remove that note from the image",
+    )

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from PIL import Image as Pillow
 
+from segcode.data.images import result_note
 from segcode.files import replacing
 from segcode.tensors import Image
 
@@ -50,7 +51,10 @@ def stacked(rows: Sequence[Sequence[Image]], gap: int = 4) -> ndarray:
     return sheet
 
 
-def write_picture(path: Path, picture: ndarray) -> None:
-    """Write (H, W) or (H, W, 3) bytes as PNG by `replacing`; missing folders are created."""
+def write_picture(path: Path, picture: ndarray, result: bool = True) -> None:
+    """Write (H, W) or (H, W, 3) integers as PNG by `replacing`; missing folders are created.
+
+    Where folders are searched for images, results are left out (`segcode.data.images.is_result`).
+    """
     with replacing(path) as unfinished:
-        Pillow.fromarray(picture).save(unfinished, format="PNG")
+        Pillow.fromarray(picture).save(unfinished, format="PNG", pnginfo=result_note() if result else None)

@@ -18,6 +18,7 @@ from typing import Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from segcode.errors import DataError
+from segcode.files import flush_folder
 from segcode.server.library import Photograph, Stamp
 from segcode.server.marks import AnyMark, Mark
 
@@ -203,7 +204,7 @@ class Journal:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
                 os.fsync(file.fileno())
                 if not self._end:
-                    _flush_folder(self.path.parent)
+                    flush_folder(self.path.parent)
             except OSError:
                 with suppress(OSError):
                     file.truncate(self._end)
@@ -296,11 +297,3 @@ def _written(line: BaseModel, before: int) -> tuple[int, bytes]:
 
 def _checksum(line: bytes) -> int:
     return int(line[10:18], 16)
-
-
-def _flush_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from segcode.errors import DataError
+from segcode.files import UNFINISHED
 from segcode.server.journal import Head, read_head
 from segcode.server.library import Photograph
 from segcode.server.studio import Studio
 
 Digest: TypeAlias = Callable[[Photograph], str]
 
-_UNFINISHED: Final = re.compile(r"\..*[0-9a-f]{8}")  # as `replacing` calls a file until it is complete
 _FOLDERS: Final = {"labels": ".png", "truth": ".png", "journals": ".jsonl"}
 
 
@@ -62,9 +61,8 @@ def find_work(folder: Path, photographs: Sequence[Photograph]) -> dict[str, str]
 def tidy(studio: Studio) -> None:
     """Remove labels and truth of images that are not done, and files that a kill left unfinished."""
     for kind in ("labels", "truth", "uploads"):
-        for path in (studio.folder / kind).rglob(".*"):
-            if _UNFINISHED.fullmatch(path.name) and path.is_file():
-                path.unlink(missing_ok=True)
+        for path in (studio.folder / kind).rglob(f"{UNFINISHED}*"):
+            path.unlink(missing_ok=True)
     for photograph in studio.library.all():
         finished = [path for path in studio.finished(photograph.name) if path.exists()]
         with suppress(DataError):  # a journal that cannot be read does not say that the image is not done
