@@ -49,7 +49,7 @@ class Annotation(BaseModel):
     """The regions that a person saved, or that the task was skipped."""
 
     id: int
-    result: Many[Drawn] | None = None
+    result: Annotated[list[Drawn], FailFast(), BeforeValidator(lambda value: [] if value is None else value)] = []
     was_cancelled: bool = False
 
 

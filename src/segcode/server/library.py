@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from PIL import Image as Pillow
 
-from segcode.data.files import images_in, output_names
+from segcode.data.files import name_of, output_names, pictures_in
 from segcode.data.images import image_info, open_image, read_image, upright
 from segcode.errors import DataError
 from segcode.files import replacing
@@ -149,8 +149,8 @@ class Library:
         self._photographs: dict[str, Photograph] = {}
         for name, path in zip(output_names(images) if images else [], images, strict=True):
             self._add(printable(name.as_posix()), path)
-        for path in images_in(uploads):
-            self._add(f"uploads/{printable(path.stem)}", path)
+        for path in pictures_in(uploads):
+            self._add(f"uploads/{printable(name_of(path))}", path)
 
     def get(self, name: str) -> Photograph | None:
         """The image of this name, as its file is now."""
