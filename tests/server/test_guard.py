@@ -41,7 +41,10 @@ def client(access: Access | None = None, address: str = LOCAL) -> TestClient:
         Route("/body", body, methods=["POST"]),
         WebSocketRoute("/live", live),
     ]
-    app = Starlette(routes=routes, middleware=[Middleware(Guard, access=access or Access(), most={"/body": 100})])
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, access=access or Access(), bounds={"/body": guard.Bound(100, lists=5, keys=5)})],
+    )
     return TestClient(app, base_url=address, follow_redirects=False)
 
 
@@ -91,6 +94,12 @@ def test_a_body_has_a_bound_however_it_is_sent():
         refused = client().post("/body", content=content)
         assert (refused.status_code, "send less at a time" in refused.text) == (413, True)
     assert client().post("/body", content=b"x" * 100).text == "100"
+
+
+@pytest.mark.parametrize("content", [b"[" * 6, b"{" * 6, b'"a":1,' * 6])
+def test_what_takes_long_to_read_has_a_bound(content):
+    refused = client().post("/body", content=content)
+    assert (refused.status_code, "more than 5 lists or 5 keys were sent" in refused.text) == (413, True)
 
 
 def test_the_servers_own_page_is_let_in():

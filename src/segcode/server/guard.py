@@ -20,9 +20,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from segcode.server.problems import printable
 
 COOKIE: Final = "segcode_token"
-JSON_BYTES: Final = 4 * 2**20
-"""The most of a body, if nothing else is said: a stroke of 20 000 points has a tenth of it."""
-
 _PATIENCE: Final = 600.0  # seconds for a body: 64 MiB at 1 Mbit/s
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -37,6 +34,41 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The most of a body. JSON is read in one go while all others wait, so what takes time to read is bounded, too.
+
+    Args:
+        bytes: that are sent.
+        lists: in JSON; None if it is none.
+        keys: likewise, and objects.
+    """
+
+    bytes: int
+    lists: int | None = None
+    keys: int | None = None
+
+    def excess(self, size: int, lists: int, keys: int) -> str | None:
+        """What is too much, if anything is."""
+        if size > self.bytes:
+            return f"more than {self.bytes / 2**20:.0f} MiB were sent: send less at a time"
+        if self.lists is not None and self.keys is not None and (lists > self.lists or keys > self.keys):
+            return f"more than {self.lists} lists or {self.keys} keys were sent: send less at a time"
+        return None
+
+
+PAGE: Final = Bound(2**20, lists=25_000, keys=1000)
+"""A message of the page: a stroke of 20 000 points, or a mask with the outline of a photograph."""
+
+LABEL_STUDIO: Final = Bound(8 * 2**20, lists=100_000, keys=100_000)
+"""A message of Label Studio, with the masks of all annotations of a task."""
+
+
+def counts(content: bytes) -> tuple[int, int, int]:
+    """Bytes, lists and keys of JSON, brackets and colons in its texts included."""
+    return len(content), content.count(b"["), content.count(b"{") + content.count(b":")
 
 
 @dataclass(frozen=True)
@@ -56,11 +88,11 @@ class Access:
 class Guard:
     """Middleware that lets in what `Access` allows, and tells browsers to load nothing from elsewhere."""
 
-    def __init__(self, app: ASGIApp, access: Access, most: Mapping[str, int]) -> None:
-        """Around an application; `most` has the bytes of a body by path, for those that may have over `JSON_BYTES`."""
+    def __init__(self, app: ASGIApp, access: Access, bounds: Mapping[str, Bound]) -> None:
+        """Around an application; `bounds` of a body are by path, and `PAGE` for others."""
         self._app = app
         self._access = access
-        self._most = most
+        self._bounds = bounds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -91,12 +123,12 @@ class Guard:
             await welcome(scope, receive, with_headers)
             return
         if scope["type"] == "http":
-            receive = self._bounded(receive, self._most.get(scope["path"], JSON_BYTES))
+            receive = self._bounded(receive, self._bounds.get(scope["path"], PAGE))
         await self._app(scope, receive, with_headers)
 
-    def _bounded(self, receive: Receive, most: int) -> Receive:
+    def _bounded(self, receive: Receive, bound: Bound) -> Receive:
         """Receive a body up to a bound and a time; the application answers 413 or 408 beyond it."""
-        taken, complete = 0, False
+        taken, complete = (0, 0, 0), False
         end = asyncio.get_running_loop().time() + _PATIENCE
 
         async def take() -> Message:
@@ -109,11 +141,11 @@ class Guard:
             except TimeoutError:
                 late = f"the body was not there after {_PATIENCE:.0f} seconds: send less at a time"
                 raise HTTPException(408, late, {"Connection": "close"}) from None
-            taken += len(message.get("body", b""))
+            more = counts(message.get("body", b""))
+            taken = taken[0] + more[0], taken[1] + more[1], taken[2] + more[2]
             complete = not message.get("more_body", False)
-            if taken > most:
-                large = f"more than {most / 2**20:.0f} MiB were sent: send less at a time"
-                raise HTTPException(413, large, {"Connection": "close"})
+            if excess := bound.excess(*taken):
+                raise HTTPException(413, excess, {"Connection": "close"})
             return message
 
         return take

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 import webbrowser
@@ -19,7 +20,7 @@ from filelock import FileLock, Timeout
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from segcode.errors import ConfigError, DataError
-from segcode.server.guard import JSON_BYTES
+from segcode.server.guard import PAGE
 
 _SILENT: Final = 64  # connections that may be open and have not said yet what they ask for
 _PATIENCE: Final = 10.0  # seconds until they have to
@@ -63,10 +64,12 @@ def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) 
         app,
         http=Connection,
         log_level="warning",
-        ws_max_size=JSON_BYTES,
+        ws_max_size=PAGE.bytes,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=2,
     )
+    gc.collect()
+    gc.freeze()  # what is loaded stays: else each large message would have it all looked through
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # a core is left to the browser, which draws meanwhile
     uvicorn.Server(config).run([listener])
 

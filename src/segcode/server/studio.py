@@ -257,6 +257,7 @@ class Studio:
             opened = self._images.get(name)
             if opened is not None and opened.photograph != photograph and not opened.is_still(photograph):
                 opened.replaced = True
+                del self._images[name]
                 opened = None
                 self._worker.submit(self._sessions.pop, name, None)
             if opened is None:
