@@ -145,7 +145,7 @@ class Guard:
             taken = taken[0] + more[0], taken[1] + more[1], taken[2] + more[2]
             complete = not message.get("more_body", False)
             if excess := bound.excess(*taken):
-                raise HTTPException(413, excess, {"Connection": "close"})
+                raise HTTPException(413, excess)
             return message
 
         return take
