@@ -17,6 +17,13 @@ def resize(maps: Float[Tensor, "B M h w"], size: tuple[int, ...]) -> Float[Tenso
     return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
+def resize_rows(maps: Float[Tensor, "M h w"], size: tuple[int, int], top: int, bottom: int) -> Float[Tensor, "M n W"]:
+    """Rows `top` to `bottom`, the latter not included, of what `resize` gives."""
+    before, after, share = between(torch.arange(top, bottom, device=maps.device), size[0], maps.shape[1])
+    rows = torch.lerp(maps[:, before], maps[:, after], share[:, None].to(maps))
+    return resize(rows[None], (bottom - top, size[1]))[0]
+
+
 def pooled(maps: Float[Tensor, "B M h w"], size: tuple[int, ...]) -> Float[Tensor, "B M H W"]:
     """Means of maps in the cells of another size; maps that have it are returned as they are."""
     return maps if maps.shape[2:] == size else functional.adaptive_avg_pool2d(maps, (size[0], size[1]))

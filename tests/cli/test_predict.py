@@ -55,6 +55,39 @@ def test_a_damaged_image_is_named_and_does_not_stop_the_others(model, tmp_path):
     assert "good_labels.png" in files_in(tmp_path / "out")
 
 
+@pytest.mark.parametrize("length", [236, 251])
+def test_a_name_however_long_does_not_stop_the_others(model, tmp_path, length):
+    street(tmp_path / "in" / "good.png")
+    street(tmp_path / "in" / f"{'a' * length}.png")
+    ran = segcode("predict", tmp_path / "in", "--model", model, "-o", tmp_path / "out")
+    fits = length + len("_uncertainty.png") <= 255
+    assert ran.code == (0 if fits else 2)
+    assert fits or "has a name of 262 bytes, more than 255: choose a shorter one" in ran.err
+    assert "good_labels.png" in files_in(tmp_path / "out")
+
+
+def test_a_run_that_was_stopped_goes_on_with_what_is_missing(model, tmp_path):
+    for name in "ab":
+        street(tmp_path / "in" / f"{name}.png")
+    run = ["predict", tmp_path / "in", "--model", model, "-o", tmp_path / "out"]
+    assert segcode(*run).code == 0
+    kept = (tmp_path / "out" / "a_labels.png").stat().st_mtime_ns
+    (tmp_path / "out" / "b_uncertainty.png").unlink()
+    ran = segcode(*run, "--resume")
+    assert ran.code == 0, ran.err
+    assert "1 of 2 images are predicted, 1 were there" in ran.out
+    assert (tmp_path / "out" / "a_labels.png").stat().st_mtime_ns == kept
+    assert len(files_in(tmp_path / "out")) == 6
+
+
+def test_what_was_predicted_beside_the_images_is_no_image(model, tmp_path):
+    street(tmp_path / "run" / "a.png")
+    for _ in range(2):
+        ran = segcode("predict", tmp_path / "run" / "**" / "*.png", "--model", model, "-o", tmp_path / "run")
+        assert ran.code == 0, ran.err
+        assert "1 of 1 images are predicted" in ran.out
+
+
 @pytest.mark.parametrize(
     ("image", "model_name", "message"),
     [

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from command_line import FOUR, HEIGHT, WIDTH, files_in, make_model_folder, read, save, segcode, street
 
+from segcode.classes import ClassSet
 from segcode.data.images import read_image
+from segcode.data.labels import write_labels
 from segcode.model.checkpoint import load_model
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import IGNORE
@@ -106,3 +108,47 @@ def test_labels_are_not_overwritten(model, images, tmp_path):
     ran = segcode("refine-folder", images, "--labels", tmp_path / "known", "--model", model, "-o", images)
     assert ran.code == 2
     assert "is an input and would be overwritten" in ran.err
+
+
+def test_names_with_dots_and_other_endings_find_their_own_labels(model, tmp_path):
+    names = ("cam.front.0001", "cam.front.0002", "IMG_1")
+    for name in names:
+        street(tmp_path / "images" / f"{name}.png")
+    partial(tmp_path / "known" / "cam.front.0001.png", value=0)
+    partial(tmp_path / "known" / "cam.front.0002.PNG", value=1)
+    partial(tmp_path / "known" / "IMG_1.PNG", value=2)
+    partial(tmp_path / "known" / "cam.front.png", value=3)
+    options = ["--labels", tmp_path / "known", "--model", model, "-o", tmp_path / "out"]
+    ran = segcode("refine-folder", tmp_path / "images", *options)
+    assert ran.code == 0, ran.err
+    assert "1 label files belong to none of the images, first" in ran.err
+    for value, name in enumerate(names):
+        assert (read(tmp_path / "out" / f"{name}_labels.png")[10:20, 10:30] == value).all()
+
+
+def test_a_run_that_was_killed_goes_on_with_what_is_missing(model, images, tmp_path):
+    partial(tmp_path / "known" / "a.png")
+    run = ["refine-folder", images, "--labels", tmp_path / "known", "--model", model, "-o", tmp_path / "out"]
+    assert segcode(*run).code == 0
+    table = tmp_path / "out" / ORDER
+    whole, kept = table.read_text(), (tmp_path / "out" / "a_labels.png").stat().st_mtime_ns
+    (tmp_path / "out" / "b_overlay.png").unlink()
+    lines = [line for line in whole.splitlines() if not line.startswith("c,")]
+    table.write_text("\n".join(lines) + "\nc,0")
+    ran = segcode(*run, "--resume")
+    assert ran.code == 0, ran.err
+    assert "1 of 3 images are refined, 2 have no labels, 1 were there" in ran.out
+    assert table.read_text() == whole
+    assert (tmp_path / "out" / "a_labels.png").stat().st_mtime_ns == kept
+    assert (tmp_path / "out" / "b_overlay.png").exists()
+
+
+def test_labels_that_segcode_wrote_for_another_order_of_classes_mean_the_same(model, images, tmp_path):
+    other = ClassSet(FOUR.names[::-1], FOUR.colours[::-1])
+    labels = np.full((HEIGHT, WIDTH), IGNORE, np.uint8)
+    labels[10:20, 10:30] = other.index("car")
+    write_labels(tmp_path / "known" / "a.png", labels, other)
+    options = ["--labels", tmp_path / "known", "--model", model, "-o", tmp_path / "out"]
+    ran = segcode("refine-folder", images, *options)
+    assert ran.code == 0, ran.err
+    assert (read(tmp_path / "out" / "a_labels.png")[10:20, 10:30] == CAR).all()

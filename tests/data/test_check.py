@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from layouts import make_segnet
 from pictures import InMemory, ids, noise, save, truncate
+from PIL import Image as Pillow
 
 from segcode.data.camvid import open_camvid
 from segcode.data.check import Size, check
@@ -79,3 +80,14 @@ def test_every_pixel_is_counted_once(labels: np.ndarray) -> None:
     report = check(InMemory([Sample("a", np.zeros((*labels.shape, 3), np.uint8), labels)]))
     assert report.pixels.sum() + report.void_pixels == labels.size
     assert report.void_pixels == (labels >= len(report.classes)).sum()
+
+
+def test_what_is_unusual_but_readable_is_noted_and_no_problem(tmp_path: Path) -> None:
+    make_segnet(tmp_path)
+    exif = Pillow.Exif()
+    exif[0x0112] = 3
+    Pillow.fromarray(noise(0)).save(tmp_path / "train" / "0001TP_2.png", exif=exif)
+    report = check(open_camvid(tmp_path, "train"))
+    assert report.problems == ()
+    assert [found.name for found in report.noted] == ["0001TP_2"]
+    assert "0001TP_2.png is turned as its EXIF orientation 3 says" in report.noted[0].notes[0]

@@ -1,12 +1,14 @@
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import noise, save
 
-from segcode.data.files import find_images, natural_order
+from segcode.data.files import by_name, find_images, name_of, natural_order, output_names, pictures_below
 from segcode.errors import DataError
+from segcode.export.picture import write_picture
 
 
 def test_images_come_in_natural_order_and_once(tmp_path: Path) -> None:
@@ -51,3 +53,76 @@ def test_any_names_have_an_order(names: set[str]) -> None:
 def test_natural_order_is_the_order_of_the_numbers(numbers: list[int]) -> None:
     paths = [Path(f"street_{number}.png") for number in numbers]
     assert natural_order(paths) == [Path(f"street_{number}.png") for number in sorted(numbers)]
+
+
+def test_brackets_in_folders_are_part_of_their_names(tmp_path: Path) -> None:
+    first = save(tmp_path / "site [north]" / "frame1.png", noise(0))
+    second = save(tmp_path / "site [north]" / "frame2.png", noise(0))
+    assert find_images([tmp_path / "site [north]" / "*.png"]) == [first, second]
+    assert find_images([tmp_path / "site [north]" / "frame[12].png"]) == [first, second]
+
+
+def test_a_pattern_takes_brackets_both_ways(tmp_path: Path) -> None:
+    paths = [save(tmp_path / "run" / name, noise(0)) for name in ("a[1].png", "a1.png")]
+    assert set(find_images([tmp_path / "r*" / "a[1].png"])) == set(paths)
+
+
+def test_hidden_files_and_folders_are_no_images(tmp_path: Path) -> None:
+    shown = save(tmp_path / "a.png", noise(0))
+    for name in ("._a.png", ".ipynb_checkpoints/a-checkpoint.png", "deep/._b.png"):
+        save(tmp_path / name, noise(0))
+    assert find_images([tmp_path]) == find_images([tmp_path / "**" / "*.png"]) == [shown]
+
+
+def test_pictures_that_segcode_made_are_found_only_by_their_names(tmp_path: Path) -> None:
+    image, result = save(tmp_path / "a.png", noise(0)), tmp_path / "a_overlay.png"
+    write_picture(result, noise(1))
+    write_picture(tmp_path / "work" / "labels" / "a.png", noise(1))
+    assert find_images([tmp_path]) == find_images([tmp_path / "**" / "*.png"]) == [image]
+    assert find_images([result]) == [result]
+    with pytest.raises(DataError, match=r"has no images but what segcode made \(a\.png\): give photographs"):
+        find_images([tmp_path / "work" / "labels"])
+
+
+def test_one_image_that_is_named_in_two_ways_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.png", noise(0))
+    monkeypatch.chdir(tmp_path)
+    assert len(find_images([path, "a.png", "../" + tmp_path.name + "/a.png", "*.png"])) == 1
+
+
+LETTERS = st.text(st.characters(exclude_characters="/\0\\", codec="utf-8"), min_size=1, max_size=30)
+
+
+@given(stem=LETTERS, ending=st.sampled_from(["png", "PNG", "Jpg", "tiff"]))
+def test_an_image_and_its_labels_have_one_name_however_it_is_written(stem: str, ending: str) -> None:
+    names = {name_of(Path(f"x/{normalize(form, stem)}.{end}")) for form in ("NFC", "NFD") for end in (ending, "png")}
+    assert names == {normalize("NFC", stem)}
+
+
+@given(st.lists(LETTERS, min_size=2, max_size=2, unique_by=lambda name: normalize("NFC", name)))
+def test_different_names_stay_different(stems: list[str]) -> None:
+    paths = [Path(f"/x/{stem}.png") for stem in stems]
+    assert len(set(output_names(paths))) == 2
+
+
+def test_a_dot_in_a_name_is_no_ending() -> None:
+    assert output_names([Path("cam.front.0001.png"), Path("cam.front.0002.JPG"), Path("v1.5")]) == [
+        Path("cam.front.0001"),
+        Path("cam.front.0002"),
+        Path("v1.5"),
+    ]
+
+
+def test_two_spellings_of_one_name_are_refused() -> None:
+    with pytest.raises(DataError, match="have one name, 'ü': rename or remove one"):
+        by_name([Path("ü.png"), Path("u\u0308.png")])
+    with pytest.raises(DataError, match="would both be written as 'ü'"):
+        output_names([Path("ü.png"), Path("u\u0308.png")])
+
+
+def test_pictures_below_a_folder_are_found_by_their_folders_and_names(tmp_path: Path) -> None:
+    for name in ("a.b.PNG", "Su\u0308d/c.tif", ".hidden/d.png", "e.txt"):
+        save(tmp_path / name.replace(".txt", ".png"), noise(0, 2, 2))
+    (tmp_path / "e.png").rename(tmp_path / "e.txt")
+    assert set(pictures_below(tmp_path)) == {"a.b", "Süd/c"}
+    assert pictures_below(tmp_path / "nowhere") == {}

@@ -6,7 +6,9 @@ from layouts import make_folder
 from pictures import ids, noise, save, to_train_ids
 from PIL import Image as Pillow
 
+from segcode.classes import CAMVID, ClassSet
 from segcode.data.folder import open_folder, read_class_file
+from segcode.data.labels import write_labels
 from segcode.errors import ConfigError, DataError
 from segcode.tensors import IGNORE
 
@@ -96,3 +98,57 @@ def test_a_wrong_class_file_is_named_with_the_cure(tmp_path: Path, content: str,
 def test_a_missing_class_file_is_named_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"classes\.toml is missing: give each class"):
         open_folder(tmp_path, "all")
+
+
+def test_names_with_dots_other_endings_and_letters_find_their_labels(folder_root: Path) -> None:
+    for number, (image, labels) in enumerate(
+        [
+            ("cam.front.0001.png", "cam.front.0001.png"),
+            ("cam.front.0002.png", "cam.front.0002.PNG"),
+            ("IMG_1.JPG", "IMG_1.PNG"),
+            ("Stra\u00dfe_\u00dc.png", "Stra\u00dfe_U\u0308.png"),
+        ]
+    ):
+        save(folder_root / "images" / image, noise(number))
+        save(folder_root / "labels" / labels, np.full((6, 8), (7, 26)[number % 2], np.uint8))
+    source = open_folder(folder_root, "all")
+    known = {name: source[index].labels for index, name in enumerate(source.names)}
+    assert set(known) == {"a", "b", "cam.front.0001", "cam.front.0002", "IMG_1", "Straße_Ü"}
+    assert (known["cam.front.0001"] == 0).all()
+    assert (known["cam.front.0002"] == 1).all()
+    assert (known["IMG_1"] == 0).all()
+    assert (known["Straße_Ü"] == 1).all()
+
+
+@pytest.mark.parametrize("folder", [".ipynb_checkpoints", "annotations", "empty", "out"])
+def test_folders_that_hold_no_images_of_their_own_are_no_splits(folder_root: Path, folder: str) -> None:
+    place = folder_root / "images" / folder
+    if folder == ".ipynb_checkpoints":
+        save(place / "a-checkpoint.png", noise(0))
+    elif folder == "out":
+        write_labels(place / "a_labels.png", np.zeros((6, 8), np.uint8), CAMVID)
+    else:
+        (place / "labels").mkdir(parents=True)
+    assert open_folder(folder_root, "all").names == ("a", "b")
+
+
+def test_images_beside_splits_are_the_split_all(folder_root: Path) -> None:
+    save(folder_root / "images" / "train" / "c.png", noise(0))
+    save(folder_root / "labels" / "train" / "c.png", ids(0, [7]))
+    assert open_folder(folder_root, "all").names == ("a", "b")
+    assert open_folder(folder_root, "train").names == ("c",)
+
+
+def test_our_own_pictures_beside_the_images_are_no_samples(folder_root: Path) -> None:
+    write_labels(folder_root / "images" / "a_labels.png", np.zeros((6, 8), np.uint8), CAMVID)
+    assert open_folder(folder_root, "all").names == ("a", "b")
+
+
+def test_training_on_what_the_page_exported_keeps_its_classes(folder_root: Path) -> None:
+    trained = ClassSet(("car", "sky", "road"), ((0, 0, 142), (1, 2, 3), (128, 64, 128)))
+    for name in ("a", "b"):
+        write_labels(folder_root / "labels" / f"{name}.png", np.full((6, 8), 2, np.uint8), trained)
+    source = open_folder(folder_root, "all")
+    labels = source[0].labels
+    assert labels is not None
+    assert (labels == source.classes.index("road")).all()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from segcode.refinement import result
 from segcode.refinement.result import SegmentationMap, Status
 from segcode.truth.mask import label_truth
 
@@ -46,3 +47,13 @@ def test_an_excluded_class_is_no_class_to_flip_to():
     nowhere = replace(TRUTH, exhaustive=np.array([True, False, False]))
     flips = SegmentationMap(logits, nowhere, Status(1, 1, True), None, torch.ones(4, 4)).flip_probability()
     assert flips.max() < 1e-6
+
+
+@pytest.mark.parametrize("size", [(4, 4), (37, 23), (9, 50), (3, 2)])
+@pytest.mark.parametrize("band", [1, 100, 10**6])
+def test_the_entropy_in_bands_of_rows_is_that_of_the_probabilities(monkeypatch, size, band):
+    monkeypatch.setattr(result, "_BAND", band)
+    labels = np.random.default_rng(0).choice(np.array([0, 1, 2, 255], np.uint8), size, p=[0.05, 0.05, 0.05, 0.85])
+    truth = replace(label_truth(labels, 3), exhaustive=np.array([False, True, False]))
+    found = SegmentationMap(torch.randn(3, 7, 9), truth, Status(1, 1, True))
+    assert found.entropy() == pytest.approx(result.entropy(found.probabilities()), abs=1e-5)

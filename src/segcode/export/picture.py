@@ -28,15 +28,18 @@ _INFERNO: Final = np.array([
 def heat(values: Float[ndarray, "H W"], highest: float | None = None) -> Image:
     """Scalars as colours (H, W, 3), 0 dark to `highest` (the 99th percentile if not given) bright."""
     top = highest if highest is not None else float(np.quantile(values, 0.99))
-    shares = np.clip(values / max(top, 1e-9), 0, 1)
-    steps = np.linspace(0, 1, len(_INFERNO))
-    colours = np.stack([np.interp(shares, steps, channel) for channel in _INFERNO.T], axis=-1)
-    return np.round(colours).astype(np.uint8)
+    places = np.linspace(0, 1, len(_INFERNO))
+    table = np.stack([np.interp(np.linspace(0, 1, 256), places, channel) for channel in _INFERNO.T], axis=-1)
+    levels = np.clip(values * np.float32(255 / max(top, 1e-9)), 0, 255).round().astype(np.uint8)
+    return np.round(table).astype(np.uint8)[levels]
 
 
 def overlay(image: Image, colours: Image, opacity: float = 0.55) -> Image:
     """Class colours over the image; `opacity` 0..1 is that of the colours."""
-    return np.round((1 - opacity) * image + opacity * colours).astype(np.uint8)
+    picture = np.empty_like(image)
+    for row, (below, above) in enumerate(zip(image, colours, strict=True)):  # one at a time takes little memory
+        picture[row] = np.round((1 - opacity) * below + opacity * above)
+    return picture
 
 
 def stacked(rows: Sequence[Sequence[Image]], gap: int = 4) -> ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from segcode.refinement.labelling import labels_of
-from segcode.resampling import neighbours, resize
+from segcode.resampling import neighbours, resize, resize_rows
 from segcode.tensors import LabelImage
 from segcode.truth.truth import Truth
+
+_BAND: Final = 2**18  # pixels
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,18 @@ class SegmentationMap:
         return masked_softmax(scores, self.truth)
 
     def entropy(self) -> Float[ndarray, "H W"]:
-        """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels."""
-        return entropy(self.probabilities())
+        """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels.
+
+        It is computed in bands of rows: the probabilities of a large photograph would take gigabytes.
+        """
+        height, width = self.truth.size
+        result = np.empty((height, width), np.float32)
+        step = max(1, _BAND // width)
+        for top in range(0, height, step):
+            bottom = min(top + step, height)
+            scores = resize_rows(self.logits, self.truth.size, top, bottom)
+            result[top:bottom] = entropy(masked_softmax(scores, self.truth.rows(top, bottom)))
+        return result
 
     def relative_noise(self) -> Float[ndarray, "H W"] | None:
         """The noise of Eq. 3 compared with what it attenuates: sqrt(2) b / (z_1 - z_2) for the two highest logits.
