@@ -179,8 +179,7 @@ class Painting:
         """The labels since the last start, all those of exhaustive classes, and the outlines."""
         exhaustive = sorted(self.exhaustive)
         labels = np.where(np.isin(self.labels, exhaustive), self.labels, self.since) if exhaustive else self.since
-        truth = label_truth(labels, classes)
-        return replace(truth, exhaustive=np.isin(np.arange(classes), exhaustive), regions=self.regions)
+        return label_truth(labels, classes, np.isin(np.arange(classes), exhaustive), self.regions)
 
 
 def _outlined(
