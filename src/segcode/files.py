@@ -63,9 +63,9 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text by `replacing`."""
+    """Write UTF-8 text by `replacing`; names of files that are no UTF-8 stay the bytes that they are."""
     with replacing(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def _temporary(path: Path, make: Callable[[Path], None]) -> Path:

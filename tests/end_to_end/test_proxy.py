@@ -48,7 +48,7 @@ def free_port() -> int:
 def proxied(tmp_path_factory):
     folder = tmp_path_factory.mktemp("proxy")
     street = open_source("streets", None, "test", 240, 320)[2].image
-    write_picture(folder / "images" / "a/street 1.png", street)
+    write_picture(folder / "images" / "a/street 1.png", street, result=False)
     served = Served(folder / "images" / "a", folder / "work", options=("--token", "s3cret"))
     text = (Path(__file__).parents[2] / "docs/page.md").read_text(encoding="utf-8")
     location = re.search(r"```nginx\n(.*?)```", text, re.DOTALL)[1].replace("8765", str(served.port))

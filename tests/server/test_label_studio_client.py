@@ -110,9 +110,9 @@ def test_a_redirection_within_is_followed(small):
     [
         (bytes(5001), "more than 0 MiB"),
         (b"<html>", "no image that can be read"),
-        (b"", "no image that can be read"),
+        (b"", "is empty"),
         (png()[:200], "is damaged"),
-        (png(np.zeros((41, 50, 3), np.uint8)), "more than 0 million pixels: scale it down"),
+        (png(np.zeros((41, 50, 3), np.uint8)), "50 x 41 pixels, more than 0 million: scale it down"),
     ],
 )
 def test_what_is_no_image_within_the_limits_is_refused(small, content, message):

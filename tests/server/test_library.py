@@ -116,7 +116,7 @@ def truncated() -> bytes:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "is no image that can be read: save it as one of PNG"),
+        (b"", "a.png is empty"),
         (b"hello", "is no image that can be read: save it as one of PNG"),
         (encoded("GIF"), "is no image that can be read: save it as one of PNG"),
         (encoded("ICO"), "is no image that can be read: save it as one of PNG"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from io import StringIO
@@ -110,8 +111,9 @@ def refine_folder(
 
     def write(path: Path, made: Made) -> None:
         made.write(classes)
-        with table.open("a", encoding="utf-8") as file:  # ordered at the end; here so that --resume finds it
-            file.write(_text([rows[str(names[path])]], header=False))
+        line = _text([rows[str(names[path])]], header=False)  # ordered at the end; here so that --resume finds it
+        with table.open("ab") as file:
+            file.write(os.fsencode(line))
 
     write_text(table, _text(rows.values()))
     problems = write_each(todo, read, make, write, "Refining")
@@ -131,7 +133,8 @@ def refine_folder(
 def _rows(table: Path) -> dict[str, Row]:
     """The rows of a table that is there, by image."""
     rows: dict[str, Row] = {}
-    for line in csv.reader(table.read_text(encoding="utf-8", errors="replace").splitlines() if table.exists() else []):
+    text = os.fsdecode(table.read_bytes()) if table.exists() else ""
+    for line in csv.reader(text.splitlines()):
         with suppress(ValueError):  # the header, or a line that a killed run did not end
             image, labelled, change = line
             rows[image] = Row(image, int(labelled), float(change))

@@ -123,10 +123,10 @@ def is_result(path: Path) -> bool:
     """Whether a file is a picture that segcode made of an image: a label image, an overlay and so on."""
     try:
         with path.open("rb") as file:
-            start = file.read(len(_PNG) + 29 + len(_NOTE_CHUNK))
+            start = file.read(1024)  # texts stand before the pixels
     except OSError:
         return False
-    return start.startswith(_PNG) and start.endswith(_NOTE_CHUNK)  # right behind the header
+    return start.startswith(_PNG) and _NOTE_CHUNK in start
 
 
 @contextmanager
@@ -147,13 +147,16 @@ def open_image(
     name = name or _name(source)
     if isinstance(source, Path) and not source.is_file():
         raise DataError(f"{name} is missing: check the path, or unpack the data set again")
+    if not (source.stat().st_size if isinstance(source, Path) else source):
+        raise DataError(f"{name} is empty: copy or download it again")
     try:
         with (
             source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as file,
             Pillow.open(_without_text(file, header), formats=FORMATS) as picture,
         ):
             if picture.width * picture.height > most:
-                raise Pillow.DecompressionBombError
+                size = f"{picture.width} x {picture.height} pixels, more than {most / 1e6:.0f} million"
+                raise DataError(f"{name} has {size}: scale it down")
             picture.info.pop("xmp", None)
             yield picture
     except SegcodeError:

@@ -152,7 +152,9 @@ def _declared(path: Path, text: str, present: Iterable[int], classes: ClassSet) 
     for i in present:
         name = declaration.ids.get(i)
         if name is not None and name not in classes.names:
-            raise DataError(f"{path} was written for other classes, and has '{name}': {nearest(name, classes.names)}")
+            cure = "give the class that name, or save the ids anew as greyscale PNG"
+            hint = nearest(name, classes.names)
+            raise DataError(f"{path} was written for other classes, and has '{name}' ({hint}): {cure}")
         if name is not None:
             meanings[i] = classes.index(name)
         elif i not in meanings:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from matplotlib.figure import Figure
 
+from segcode.data.images import NOTE
 from segcode.evaluation.results import Results, Row
 from segcode.files import replacing, write_text
 
@@ -46,7 +47,7 @@ def write_report(
     write_text(out / "tables.md", tables)
     for name, draw in figures.items():
         with replacing(out / f"{name}.png") as unfinished:
-            draw().savefig(unfinished, dpi=110, format="png")
+            draw().savefig(unfinished, dpi=110, format="png", metadata={NOTE: "{}"})
 
 
 def comma_separated(rows: Sequence[Row]) -> str:

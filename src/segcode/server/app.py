@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
+from segcode.data.labels import encode_labels
 from segcode.errors import SegcodeError
 from segcode.export.palette import distinct_colours
 from segcode.export.runs import coco, coco_id
@@ -245,15 +246,17 @@ async def export(image: Opened, studio: Here, kind: Kind) -> Response:
     marks, classes = image.document.marks, studio.classes
     name, file_name = image.photograph.name, image.photograph.file_name
     convert: dict[str, Callable[[LabelImage], bytes]] = {
-        "labels.png": _png,
-        "ids.png": lambda labels: _png(classes.to_raw(labels)),
+        "labels.png": lambda labels: encode_labels(labels, classes),
+        "ids.png": lambda labels: encode_labels(labels, classes, raw=True),
         "colours.png": lambda labels: _png(classes.colourise(labels)),
         "coco.json": lambda labels: json.dumps(coco(file_name, labels, classes, coco_id(name))).encode(),
     }
     if kind == "marks.json":
         content = await asyncio.to_thread(lambda: json.dumps([mark.model_dump(mode="json") for mark in marks]).encode())
     elif kind == "truth.png":
-        content = await studio.with_session(image, lambda session: _png(session.painting(marks).labels))
+        content = await studio.with_session(
+            image, lambda session: encode_labels(session.painting(marks).labels, classes)
+        )
     else:
         labels = await studio.with_session(image, lambda session: session.final(marks))
         content = await asyncio.to_thread(convert[kind], labels)

@@ -16,8 +16,8 @@ from time import perf_counter
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from segcode.classes import ClassSet
+from segcode.data.labels import write_labels
 from segcode.errors import DataError, SegcodeError
-from segcode.export.picture import write_picture
 from segcode.model.segcode import SegCode
 from segcode.prediction import Segmenter
 from segcode.server.journal import Document, Entry, Journal, ReplacedError
@@ -354,8 +354,8 @@ class Studio:
 
     def _save(self, image: OpenImage, session: Session) -> None:
         marks, (labels, truth) = image.document.marks, self.finished(image.photograph.name)
-        write_picture(labels, session.final(marks))
-        write_picture(truth, session.painting(marks).labels)
+        write_labels(labels, session.final(marks), self.classes)
+        write_labels(truth, session.painting(marks).labels, self.classes)
 
     def _discard(self, image: OpenImage) -> None:
         for path in self.finished(image.photograph.name):

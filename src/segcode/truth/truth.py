@@ -152,6 +152,13 @@ class Truth:
             labels.ravel()[places] = _only(left)
         return labels
 
+    def rows(self, top: int, bottom: int) -> Truth:
+        """The entries in rows `top` to `bottom`, the latter not included, as truth of these rows; without outlines."""
+        inside = (self.pixels[:, 0] >= top) & (self.pixels[:, 0] < bottom)
+        pixels = self.pixels[inside] - (top, 0)
+        size = bottom - top, self.size[1]
+        return Truth(size, pixels, self.allowed[inside], self.weight[inside], self.exhaustive)
+
     def undecided(self) -> Truth:
         """The certain entries at pixels whose class is not known."""
         certain = self.certain()
