@@ -38,8 +38,8 @@ def chromium() -> Iterator[Any]:
 
 
 class Served:
-    def __init__(self, images: Path, work: Path, model: str = "streets") -> None:
-        self.images, self.work, self.model = images, work, model
+    def __init__(self, images: Path, work: Path, model: str = "streets", options: tuple[str, ...] = ()) -> None:
+        self.images, self.work, self.model, self.options = images, work, model, options
         self.port = 0
         self.start()
 
@@ -47,6 +47,7 @@ class Served:
         """On the same port as before, so that open tabs find it again."""
         command = [sys.executable, "-c", "from segcode.cli import main; main()", "annotate", str(self.images)]
         options = ["-o", str(self.work), "--port", str(self.port), "--no-browser", "--model", self.model]
+        options += self.options
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True, env={**os.environ})
         assert self.process.stdout is not None
         for line in self.process.stdout:

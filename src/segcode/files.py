@@ -17,6 +17,9 @@ from segcode.errors import DataError
 LONGEST_NAME: Final = 255
 """Bytes of a file's name that the usual file systems allow."""
 
+UNFINISHED: Final = ".segcode-"
+"""How the names of files and folders begin that are not finished."""
+
 _STARTED: Final = time()
 
 
@@ -36,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield unfinished
         _flush(unfinished)
         unfinished.replace(path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -54,7 +57,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
             if path.is_file():
                 _flush(path)
         _swap(unfinished, folder)
-        _flush_folder(folder.parent)
+        flush_folder(folder.parent)
     finally:
         _remove(unfinished)
 
@@ -75,7 +78,7 @@ def _temporary(path: Path, make: Callable[[Path], None]) -> Path:
     if len(name) > LONGEST_NAME:
         raise DataError(f"{path} has a name of {len(name)} bytes, more than {LONGEST_NAME}: choose a shorter one")
     path.parent.mkdir(parents=True, exist_ok=True)
-    place = path.with_name(f".segcode-{sha256(name).hexdigest()[:16]}")
+    place = path.with_name(f"{UNFINISHED}{sha256(name).hexdigest()[:16]}")
     with suppress(FileNotFoundError):
         if place.stat().st_mtime < _STARTED:
             _remove(place)
@@ -92,7 +95,7 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk, where the system can."""
     if os.name != "posix":
         return

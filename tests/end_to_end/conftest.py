@@ -24,7 +24,7 @@ def server(tmp_path_factory) -> Iterator[Served]:
     images = tmp_path_factory.mktemp("images")
     street = open_source("streets", None, "test", 360, 480)[2].image
     for name in (FIRST, *(f"street_{index}" for index in range(COPIES))):
-        write_picture(images / f"{name}.png", street)
+        write_picture(images / f"{name}.png", street, result=False)
     server = Served(images, tmp_path_factory.mktemp("work"))
     yield server
     server.kill()

@@ -459,8 +459,8 @@ def test_an_image_dropped_on_the_page_is_opened(open_page, served):
         content,
     )
     page.dispatch_event("#stage", "drop", {"dataTransfer": dropped})
-    page.wait_for_selector("#images button[data-name='uploads/dropped_street'][aria-current='true']")
-    assert (served.work / "uploads/dropped_street.png").is_file()
+    page.wait_for_selector("#images button[data-name='uploads/dropped street'][aria-current='true']")
+    assert (served.work / "uploads/dropped street.png").is_file()
 
 
 def test_a_disk_that_refuses_is_reported_and_nothing_is_lost(open_page, served, street):
@@ -483,3 +483,186 @@ def test_a_disk_that_refuses_is_reported_and_nothing_is_lost(open_page, served, 
     (served.work / "aside").rename(journals) if (served.work / "aside").exists() else None
     page.wait_for_selector("body[data-marks='3']")
     page.locator("#notice").wait_for(state="hidden")
+
+
+def press(page, **event) -> None:
+    """A key as another layout of the keyboard sends it."""
+    page.evaluate(
+        "(event) => { for (const kind of ['keydown', 'keyup'])"
+        "document.body.dispatchEvent(new KeyboardEvent(kind, { bubbles: true, ...event })); }",
+        event,
+    )
+
+
+def tool(page) -> str | None:
+    return page.locator("#tools [aria-checked='true']").get_attribute("data-tool")
+
+
+def test_letters_work_on_a_layout_without_latin_ones(open_page):
+    page = open_page()
+    press(page, key="д", code="KeyL")
+    assert tool(page) == "line"
+    press(page, key="З", code="KeyP")
+    assert tool(page) == "polygon"
+    page.keyboard.press("b")
+    paint(page)
+    press(page, key="я", code="KeyZ", ctrlKey=True)
+    page.wait_for_selector("body[data-marks='0']")
+    press(page, key="Я", code="KeyZ", ctrlKey=True, shiftKey=True)
+    page.wait_for_selector("body[data-marks='1']")
+
+
+def test_on_a_latin_layout_letters_are_those_that_are_written(open_page):
+    """German: Z is where Y is on an English keyboard, and brackets are digits with AltGr."""
+    page = open_page()
+    paint(page)
+    press(page, key="z", code="KeyY", ctrlKey=True)
+    page.wait_for_selector("body[data-marks='0']")
+    radius = float(page.locator("#radius-value").text_content())
+    chosen = page.locator("#classes .class[aria-checked='true'] span").text_content()
+    press(page, key="]", code="Digit9", ctrlKey=True, altKey=True, modifierAltGraph=True)
+    assert float(page.locator("#radius-value").text_content()) > radius
+    press(page, key="?", code="Digit7", shiftKey=True)
+    assert page.locator("#keys").is_visible()
+    assert page.locator("#classes .class[aria-checked='true'] span").text_content() == chosen
+
+
+def point(page, kind: str, x: float, y: float, **event) -> None:
+    """A pointer at a place in shares of the image's sides."""
+    box = page.locator("#board").bounding_box()
+    at = {"clientX": box["x"] + x * box["width"], "clientY": box["y"] + y * box["height"], "bubbles": True}
+    page.evaluate(
+        "([kind, event]) => document.getElementById('stage').dispatchEvent(new PointerEvent(kind, event))",
+        [f"pointer{kind}", {**at, "button": 0, **event}],
+    )
+
+
+PEN, HAND = {"pointerId": 1, "pointerType": "pen"}, {"pointerId": 2, "pointerType": "touch"}
+
+
+def test_a_hand_that_rests_beside_a_pen_neither_ends_the_stroke_nor_draws(open_page, served, street):
+    page = open_page()
+    left = page.locator("#board").bounding_box()["x"]
+    point(page, "down", 0.3, 0.8, **PEN)
+    point(page, "down", 0.6, 0.9, **HAND)
+    point(page, "move", 0.65, 0.95, **HAND)
+    point(page, "move", 0.4, 0.8, **PEN)
+    point(page, "up", 0.65, 0.95, **HAND)
+    point(page, "move", 0.5, 0.8, **PEN)
+    point(page, "up", 0.5, 0.8, **PEN)
+    page.wait_for_selector("body[data-marks='1']")
+    point(page, "down", 0.6, 0.9, **HAND)
+    point(page, "move", 0.7, 0.9, **HAND)
+    point(page, "up", 0.7, 0.9, **HAND)
+    paint(page)
+    first, _ = served.json(f"api/images/{street}/export/marks.json")
+    assert len(first["points"]) == 3
+    assert page.locator("#board").bounding_box()["x"] == pytest.approx(left)
+
+
+def test_a_pen_draws_though_a_hand_was_there_before(open_page, served, street):
+    page = open_page()
+    point(page, "down", 0.6, 0.9, **HAND)
+    point(page, "down", 0.3, 0.8, **PEN)
+    point(page, "move", 0.4, 0.8, **PEN)
+    point(page, "up", 0.4, 0.8, **PEN)
+    page.wait_for_selector("body[data-marks='1']")
+    (mark,) = served.json(f"api/images/{street}/export/marks.json")
+    assert len(mark["points"]) == 2
+
+
+def test_two_fingers_move_the_image_and_leave_no_stroke(open_page, served, street):
+    page = open_page()
+    left = page.locator("#board").bounding_box()["x"]
+    for finger, x in ((7, 0.3), (8, 0.5)):
+        point(page, "down", x, 0.5, pointerId=finger, pointerType="touch")
+    for finger, x in ((7, 0.4), (8, 0.6)):
+        point(page, "move", x, 0.5, pointerId=finger, pointerType="touch")
+    for finger, x in ((7, 0.4), (8, 0.6)):
+        point(page, "up", x, 0.5, pointerId=finger, pointerType="touch")
+    assert page.locator("#board").bounding_box()["x"] > left + 5
+    assert served.json(f"api/images/{street}/document")["marks"] == 0
+
+
+def test_the_other_end_of_a_pen_erases(open_page, served, street):
+    page = open_page()
+    paint(page)
+    point(page, "down", 0.3, 0.9, **PEN, **{"button": 5, "buttons": 32})
+    point(page, "move", 0.45, 0.85, **PEN, **{"button": -1, "buttons": 32})
+    point(page, "up", 0.45, 0.85, **PEN, **{"button": 5})
+    page.wait_for_selector("body[data-marks='2']")
+    marks = served.json(f"api/images/{street}/export/marks.json")
+    assert [mark["label"] for mark in marks] == [SIDEWALK, None]
+
+
+def corners(page, *places: tuple[float, float]) -> None:
+    page.keyboard.press("p")
+    box = page.locator("#board").bounding_box()
+    for x, y in places:
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def test_an_unfinished_polygon_is_gone_on_with_after_a_reload(open_page, served, street):
+    page = open_page()
+    page.keyboard.press(str(SIDEWALK + 1))
+    corners(page, (0.1, 0.1), (0.3, 0.1))
+    page.reload()
+    page.wait_for_selector("#tools [data-tool='polygon'][aria-checked='true']")
+    box = page.locator("#board").bounding_box()
+    page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    page.keyboard.press("Enter")
+    page.wait_for_selector("body[data-marks='1']")
+    (polygon,) = served.json(f"api/images/{street}/export/marks.json")
+    assert (polygon["kind"], polygon["label"], len(polygon["points"])) == ("polygon", SIDEWALK, 3)
+    page.reload()
+    page.wait_for_selector("body[data-marks='1']")
+    assert tool(page) == "brush"
+
+
+def test_an_unfinished_polygon_waits_for_its_image(open_page, served, street):
+    page = open_page()
+    corners(page, (0.1, 0.1), (0.3, 0.1), (0.3, 0.3))
+    page.keyboard.press("PageDown")
+    page.locator(f"#images button[data-name='{street}'][aria-current='false']").wait_for()
+    page.keyboard.press("b")
+    page.keyboard.press("PageUp")
+    page.wait_for_selector("#tools [data-tool='polygon'][aria-checked='true']")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("body[data-marks='1']")
+    assert len(served.json(f"api/images/{street}/export/marks.json")[0]["points"]) == 3
+
+
+def test_a_polygon_that_was_dropped_does_not_come_back(open_page):
+    page = open_page()
+    corners(page, (0.1, 0.1), (0.3, 0.1))
+    page.keyboard.press("Escape")
+    page.reload()
+    page.wait_for_selector("body[data-marks='0']")
+    settle(page)
+    assert tool(page) == "brush"
+
+
+def test_a_damaged_file_is_marked_with_the_reason_and_the_others_open(open_page, served):
+    """One that has no image in it, and one whose damage shows when it is decoded."""
+    page = open_page()
+    (served.images / "zz_empty.png").write_bytes(b"")
+    whole = (served.images / "street_0.png").read_bytes()
+    (served.images / "zz_half.png").write_bytes(whole[: len(whole) // 2])
+    served.kill()
+    served.start()
+    try:
+        page.reload()
+        page.wait_for_selector("body[data-marks]")
+        page.locator("#images").evaluate("(list) => list.scrollTo(1e6, 1e6)")
+        for name, why in (("zz_empty", "no image that can be read"), ("zz_half", "is damaged")):
+            item = page.locator(f"#images button[data-name='{name}'][data-state='problem']")
+            item.scroll_into_view_if_needed()
+            item.wait_for()
+            assert why in item.get_attribute("title")
+            item.click()
+            page.locator("#notice", has_text=why).wait_for()
+    finally:
+        for name in ("zz_empty", "zz_half"):
+            (served.images / f"{name}.png").unlink()
+        served.kill()
+        served.start()

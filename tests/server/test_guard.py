@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import base64
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.applications import Starlette
@@ -11,6 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from segcode.server import guard
 from segcode.server.guard import COOKIE, Access, Guard
 
 TOKEN = "s3cret-ü"
@@ -38,7 +41,10 @@ def client(access: Access | None = None, address: str = LOCAL) -> TestClient:
         Route("/body", body, methods=["POST"]),
         WebSocketRoute("/live", live),
     ]
-    app = Starlette(routes=routes, middleware=[Middleware(Guard, access=access or Access(), most=100)])
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, access=access or Access(), bounds={"/body": guard.Bound(100, lists=5, keys=5)})],
+    )
     return TestClient(app, base_url=address, follow_redirects=False)
 
 
@@ -88,6 +94,12 @@ def test_a_body_has_a_bound_however_it_is_sent():
         refused = client().post("/body", content=content)
         assert (refused.status_code, "send less at a time" in refused.text) == (413, True)
     assert client().post("/body", content=b"x" * 100).text == "100"
+
+
+@pytest.mark.parametrize("content", [b"[" * 6, b"{" * 6, b'"a":1,' * 6])
+def test_what_takes_long_to_read_has_a_bound(content):
+    refused = client().post("/body", content=content)
+    assert (refused.status_code, "more than 5 lists or 5 keys were sent" in refused.text) == (413, True)
 
 
 def test_the_servers_own_page_is_let_in():
@@ -156,7 +168,7 @@ def test_any_host_will_do_where_a_token_is_asked_for():
 def test_the_token_leaves_the_address_for_a_cookie():
     of = client(Access(token=TOKEN))
     welcome = of.get("/", params={"token": TOKEN})
-    assert (welcome.status_code, welcome.headers["location"]) == (303, "/")
+    assert (welcome.status_code, welcome.headers["location"]) == (303, "./")
     cookie = welcome.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
@@ -190,3 +202,67 @@ def test_a_welcome_is_guarded_too():
 def test_by_default_this_machine_alone_is_let_in_without_a_token():
     assert Access().token is None
     assert Access().hosts == {"localhost", "127.0.0.1", "[::1]"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "headers"),
+    [
+        ("https://seg.example.com", {"host": "seg.example.com"}),
+        ("https://seg.example.com", {"host": "seg.example.com:443"}),
+        ("https://SEG.example.com:8443", {"host": "seg.example.com:8443"}),
+        ("https://seg.example.com", {"host": "127.0.0.1:8765", "x-forwarded-host": "seg.example.com"}),
+    ],
+)
+def test_a_page_behind_a_proxy_is_the_servers_own(origin, headers):
+    of = client(Access(hosts=None, token="s3cret"))
+    for more in ({}, {"authorization": "Bearer s3cret"}):
+        assert gets_live(of, origin=origin, **headers, **more) == bool(more)
+        assert of.post("/api", headers={"origin": origin, **headers, **more}).status_code == (200 if more else 403)
+
+
+def test_without_a_token_no_header_of_a_proxy_counts():
+    headers = {"origin": "https://evil.example", "x-forwarded-host": "evil.example"}
+    assert client().post("/api", headers=headers).status_code == 403
+
+
+def test_a_refusal_of_another_page_names_the_header_that_a_proxy_has_to_pass_on():
+    refused = client(Access(hosts=None, token="a")).get("/api?token=a", headers={"origin": "https://seg.example.com"})
+    assert "proxy_set_header Host $http_host" in refused.json()["detail"]
+
+
+def test_the_cookie_is_for_the_path_and_the_scheme_that_a_proxy_has():
+    welcome = client(Access(token="a"), "https://127.0.0.1").get("/", params={"token": "a"})
+    cookie = welcome.headers["set-cookie"].lower()
+    assert "path" not in cookie
+    assert "secure" in cookie
+
+
+def test_who_is_refused_is_not_listened_to():
+    assert client(Access(token="a")).get("/api").headers["connection"] == "close"
+
+
+def test_a_body_has_a_time(monkeypatch):
+    monkeypatch.setattr(guard, "_PATIENCE", 0.05)
+
+    async def drips() -> dict:
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def status() -> int:
+        sent: list[dict] = []
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/body",
+            "headers": [(b"host", b"localhost")],
+            "scheme": "http",
+        }
+        await client().app({**scope, "query_string": b"", "http_version": "1.1"}, drips, send)
+        return sent[0]["status"]
+
+    with ThreadPoolExecutor() as elsewhere:  # playwright's loop runs in this thread
+        assert elsewhere.submit(asyncio.run, status()).result() == 408

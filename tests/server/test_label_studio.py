@@ -247,6 +247,38 @@ def test_a_skipped_task_says_nothing(server, first):
     assert np.array_equal(server.map(), first)
 
 
+def shape(kind: str, label: str, **value: Any) -> dict[str, Any]:
+    region = deepcopy(RECORDED["created"]["annotation"]["result"][0])
+    return {**region, "type": kind, "value": {kind: [label], **value}}
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        shape("polygonlabels", "Car", points=[[25, 25], [75, 25], [75, 75], [25, 75]]),
+        shape("rectanglelabels", "Car", x=25, y=25, width=50, height=50),
+        shape("rectanglelabels", "Car", x=75, y=25, width=100 * 16 / 48, height=100 * 24 / 32, rotation=90),
+    ],
+)
+def test_polygons_and_rectangles_hold_inside_their_outline(server, region):
+    server.event(saved(region))
+    inside = server.map()[9:23, 13:35]
+    assert (inside == CAR).all()
+
+
+def test_shapes_that_say_nothing_are_told(server, first, caplog):
+    server.event(saved(shape("ellipselabels", "Car", x=50, y=50)))
+    assert np.array_equal(server.map(), first)
+    assert "is an ellipse, which says nothing here" in caplog.text
+
+
+@pytest.mark.parametrize("points", [[], [[1e300, 5], [5, 5], [9, 9]]])
+def test_a_polygon_that_makes_no_sense_is_told_and_changes_nothing(server, first, caplog, points):
+    server.event(saved(shape("polygonlabels", "Car", points=points)))
+    assert np.array_equal(server.map(), first)
+    assert "draw it again" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["annotation deleted", "task deleted"])
 def test_what_is_deleted_is_forgotten(server, first, name):
     mask = box(slice(4, 12), slice(10, 30))

@@ -2,6 +2,11 @@ from __future__ import annotations
 
 import base64
 import io
+import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +14,7 @@ from PIL import Image as Pillow
 from small_label_studio import SmallLabelStudio
 
 from segcode.errors import ConfigError, DataError
+from segcode.server import label_studio_client
 from segcode.server.label_studio_client import LabelStudio, inline_image
 from segcode.server.library import Limits
 
@@ -133,6 +139,32 @@ def test_an_address_without_an_image_is_refused(source):
 def test_silence_names_the_cure():
     with pytest.raises(DataError, match=r"does not answer .* start Label Studio"):
         LabelStudio("http://127.0.0.1:9", "key", LIMITS).image("/x.png")
+
+
+def test_an_answer_that_comes_in_drops_has_an_end(monkeypatch):
+    monkeypatch.setattr(label_studio_client, "_PATIENCE", 0.3)
+
+    class Drops(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            with suppress(OSError):
+                for _ in range(1000):
+                    self.wfile.write(b"x")
+                    self.wfile.flush()
+                    time.sleep(0.01)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Drops)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(DataError, match=r"not all of it was there after 0 seconds"):
+            LabelStudio(f"http://127.0.0.1:{server.server_port}", None, Limits()).image("/data/x.png")
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.parametrize("address", ["localhost:8080", "", "ftp://x", "http://", "http://x:port"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL.JpegImagePlugin import JpegImageFile
 
 from segcode.errors import DataError
-from segcode.server.library import Library, Limits
+from segcode.server.library import Encoded, Library, Limits, Photograph
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
 
@@ -23,13 +25,17 @@ def encoded(kind: str = "PNG", pixels: np.ndarray = PIXELS, **options) -> bytes:
 
 def save(path, content: bytes | None = None):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content or encoded())
+    path.write_bytes(encoded() if content is None else content)
     return path
 
 
 @pytest.fixture
 def library(tmp_path):
     return Library([], tmp_path / "work" / "uploads", Limits())
+
+
+def shown(photograph: Photograph) -> Encoded:
+    return photograph.original() or photograph.redrawn()
 
 
 def names(library: Library) -> list[str]:
@@ -73,7 +79,7 @@ def test_the_ending_is_that_of_the_format(library):
 
 def test_a_telephones_jpeg_with_a_second_picture_is_found_again(library, tmp_path):
     content = encoded("MPO", save_all=True, append_images=[Pillow.fromarray(PIXELS)])
-    assert library.upload("telephone.jpg", content).shown().media_type == "image/jpeg"
+    assert shown(library.upload("telephone.jpg", content)).media_type == "image/jpeg"
     assert names(Library([], tmp_path / "work" / "uploads", Limits())) == ["uploads/telephone"]
 
 
@@ -86,10 +92,14 @@ def test_a_telephones_jpeg_with_a_second_picture_is_found_again(library, tmp_pat
         ("", "image"),
         ("..", "image"),
         (".hidden.png", "hidden"),
-        ("straße 東京.png", "stra_e"),
-        ("東京.png", "image"),
-        ("a\0b\n.png", "a_b"),
-        ("x" * 300 + ".png", "x" * 100),
+        ("straße 東京.png", "straße 東京"),
+        ("東京.png", "東京"),
+        ("u\u0308.png", "ü"),
+        ("a\0b\n\u202e.png", "a_b"),
+        ('a/b:c*"d.png', "b_c__d"),
+        ("\ud800.png", "ud800"),
+        ("x" * 300 + ".png", "x" * 200),
+        ("東" * 300 + ".png", "東" * 66),
     ],
 )
 def test_no_name_leads_out_of_the_folder(library, tmp_path, name, kept):
@@ -160,9 +170,9 @@ def test_the_size_is_that_of_the_upright_image(library, orientation):
 )
 def test_browsers_are_shown_what_they_know(library, kind, media_type):
     photograph = library.upload("a", encoded(kind))
-    shown = photograph.shown()
-    assert shown.media_type == media_type
-    with Pillow.open(io.BytesIO(shown.content)) as picture:
+    picture_of = shown(photograph)
+    assert picture_of.media_type == media_type
+    with Pillow.open(io.BytesIO(picture_of.content)) as picture:
         assert Pillow.MIME[str(picture.format)] == media_type
         assert np.array_equal(np.array(picture.convert("RGB")), photograph.read())
 
@@ -176,7 +186,7 @@ def test_thumbnails_are_small(library):
 def test_an_image_that_is_gone_is_told(library):
     photograph = library.upload("a", encoded())
     photograph.path.unlink()
-    for look in (photograph.shown, photograph.thumbnail, photograph.read):
+    for look in (photograph.original, photograph.redrawn, photograph.thumbnail, photograph.read):
         with pytest.raises(DataError, match=r"uploads/a\.png"):
             look()
 
@@ -188,6 +198,69 @@ def test_two_images_of_one_name_are_refused(tmp_path):
         Library(images, tmp_path / "work" / "uploads", Limits())
 
 
-def test_a_file_that_is_no_image_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"a\.png is no image that can be read"):
-        Library([save(tmp_path / "a.png", b"hello")], tmp_path / "uploads", Limits())
+@pytest.mark.parametrize("content", [b"", b"hello", header_of(14_000, 14_000)])
+def test_a_file_that_cannot_be_read_is_listed_with_the_reason_beside_the_others(tmp_path, content):
+    paths = [save(tmp_path / "bad.png", content), save(tmp_path / "good.png")]
+    bad, good = Library(paths, tmp_path / "uploads", Limits()).all()
+    assert (bad.name, good.name) == ("bad", "good")
+    assert (good.problem, good.size) == (None, (6, 9))
+    assert bad.problem is not None
+    assert "bad.png" in bad.problem
+    assert ": " in bad.problem
+
+
+def test_an_image_that_is_put_right_or_changed_is_looked_at_again(tmp_path):
+    library = Library([save(tmp_path / "a.png", b"hello")], tmp_path / "uploads", Limits())
+    save(tmp_path / "a.png", encoded(pixels=PIXELS[:4]))
+    assert library.get("a").problem is None
+    assert library.all()[0].size == (4, 9)
+
+
+def test_a_name_that_is_not_utf_8_is_one_that_can_be_sent(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    try:
+        save(path)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    (photograph,) = Library([path], tmp_path / "uploads", Limits()).all()
+    assert photograph.name.encode().startswith(b"caf")
+    assert np.array_equal(photograph.read(), PIXELS)
+
+
+def decoded(picture: Encoded) -> np.ndarray:
+    with Pillow.open(io.BytesIO(picture.content)) as opened:
+        return np.array(opened.convert("RGB"))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_the_list_the_pixels_and_what_is_shown_are_of_one_orientation(tmp_path, kind, orientation):
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    pixels = np.kron(PIXELS, np.ones((8, 8, 1), np.uint8))
+    path = save(tmp_path / f"a.{kind.lower()}", encoded(kind, pixels, exif=exif))
+    (photograph,) = Library([path], tmp_path / "uploads", Limits()).all()
+    picture = shown(photograph)
+    assert photograph.size == photograph.read().shape[:2] == decoded(picture).shape[:2]
+    assert np.abs(decoded(picture).astype(int) - photograph.read()).mean() < 3
+    with Pillow.open(io.BytesIO(picture.content)) as opened:
+        assert opened.getexif().get(0x0112, 1) == 1  # whatever reads it shows it as it is
+    with Pillow.open(io.BytesIO(photograph.thumbnail().content)) as small:
+        assert (small.height > small.width) == (photograph.size[0] > photograph.size[1])
+
+
+def test_a_file_is_shown_as_what_it_is_whatever_its_ending(tmp_path):
+    path = save(tmp_path / "a.jpg", encoded("TIFF"))
+    (photograph,) = Library([path], tmp_path / "uploads", Limits()).all()
+    assert shown(photograph).media_type == "image/png"
+    assert np.array_equal(decoded(shown(photograph)), PIXELS)
+
+
+def test_a_thumbnail_of_a_jpeg_is_not_decoded_at_its_size(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.jpg", encoded("JPEG", np.zeros((2000, 3000, 3), np.uint8)))
+    (photograph,) = Library([path], tmp_path / "uploads", Limits()).all()
+    loaded = []
+    real = JpegImageFile.load
+    monkeypatch.setattr(JpegImageFile, "load", lambda self: (real(self), loaded.append(self.size))[0])
+    photograph.thumbnail()
+    assert max(loaded) <= (750, 500)

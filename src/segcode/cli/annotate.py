@@ -76,19 +76,31 @@ def annotate(
     from segcode.server.library import Library, Limits
     from segcode.server.run import locked, serve
     from segcode.server.studio import Studio
+    from segcode.server.work import find_work, tidy, without_outputs
 
     local = host in ("127.0.0.1", "localhost", "::1")
     paths = find_images(images) if images else []
     folder = out or (shared_folder(paths) if paths else Path()) / "annotations"
-    if local and token == "":
+    paths = without_outputs(paths, folder)
+    if token == "":
         raise ConfigError("--token is empty: leave it out, or give one that cannot be guessed")
-    access = Access(token=token) if local else Access(hosts=None, token=token or token_urlsafe(24))
+    if not local:
+        token = token or token_urlsafe(24)
+    access = Access(hosts=None, token=token) if token else Access()
     asked = LabelStudio(label_studio, label_studio_key, Limits()) if label_studio else None
     trained = load_model(model)
     with locked(folder):
         library = Library(paths, folder / "uploads", Limits())
+        for old, new in find_work(folder, library.all()).items():
+            typer.echo(f"the work on {old} is that of {new} now: the images are the same")
         studio = Studio(trained.model, trained.classes, library, folder, choose_device(device), memory * 2**20)
+        tidy(studio)
         app = create_app(studio, model, access, asked, purpose=trained.purpose)
         print_purpose(model, trained)
+        problems = [problem for image in library.all() if (problem := studio.state(image.name)[1])]
         typer.echo(f"{len(library.all())} images; the work is kept in {folder}")
+        for problem in problems[:3]:
+            typer.echo(problem)
+        if len(problems) > 3:
+            typer.echo(f"and {len(problems) - 3} more that cannot be worked on: the list on the page has the reasons")
         serve(app, host, port, access.token, browser and not os.environ.get("CI"))

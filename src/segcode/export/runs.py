@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,22 @@ def decode_runs(runs: Sequence[int], size: tuple[int, int]) -> Bool[ndarray, "H 
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order="F")
 
 
-def coco(name: str, labels: LabelImage, classes: ClassSet) -> dict[str, Any]:
+def coco_id(name: str) -> int:
+    """The id of an image that is known by a name, so that data sets of one image each can be joined: below 2^44."""
+    return int.from_bytes(sha256(name.encode()).digest()[:8]) >> 20
+
+
+def coco(name: str, labels: LabelImage, classes: ClassSet, image_id: int = 1) -> dict[str, Any]:
     """A label image as a COCO data set of one image: an annotation for each class that is there, as uncompressed RLE.
 
-    A class's region is no single object, so `iscrowd` is 1. Category ids start at 1, in the order of the classes.
+    A class's region is no single object, so `iscrowd` is 1. Category ids start at 1, in the order of the classes; the
+    id of an annotation is 256 times that of the image, plus that of its category.
+
+    Args:
+        name: of the file.
+        labels: class indices.
+        classes: their names.
+        image_id: below 2^44, so that programs that keep numbers as floats can hold those of the annotations.
     """
     height, width = labels.shape
     annotations: list[dict[str, Any]] = []
@@ -47,8 +60,8 @@ def coco(name: str, labels: LabelImage, classes: ClassSet) -> dict[str, Any]:
         left, top = int(columns[0]), int(rows[0])
         annotations.append(
             {
-                "id": len(annotations) + 1,
-                "image_id": 1,
+                "id": 256 * image_id + index + 1,
+                "image_id": image_id,
                 "category_id": index + 1,
                 "segmentation": {"size": [height, width], "counts": encode_runs(mask)},
                 "area": int(mask.sum()),
@@ -57,7 +70,7 @@ def coco(name: str, labels: LabelImage, classes: ClassSet) -> dict[str, Any]:
             }
         )
     return {
-        "images": [{"id": 1, "file_name": name, "height": height, "width": width}],
+        "images": [{"id": image_id, "file_name": name, "height": height, "width": width}],
         "categories": [{"id": i + 1, "name": name, "supercategory": "stuff"} for i, name in enumerate(classes.names)],
         "annotations": annotations,
     }

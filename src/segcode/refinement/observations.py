@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from segcode.field.grid import Grid, cells_along
 from segcode.field.likelihood import Observations
-from segcode.truth.truth import Truth
+from segcode.truth.truth import Truth, numbered
 
 
 def observe(truth: Truth, grid: Grid, label_weight: float) -> Observations:
@@ -26,30 +26,27 @@ def observe(truth: Truth, grid: Grid, label_weight: float) -> Observations:
         grid: over the image.
         label_weight: weight of a cell that is labelled for certain.
     """
-    used = truth.weight > 0
-    cells = grid.cells_of(truth.pixels, truth.size)
+    sets, kind = truth.kinds
+    cells, weight, used = grid.cells_of(truth.pixels, truth.size), truth.weight, truth.weight > 0
     if (regions := region_of_cells(truth, grid)) is not None and truth.regions is not None:
-        rows, columns = truth.pixels.T
-        used &= regions[cells] == truth.regions[rows, columns]
-    cells, allowed, weight = cells[used], truth.allowed[used], truth.weight[used]
+        used &= regions[cells] == truth.regions.ravel()[truth.flat]
+    if not used.all():
+        cells, kind, weight = cells[used], kind[used], weight[used]
     if truth.exhaustive.any() and not truth.exhaustive.all():
         elsewhere = np.flatnonzero(truth.labels[_centres(truth.size, grid)].ravel() < 0)
+        same = (sets == ~truth.exhaustive).all(1)
+        number = int(same.argmax()) if same.any() else len(sets)
+        sets = sets if same.any() else np.concatenate([sets, ~truth.exhaustive[None]])
         cells = np.concatenate([cells, elsewhere])
-        allowed = np.concatenate([allowed, np.broadcast_to(~truth.exhaustive, (len(elsewhere), truth.classes))])
+        kind = np.concatenate([kind, np.full(len(elsewhere), number)])
         weight = np.concatenate([weight, np.ones(len(elsewhere))])
-    kind = np.zeros(len(cells), int)
-    for byte in np.packbits(allowed, axis=1).T:
-        kind = _numbered(256 * kind + byte)[1]
-    kinds = kind.max(initial=0) + 1
-    merged, entry = _numbered(cells * kinds + kind)
-    first = np.zeros(len(merged), int)
-    first[entry] = np.arange(len(entry))
-    places, place = _numbered(merged // kinds)
+    merged, entry = numbered(cells * len(sets) + kind)
+    places, place = numbered(merged // max(1, len(sets)))
     surest = np.zeros(len(places))
     np.maximum.at(surest, place[entry], weight)
     covered = np.bincount(entry, weight, len(merged))
     share = covered / np.bincount(place, covered, len(places))[place]
-    return Observations(places, place, allowed[first], label_weight * surest[place] * share)
+    return Observations(places, place, sets[merged % max(1, len(sets))], label_weight * surest[place] * share)
 
 
 def settled_cells(truth: Truth, grid: Grid) -> Bool[ndarray, "c"]:
@@ -62,13 +59,6 @@ def settled_cells(truth: Truth, grid: Grid) -> Bool[ndarray, "c"]:
         first = np.searchsorted(cells_along(np.arange(pixels), pixels, cells), np.arange(cells))
         known = np.logical_and.reduceat(known, first, axis)
     return ndimage.binary_erosion(known, np.ones((3, 3), bool), border_value=1).ravel()
-
-
-def _numbered(keys: Integer[ndarray, "n"]) -> tuple[Integer[ndarray, "k"], Integer[ndarray, "n"]]:
-    """The distinct keys, at least 0, in rising order, and the place of each key among them; without sorting."""
-    present = np.zeros(keys.max(initial=-1) + 1, bool)
-    present[keys] = True
-    return np.flatnonzero(present), (np.cumsum(present) - 1)[keys]
 
 
 def region_of_cells(truth: Truth, grid: Grid) -> Integer[ndarray, "c"] | None:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
 
 import numpy as np
 from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from PIL import Image as Pillow
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
 from segcode.data.labels import encode_labels
 from segcode.errors import SegcodeError
 from segcode.export.palette import distinct_colours
-from segcode.export.runs import coco
-from segcode.server.guard import Access, Guard
+from segcode.export.runs import coco, coco_id
+from segcode.server.guard import LABEL_STUDIO, Access, Bound, Guard
 from segcode.server.journal import Entry
 from segcode.server.label_studio import Backend
 from segcode.server.label_studio import router as label_studio_router
@@ -30,9 +33,10 @@ from segcode.server.label_studio_client import LabelStudio
 from segcode.server.library import Encoded, Photograph
 from segcode.server.live import router as live_router
 from segcode.server.marks import AnyMark
-from segcode.server.problems import OTHER_WORK, not_written, refused
+from segcode.server.problems import OTHER_WORK, gone, not_written, refused, said, wrong
 from segcode.server.schemas import ClassInfo, DocumentInfo, Health, ImageInfo, ModelInfo, State
 from segcode.server.studio import OpenImage, Studio
+from segcode.tensors import LabelImage
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -59,7 +63,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        restoring = asyncio.create_task(studio.restore())
         yield
+        restoring.cancel()
         studio.close()
 
     app = FastAPI(
@@ -69,11 +75,16 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # behind a proxy the server does not know its own address
     )
     app.state.studio = studio
     app.state.model_name, app.state.purpose = model_name, purpose
     app.state.label_studio = Backend(studio, f"segcode {Path(model_name).name}", label_studio)
-    app.add_middleware(Guard, access=access or Access(), most=2 * studio.library.limits.bytes)
+    bounds = dict.fromkeys(("/setup", "/predict", "/webhook"), LABEL_STUDIO)
+    bounds["/api/images"] = Bound(2 * studio.library.limits.bytes)
+    app.add_middleware(Guard, access=access or Access(), bounds=bounds)
+    app.add_exception_handler(RequestValidationError, wrong)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(SegcodeError, refused)
     app.add_exception_handler(OSError, not_written)
     app.include_router(router)
@@ -102,10 +113,22 @@ def _image(name: Name, studio: Here) -> OpenImage:
     try:
         return studio.image(name)
     except KeyError:
-        raise HTTPException(404, f"there is no image '{name}': GET /api/images lists them") from None
+        raise _missing(name) from None
+
+
+def _photograph(name: Name, studio: Here) -> Photograph:
+    photograph = studio.library.get(name)
+    if photograph is None:
+        raise _missing(name)
+    return photograph
+
+
+def _missing(name: str) -> HTTPException:
+    return HTTPException(404, f"there is no image '{said(name)}': GET /api/images lists them")
 
 
 Opened = Annotated[OpenImage, Depends(_image)]
+Listed = Annotated[Photograph, Depends(_photograph)]
 _MISSING: Final[dict[int | str, dict[str, Any]]] = {404: {"description": "There is no such image."}}
 _REFUSED: Final[dict[int | str, dict[str, Any]]] = {400: {"description": "It is impossible; `detail` has the cure."}}
 _LARGE: Final[dict[int | str, dict[str, Any]]] = {413: {"description": "The file is too large."}}
@@ -156,20 +179,20 @@ async def upload(
     content, most = await request.body(), studio.library.limits.bytes
     if len(content) > most:
         cure = "scale it down, or start segcode with the folder that it is in"
-        raise HTTPException(413, f"'{name}' has more than {most / 2**20:.0f} MiB: {cure}")
+        raise HTTPException(413, f"'{said(name)}' has more than {most / 2**20:.0f} MiB: {cure}")
     return _info(studio, await asyncio.to_thread(studio.upload, name, content))
 
 
 @router.get("/api/images/{name:path}/picture", tags=["images"], responses=_WORK, response_class=Response)
-def picture(image: Opened) -> Response:
-    """The image, as a browser shows it."""
-    return _encoded(image.photograph.shown())
+async def picture(photograph: Listed, studio: Here) -> Response:
+    """The image, upright, as a browser shows it."""
+    return _encoded(await studio.shown(photograph))
 
 
 @router.get("/api/images/{name:path}/thumbnail", tags=["images"], responses=_WORK, response_class=Response)
-def thumbnail(image: Opened) -> Response:
+async def thumbnail(photograph: Listed, studio: Here) -> Response:
     """The image, small, as JPEG."""
-    return _encoded(image.photograph.thumbnail())
+    return _encoded(await studio.thumbnail(photograph))
 
 
 @router.get("/api/images/{name:path}/document", tags=["work"], responses=_WORK)
@@ -221,30 +244,32 @@ async def export(image: Opened, studio: Here, kind: Kind) -> Response:
     classes' colours; coco.json run lengths; truth.png the labelled pixels, 255 elsewhere; marks.json the marks.
     """
     marks, classes = image.document.marks, studio.classes
-    name = image.photograph.name
+    name, file_name = image.photograph.name, image.photograph.file_name
+    convert: dict[str, Callable[[LabelImage], bytes]] = {
+        "labels.png": lambda labels: encode_labels(labels, classes),
+        "ids.png": lambda labels: encode_labels(labels, classes, raw=True),
+        "colours.png": lambda labels: _png(classes.colourise(labels)),
+        "coco.json": lambda labels: json.dumps(coco(file_name, labels, classes, coco_id(name))).encode(),
+    }
     if kind == "marks.json":
-        content = json.dumps([mark.model_dump(mode="json") for mark in marks]).encode()
+        content = await asyncio.to_thread(lambda: json.dumps([mark.model_dump(mode="json") for mark in marks]).encode())
     elif kind == "truth.png":
-        painting = await studio.with_session(image, lambda session: session.painting(marks))
-        content = encode_labels(painting.labels, classes)
+        content = await studio.with_session(
+            image, lambda session: encode_labels(session.painting(marks).labels, classes)
+        )
     else:
         labels = await studio.with_session(image, lambda session: session.final(marks))
-        if kind == "coco.json":
-            content = json.dumps(coco(image.photograph.path.name, labels, classes)).encode()
-        else:
-            is_colours = kind == "colours.png"
-            content = (
-                _png(classes.colourise(labels)) if is_colours else encode_labels(labels, classes, kind == "ids.png")
-            )
-    file = f"{Path(name).name}_{kind}".encode("ascii", "replace").decode().replace('"', "_")
-    headers = {"Content-Disposition": f'attachment; filename="{file}"'}
+        content = await asyncio.to_thread(convert[kind], labels)
+    file = f"{name.replace('/', '_')}_{kind}"
+    plain = file.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_").replace("\\", "_")
+    headers = {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file, safe='')}"}
     return Response(content, media_type="image/png" if kind.endswith("png") else "application/json", headers=headers)
 
 
 def _info(studio: Studio, photograph: Photograph) -> ImageInfo:
     height, width = photograph.size
-    state = studio.state(photograph.name)
-    return ImageInfo(name=photograph.name, width=width, height=height, state=state)
+    state, problem = studio.state(photograph.name)
+    return ImageInfo(name=photograph.name, width=width, height=height, state=state, problem=problem)
 
 
 def _document(image: OpenImage) -> DocumentInfo:

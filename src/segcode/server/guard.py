@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +17,11 @@ from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from segcode.server.problems import printable
+
 COOKIE: Final = "segcode_token"
+_PATIENCE: Final = 600.0  # seconds for a body: 64 MiB at 1 Mbit/s
+_PORTS: Final = {"http": 80, "https": 443}
 
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -28,6 +34,41 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The most of a body. JSON is read in one go while all others wait, so what takes time to read is bounded, too.
+
+    Args:
+        bytes: that are sent.
+        lists: in JSON; None if it is none.
+        keys: likewise, and objects.
+    """
+
+    bytes: int
+    lists: int | None = None
+    keys: int | None = None
+
+    def excess(self, size: int, lists: int, keys: int) -> str | None:
+        """What is too much, if anything is."""
+        if size > self.bytes:
+            return f"more than {self.bytes / 2**20:.0f} MiB were sent: send less at a time"
+        if self.lists is not None and self.keys is not None and (lists > self.lists or keys > self.keys):
+            return f"more than {self.lists} lists or {self.keys} keys were sent: send less at a time"
+        return None
+
+
+PAGE: Final = Bound(2**20, lists=25_000, keys=1000)
+"""A message of the page: a stroke of 20 000 points, or a mask with the outline of a photograph."""
+
+LABEL_STUDIO: Final = Bound(8 * 2**20, lists=100_000, keys=100_000)
+"""A message of Label Studio, with the masks of all annotations of a task."""
+
+
+def counts(content: bytes) -> tuple[int, int, int]:
+    """Bytes, lists and keys of JSON, brackets and colons in its texts included."""
+    return len(content), content.count(b"["), content.count(b"{") + content.count(b":")
 
 
 @dataclass(frozen=True)
@@ -47,11 +88,11 @@ class Access:
 class Guard:
     """Middleware that lets in what `Access` allows, and tells browsers to load nothing from elsewhere."""
 
-    def __init__(self, app: ASGIApp, access: Access, most: int) -> None:
-        """Around an application; a request's body may have `most` bytes."""
+    def __init__(self, app: ASGIApp, access: Access, bounds: Mapping[str, Bound]) -> None:
+        """Around an application; `bounds` of a body are by path, and `PAGE` for others."""
         self._app = app
         self._access = access
-        self._most = most
+        self._bounds = bounds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -71,26 +112,40 @@ class Guard:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 4403, "reason": problem})
                 return
-            await JSONResponse({"detail": problem}, 403)(scope, receive, with_headers)
+            refused = JSONResponse({"detail": printable(problem)}, 403, {"Connection": "close"})
+            await refused(scope, receive, with_headers)
             return
         if scope["type"] == "http" and scope["path"] == "/" and self._access.token and _query_token(scope):
-            welcome = RedirectResponse("/", 303)  # the token leaves the address bar and the history
-            welcome.set_cookie(COOKIE, self._access.token, httponly=True, samesite="strict", max_age=30 * 86400)
+            welcome = RedirectResponse("./", 303)  # the token leaves the address bar and the history
+            safe = scope["scheme"] == "https"
+            cookie = {"httponly": True, "samesite": "strict", "secure": safe, "max_age": 30 * 86400, "path": None}
+            welcome.set_cookie(COOKIE, self._access.token, **cookie)  # without a path: a proxy may add one
             await welcome(scope, receive, with_headers)
             return
-        await self._app(scope, self._bounded(receive), with_headers)
+        if scope["type"] == "http":
+            receive = self._bounded(receive, self._bounds.get(scope["path"], PAGE))
+        await self._app(scope, receive, with_headers)
 
-    def _bounded(self, receive: Receive) -> Receive:
-        """Receive up to the bound; the application answers 413 beyond it."""
-        taken = 0
+    def _bounded(self, receive: Receive, bound: Bound) -> Receive:
+        """Receive a body up to a bound and a time; the application answers 413 or 408 beyond it."""
+        taken, complete = (0, 0, 0), False
+        end = asyncio.get_running_loop().time() + _PATIENCE
 
         async def take() -> Message:
-            nonlocal taken
-            message = await receive()
-            if message["type"] == "http.request":
-                taken += len(message.get("body", b""))
-            if taken > self._most:
-                raise HTTPException(413, f"more than {self._most / 2**20:.0f} MiB were sent: send less at a time")
+            nonlocal taken, complete
+            if complete:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(end):
+                    message = await receive()
+            except TimeoutError:
+                late = f"the body was not there after {_PATIENCE:.0f} seconds: send less at a time"
+                raise HTTPException(408, late, {"Connection": "close"}) from None
+            more = counts(message.get("body", b""))
+            taken = taken[0] + more[0], taken[1] + more[1], taken[2] + more[2]
+            complete = not message.get("more_body", False)
+            if excess := bound.excess(*taken):
+                raise HTTPException(413, excess)
             return message
 
         return take
@@ -99,13 +154,25 @@ class Guard:
         host, origin = headers.get("host", ""), headers.get("origin")
         if self._access.hosts is not None and _without_port(host) not in self._access.hosts:
             return f"the host '{host}' is not this server's: open it by the address that it printed"
-        if origin is not None and _netloc(origin) != host:
-            return f"a page of '{origin}' may not ask this server: open the server's own page"
+        if origin is not None and not self._is_own(origin, host, headers):
+            return (
+                f"a page of '{origin}' may not ask this server, '{host}': open the server's own page; a proxy before "
+                "it has to pass on the header Host, with nginx by proxy_set_header Host $http_host"
+            )
         if self._access.token and not any(
             secrets.compare_digest(shown.encode(), self._access.token.encode()) for shown in _shown(scope, headers)
         ):
             return "the token is missing or wrong: open the address that the server printed, or send it as a Bearer"
         return None
+
+    def _is_own(self, origin: str, host: str, headers: Headers) -> bool:
+        """Whether the page is this server's; no page can send the header of a proxy to another server's address."""
+        hosts = [host]
+        if self._access.token:
+            hosts.append(headers.get("x-forwarded-host", "").partition(",")[0].strip())
+        scheme, _, authority = origin.partition("://")
+        own = _authority(scheme, authority)
+        return own is not None and own in [_authority(scheme, one) for one in hosts]
 
 
 def _without_port(host: str) -> str:
@@ -113,11 +180,13 @@ def _without_port(host: str) -> str:
     return name if colon and port.isdigit() else host
 
 
-def _netloc(origin: str) -> str:
+def _authority(scheme: str, host: str) -> tuple[str, int] | None:
+    """Host and port, which may be the scheme's own; None if that is no address."""
     try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
+        parts = urlsplit(f"{scheme}://{host}")
+        return (parts.hostname, parts.port or _PORTS[scheme]) if parts.hostname else None
+    except (ValueError, KeyError):
+        return None
 
 
 def _shown(scope: Scope, headers: Headers) -> list[str]:

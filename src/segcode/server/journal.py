@@ -1,33 +1,69 @@
-"""The log of an image's marks: appended to, never rewritten, so that whatever was painted can be found again."""
+"""The log of an image's marks: appended to, never rewritten, so that whatever was painted can be found again.
+
+A log is a file of a JSON object a line. The first line says what the log is about; each other one, a thing that was
+done. Each has a checksum over itself and all lines before it, so that no damage passes for other work.
+"""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
+import zlib
+from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from segcode.errors import DataError
-from segcode.server.library import Photograph
+from segcode.files import flush_folder
+from segcode.server.library import Photograph, Stamp
 from segcode.server.marks import AnyMark, Mark
 
+VERSION: Final = 1
+"""Of the format; a log of another version is refused."""
+
+_LINE: Final = re.compile(rb'\{"crc32":"([0-9a-f]{8})",(.*)', re.DOTALL)
 _ANOTHER: Final = "put that image back and start segcode again, or move this file away to begin again"
+_CURE: Final = "put back a copy of the file, or delete this line and all after it, which keeps the work before"
+
+Line = TypeVar("Line", bound=BaseModel)
 
 
-class Entry(BaseModel):
-    """A line of the log: which image it is about, in the first one, and in each other one thing that was done."""
+class ReplacedError(DataError):
+    """The image of a log, or the log itself, is another one than when it was opened."""
+
+
+class Head(BaseModel):
+    """The first line of a log: its format, the image by its file, and the classes that the labels of marks count."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    image: tuple[int, int] | None = None
-    """Rows and columns; the first line has it."""
-    digest: str | None = None
-    """SHA-256 of the image's file, beside its size; logs from before have none."""
+    version: int
+    image: tuple[int, int]
+    """Rows and columns."""
+    stamp: Stamp
+    digest: str
+    """SHA-256 of the file."""
+    classes: tuple[str, ...]
+
+
+class Entry(BaseModel):
+    """One thing that was done."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     mark: AnyMark | None = None
     step: Literal["undo", "redo"] | None = None
     done: bool | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Entry:
+        if (self.mark is not None) + (self.step is not None) + (self.done is not None) != 1:
+            raise ValueError("an entry is one mark, one step, or one state")
+        return self
 
 
 class Document:
@@ -85,14 +121,16 @@ class Document:
 
 
 class Journal:
-    """The log as a file of a JSON object a line."""
+    """The log of an image as a file."""
 
-    def __init__(self, path: Path, photograph: Photograph) -> None:
-        """Of an image; no file is made before there is something to write."""
+    def __init__(self, path: Path, photograph: Photograph, classes: tuple[str, ...]) -> None:
+        """Of an image and a model's classes; no file is made before there is something to write."""
         self.path = path
         self._photograph = photograph
+        self._classes = classes
         self._digest: str | None = None  # of the image that the log is about
-        self._checked: str | None = None  # of the image that is there
+        self._stamp: Stamp | None = None  # of the image's file when its digest was taken
+        self._check = self._end = self._length = 0  # of the lines that count, and of the file
 
     def read(self) -> Document:
         """The document that the log leads to; an empty one if there is none.
@@ -100,70 +138,162 @@ class Journal:
         A last line that was cut off, as by a loss of power, is left out.
 
         Raises:
-            DataError: if the file is damaged elsewhere, or is about an image of another size.
+            DataError: if the file cannot be read, is damaged elsewhere, has another format, or is about another image
+                or other classes.
         """
+        self._check = self._end = 0
         document = Document()
-        if not self.path.exists():
-            return document
-        lines = self.path.read_bytes().split(b"\n")
-        for number, line in enumerate(lines[:-1], 1):
-            try:
-                entry = Entry.model_validate_json(line)
-            except ValidationError as error:
-                reason = error.errors()[0]["msg"]
-                raise DataError(f"{self.path}: line {number} is damaged ({reason}): repair or remove it") from None
-            image, now = entry.image, self._photograph.size
-            if image is not None and image != now:
-                sizes = f"of {image[0]} x {image[1]} pixels, and {self._photograph.path} has {now[0]} x {now[1]}"
-                raise DataError(f"{self.path} is about an image {sizes}: {_ANOTHER}")
-            self._digest = entry.digest or self._digest
-            document.apply(entry)
+        content = _content(self.path)
+        self._length = len(content)
+        for number, line in enumerate(_lines(content), 1):
+            if number == 1:
+                self._take(_head(self.path, line))
+            else:
+                document.apply(self._entry(number, line))
+            self._check = _checksum(line)
+            self._end += len(line) + 1
+        self._end = min(self._end, self._length)
         return document
 
     def check_image(self) -> None:
-        """Read the image's file once, and compare it with the one that the log is about, if that is known.
+        """Compare the image's file with the one that the log is about, or, without a log, with the one that was listed.
 
         Raises:
-            DataError: if it is another one.
+            ReplacedError: if it is another one.
             OSError: if it cannot be read.
         """
-        if self._checked is None:
-            digest = self._photograph.digest()
-            if self._digest not in (None, digest):
-                raise DataError(f"{self.path} is about another image than {self._photograph.path}: {_ANOTHER}")
-            self._checked = digest
+        try:
+            stamp = self._photograph.stamp_now()
+        except FileNotFoundError:
+            if self._stamp is None:
+                raise
+            return  # its pixels are known
+        if stamp == self._stamp:
+            return
+        digest = self._photograph.digest()
+        listed = digest if self._photograph.stamp in (None, stamp) else None
+        if digest != (self._digest or listed):
+            where = self.path if self._end else "the list"
+            raise ReplacedError(f"{where} is about another image than {self._photograph.path} is now: {_ANOTHER}")
+        self._digest, self._stamp = digest, stamp
 
     def append(self, entry: Entry) -> None:
-        """Write an entry; once this returns it is on the disk.
+        """Write an entry after those that were read; once this returns it is on the disk.
 
         Raises:
-            DataError: if the log is about another image.
+            ReplacedError: if the image is another one now, or another program wrote to the log.
             OSError: if it cannot be written, as on a full disk, or the image not be read; the log is then as it was.
         """
         self.check_image()
-        first_line = Entry(image=self._photograph.size, digest=self._checked)
+        lines: list[BaseModel] = [entry] if self._end else [self._first(), entry]
+        check, content = self._check, b""
+        for line in lines:
+            check, written = _written(line, check)
+            content += written
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: bytes that a full disk refused must not be written later, when the file is closed.
-        with self.path.open("ab", buffering=0) as file:
-            end = _end_of_last_line(file.seek(0, os.SEEK_END), self.path)
-            file.truncate(end)
-            lines = [entry] if end else [first_line, entry]
-            content = b"".join(line.model_dump_json(include=line.model_fields_set).encode() + b"\n" for line in lines)
+        with self.path.open("rb+" if self._length else "ab", buffering=0) as file:
+            if file.seek(0, os.SEEK_END) != self._length:
+                raise ReplacedError(f"another program wrote to {self.path}: start segcode again to see its work")
+            if self._end and os.pread(file.fileno(), 1, self._end - 1) != b"\n":
+                content = b"\n" + content
             try:
+                file.truncate(self._end)
+                file.seek(self._end)
                 if file.write(content) < len(content):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
                 os.fsync(file.fileno())
+                if not self._end:
+                    flush_folder(self.path.parent)
             except OSError:
-                file.truncate(end)
+                with suppress(OSError):
+                    file.truncate(self._end)
+                self._length = file.seek(0, os.SEEK_END)
                 raise
+        self._check = check
+        self._end = self._length = self._end + len(content)
+
+    def _first(self) -> Head:
+        size, stamp, digest = self._photograph.size, self._stamp, self._digest
+        assert stamp and digest  # noqa: PT018 - check_image has set both
+        return Head(version=VERSION, image=size, stamp=stamp, digest=digest, classes=self._classes)
+
+    def _take(self, head: Head) -> None:
+        image, now = head.image, self._photograph.size
+        if image != now:
+            sizes = f"of {image[0]} x {image[1]} pixels, and {self._photograph.path} has {now[0]} x {now[1]}"
+            raise ReplacedError(f"{self.path} is about an image {sizes}: {_ANOTHER}")
+        if head.classes != self._classes:
+            raise DataError(
+                f"{self.path} labels the classes {', '.join(head.classes)}, and the model has "
+                f"{', '.join(self._classes)}: open it with a model of those classes, or give another folder with -o"
+            )
+        self._digest = head.digest
+
+    def _entry(self, number: int, line: bytes) -> Entry:
+        return _read_line(self.path, number, line, self._check, Entry)
 
 
-def _end_of_last_line(length: int, path: Path) -> int:
-    """Bytes up to the last line that is not cut off."""
-    if length == 0:
-        return 0
-    with path.open("rb") as file:
-        file.seek(max(0, length - 1))
-        if file.read(1) == b"\n":
-            return length
-    return path.read_bytes().rfind(b"\n") + 1
+def read_head(path: Path) -> Head | None:
+    """The first line of a log; None if there is none that can be read."""
+    try:
+        lines = _lines(_content(path))
+        return _head(path, lines[0]) if lines else None
+    except DataError:
+        return None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): let segcode read it, or move it away") from None
+
+
+def _lines(content: bytes) -> list[bytes]:
+    """The lines, without a last one that was cut off: the beginning of an object is no whole one."""
+    *lines, last = content.split(b"\n")
+    try:
+        json.JSONDecoder().raw_decode(last.decode(errors="replace"))
+    except ValueError:
+        return lines
+    except RecursionError:
+        pass
+    return [*lines, last]
+
+
+def _head(path: Path, line: bytes) -> Head:
+    try:
+        version = json.loads(line)["version"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        version = VERSION  # the line is damaged, which is found out below
+    if version != VERSION:
+        raise DataError(
+            f"{path} has format {str(version)[:20]}, and this segcode reads format {VERSION}: "
+            "open it with the version of segcode that wrote it, or move it away to begin again"
+        )
+    return _read_line(path, 1, line, 0, Head)
+
+
+def _read_line(path: Path, number: int, line: bytes, before: int, kind: type[Line]) -> Line:
+    found = _LINE.fullmatch(line)
+    try:
+        if found is None or zlib.crc32(b"{" + found[2], before) != int(found[1], 16):
+            raise DataError(f"{path}: line {number} is damaged (its checksum is wrong): {_CURE}")
+        return kind.model_validate_json(b"{" + found[2])
+    except ValidationError as error:
+        reason = error.errors(include_url=False, include_input=False)[0]["msg"][:100]
+        raise DataError(f"{path}: line {number} is damaged ({reason}): {_CURE}") from None
+
+
+def _written(line: BaseModel, before: int) -> tuple[int, bytes]:
+    """The checksum of a line, and the line."""
+    content = line.model_dump_json(include=line.model_fields_set).encode()
+    check = zlib.crc32(content, before)
+    return check, b'{"crc32":"%08x",%b\n' % (check, content[1:])
+
+
+def _checksum(line: bytes) -> int:
+    return int(line[10:18], 16)

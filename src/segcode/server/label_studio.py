@@ -107,7 +107,7 @@ class Backend:
     async def _save(self, session: Session, truth: TaskTruth, annotation: Annotation) -> None:
         if truth.annotation != annotation.id:
             truth.annotation, truth.began = annotation.id, truth.marks
-        drawn = [] if annotation.was_cancelled else annotation.result or []
+        drawn = [] if annotation.was_cancelled else annotation.result
         truth.saved = [mark for _, mark in await self._marks(session, drawn, truth.began)]
 
     async def _marks(self, session: Session, drawn: list[Drawn], began: list[Mark]) -> list[tuple[str, Mark]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead
 from time import monotonic
 from typing import Any, Final
 from urllib.error import HTTPError
@@ -18,7 +18,7 @@ from segcode.errors import ConfigError, DataError
 from segcode.server.library import Limits
 from segcode.tensors import Image
 
-_PATIENCE: Final = 20.0  # seconds for an answer
+_PATIENCE: Final = 20.0  # seconds until an answer begins, and for all of it
 _ACCESS: Final = 120.0  # seconds that an access token is used for; it is valid for 300
 _WRITTEN: Final = "%/:?#[]@!$&'()*+,;=~"  # left as they are in an address; spaces and other letters are quoted
 _CURES: Final = {
@@ -105,7 +105,7 @@ class LabelStudio:
         request = Request(url, content, {"Content-Type": "application/json", **headers}, method=method)
         try:
             with self._opener.open(request, timeout=_PATIENCE) as response:
-                answer: bytes = response.read(self._limits.bytes + 1)
+                answer = _within(response, self._limits.bytes + 1)
         except HTTPError as error:
             raise DataError(f"{url} answers {error.code}: {_CURES.get(error.code, _said(error))}") from None
         except (OSError, HTTPException, ValueError) as error:
@@ -172,6 +172,18 @@ def decode_image(content: bytes, name: str, limits: Limits) -> Image:
         DataError: if it is none, is damaged, or has too many pixels, which is looked up before anything is decoded.
     """
     return read_image(content, name, limits.pixels)
+
+
+def _within(response: HTTPResponse, most: int) -> bytes:
+    """Up to `most` bytes of an answer. Raises TimeoutError if it comes too slowly."""
+    end, answer = monotonic() + _PATIENCE, bytearray()
+    while len(answer) < most and (part := response.read1(min(2**20, most - len(answer)))):
+        answer += part
+        if monotonic() > end:
+            raise TimeoutError(f"not all of it was there after {_PATIENCE:.0f} seconds")
+    if response.length and len(answer) < most:
+        raise IncompleteRead(bytes(answer), response.length)
+    return bytes(answer)
 
 
 def _origin(url: str) -> tuple[str, str, int | None] | None:

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat
+from pydantic import BaseModel, BeforeValidator, FailFast, Field, FiniteFloat
 
 Item = TypeVar("Item")
+Many: TypeAlias = Annotated[list[Item], FailFast()]
 OneOrMore: TypeAlias = Annotated[
-    list[Item], BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+    list[Item], FailFast(), BeforeValidator(lambda value: value if isinstance(value, list) else [value])
 ]
 
 
 class Value(BaseModel):
-    """The shape of a region: a brush as `rle`, a point in per cent of the image's sides, and the labels of either."""
+    """The shape of a region, and its labels: a brush as `rle`, others in per cent of the image's sides."""
 
-    rle: list[int] = []
+    rle: Many[int] = []
     x: FiniteFloat = 0
     y: FiniteFloat = 0
     width: FiniteFloat = 0
-    brushlabels: list[str] = []
-    keypointlabels: list[str] = []
+    height: FiniteFloat = 0
+    rotation: FiniteFloat = 0
+    """Of a rectangle around its corner (x, y), clockwise, in degrees."""
+    points: Many[tuple[FiniteFloat, FiniteFloat]] = []
+    brushlabels: Many[str] = []
+    keypointlabels: Many[str] = []
+    polygonlabels: Many[str] = []
+    rectanglelabels: Many[str] = []
+    ellipselabels: Many[str] = []
 
 
 class Drawn(BaseModel):
-    """A region of an annotation; only brushes and points are used, not choices or relations."""
+    """A region of an annotation; choices and relations have no labels."""
 
     id: str = ""
     type: str = ""
@@ -41,7 +49,7 @@ class Annotation(BaseModel):
     """The regions that a person saved, or that the task was skipped."""
 
     id: int
-    result: list[Drawn] | None = None
+    result: Annotated[list[Drawn], FailFast(), BeforeValidator(lambda value: [] if value is None else value)] = []
     was_cancelled: bool = False
 
 
@@ -50,7 +58,7 @@ class Task(BaseModel):
 
     id: int
     data: dict[str, Any] = {}
-    annotations: list[Annotation] = []
+    annotations: Many[Annotation] = []
 
 
 class Project(BaseModel):
@@ -69,7 +77,7 @@ class Setup(BaseModel):
 class Context(BaseModel):
     """Regions that were just drawn with a smart tool."""
 
-    result: list[Drawn] = []
+    result: Many[Drawn] = []
 
 
 class Parameters(BaseModel):
@@ -81,8 +89,8 @@ class Parameters(BaseModel):
 class PredictRequest(BaseModel):
     """Asks for predictions of tasks: `POST /predict`."""
 
-    tasks: list[Task]
-    project: Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
+    tasks: Many[Task]
+    project: Annotated[str, Field(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?$")]
     """Its number, a dot, and the time when it was made."""
     label_config: str
     params: Parameters = Parameters()
@@ -105,5 +113,5 @@ class WebhookEvent(BaseModel):
     project: Project | None = None
     task: OneOrMore[Task] = []
     annotation: OneOrMore[Annotation] = []
-    tasks: list[Task] = []
-    annotations: list[Annotation] = []
+    tasks: Many[Task] = []
+    annotations: Many[Annotation] = []

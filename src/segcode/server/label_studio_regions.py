@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from pydantic import ValidationError
 
 from segcode.classes import ClassSet
 from segcode.errors import DataError
 from segcode.export.brush_runs import decode_brush, encode_brush
 from segcode.export.runs import encode_runs
-from segcode.server.label_studio_messages import Drawn
-from segcode.server.marks import WIDEST, Brush, Mark, Region
+from segcode.server.label_studio_messages import Drawn, Value
+from segcode.server.marks import WIDEST, Brush, Mark, Polygon, Region
 from segcode.tensors import LabelImage
+
+_log = logging.getLogger(__name__)
 
 _CONFIGURATION: Final = 2**20  # characters; a real one has a few thousand
 
@@ -77,6 +82,8 @@ def marks_of(
 ) -> Iterator[tuple[str, Mark]]:
     """The marks that a person made as regions, with their ids; labels that are no class of the model are left out.
 
+    A polygon or a rectangle ends at its outline; a brush does not say where its region ends.
+
     A region that a person left as it was predicted labels nothing, since nobody may have looked at it; one that was
     changed labels its pixels beyond the map that it came from. A negative point erases labels.
 
@@ -87,11 +94,11 @@ def marks_of(
         shown: gives the map that the predicted regions came from, if there are any.
 
     Raises:
-        DataError: if a brush is damaged, or of an image of another size.
+        DataError: if a region is damaged, or a brush is of an image of another size.
     """
     known = _indices(classes)
     for one in drawn:
-        names = one.value.brushlabels if one.type == "brushlabels" else one.value.keypointlabels
+        names = getattr(one.value, one.type, None) if one.type.endswith("labels") else None
         label = known.get(names[0].strip().lower()) if names else None
         if label is None or one.origin == "prediction":
             continue
@@ -103,6 +110,15 @@ def marks_of(
                 mask &= shown() != label
             if mask.any():
                 yield one.id, Region(label=label, size=size, runs=tuple(encode_runs(mask)), extent="part")
+        elif one.type in ("polygonlabels", "rectanglelabels"):
+            corners = one.value.points if one.type == "polygonlabels" else _corners(one.value, size)
+            points = tuple((x / 100 * size[1], y / 100 * size[0]) for x, y in corners)
+            try:
+                yield one.id, Polygon(label=label, points=points)
+            except ValidationError:
+                raise DataError(f"region {one.id} has no corners, or one far from the image: draw it again") from None
+        else:
+            _log.warning("region %s is an ellipse, which says nothing here: draw a polygon or a brush", one.id[:100])
 
 
 def regions_of(labels: LabelImage, layout: Layout) -> list[dict[str, Any]]:
@@ -137,6 +153,16 @@ def _point(one: Drawn, label: int, size: tuple[int, int]) -> Brush:
     x, y, across = (min(max(0.0, per_cent), 100.0) / 100 for per_cent in (one.value.x, one.value.y, one.value.width))
     radius = min(across * width / 2, WIDEST)
     return Brush(label=label if one.is_positive else None, radius=radius, points=((x * width, y * height),))
+
+
+def _corners(value: Value, size: tuple[int, int]) -> list[tuple[float, float]]:
+    """Of a rectangle, in per cent; it is turned in pixels."""
+    height, width = size
+    turn = math.radians(value.rotation)
+    sides = [(0.0, 0.0), (value.width, 0.0), (value.width, value.height), (0.0, value.height)]
+    pixels = [(x / 100 * width, y / 100 * height) for x, y in sides]
+    turned = [(x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)) for x, y in pixels]
+    return [(value.x + 100 * x / width, value.y + 100 * y / height) for x, y in turned]
 
 
 def _checked(one: Drawn, size: tuple[int, int]) -> tuple[int, int]:

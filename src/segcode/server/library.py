@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, TypeAlias
 
 from PIL import Image as Pillow
 
 from segcode.data.files import name_of, output_names, pictures_in
-from segcode.data.images import image_info, read_image
+from segcode.data.images import image_info, open_image, read_image, upright
 from segcode.errors import DataError
 from segcode.files import replacing
+from segcode.server.problems import printable
 from segcode.tensors import Image
 
-_SHOWN: Final = ("image/png", "image/jpeg", "image/webp")
+_SHOWN: Final = ("PNG", "JPEG", "WEBP")  # by every browser
 _THUMBNAIL: Final = 160
+_LONGEST: Final = 200  # bytes of a name that is made from an upload's: file systems allow 255, endings included
+
+
+Stamp: TypeAlias = tuple[int, int, int]
+"""Of a file: time of its last change in nanoseconds, bytes, and its number in the file system; files differ in it."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +58,37 @@ class Photograph:
     Args:
         name: its own in the library, such as "seq1/frame_02"; folders and no ending.
         path: where it is.
-        size: rows and columns, once it is upright.
+        size: rows and columns, once it is upright; zeros if it cannot be read.
+        stamp: of the file when it was looked at; None if there was none.
+        problem: why it cannot be read, with the cure.
     """
 
     name: str
     path: Path
     size: tuple[int, int]
+    stamp: Stamp | None = None
+    problem: str | None = None
+
+    @staticmethod
+    def of(name: str, path: Path) -> Photograph:
+        """A file as it is now, looked at and not decoded."""
+        stamp = None
+        with suppress(OSError):
+            stamp = _stamp(path)
+        try:
+            info = image_info(path)
+        except DataError as error:
+            return Photograph(name, path, (0, 0), stamp, str(error))
+        return Photograph(name, path, (info.height, info.width), stamp)
+
+    @property
+    def file_name(self) -> str:
+        """The name with the file's ending."""
+        return self.name + printable(self.path.suffix)
+
+    def stamp_now(self) -> Stamp:
+        """Of the file now. Raises OSError if there is none."""
+        return _stamp(self.path)
 
     def read(self) -> Image:
         """Its pixels. Raises DataError if it cannot be read."""
@@ -64,26 +96,42 @@ class Photograph:
 
     def digest(self) -> str:
         """SHA-256 of the file. Raises OSError if it cannot be read."""
-        return sha256(self.path.read_bytes()).hexdigest()
+        with self.path.open("rb") as file:
+            digest = sha256()
+            while part := file.read(2**20):
+                digest.update(part)
+        return digest.hexdigest()
 
-    def shown(self) -> Encoded:
-        """The file itself, or a PNG if browsers might show it otherwise. Raises DataError if it cannot be read."""
+    def original(self) -> Encoded | None:
+        """The file itself, if every browser shows it as `read` gives it: it may note no orientation.
+
+        Raises:
+            DataError: if it cannot be read.
+        """
         info = image_info(self.path)
-        if info.media_type in _SHOWN and (info.orientation == 1 or (info.orientation and info.format == "JPEG")):
-            return Encoded(self._bytes(), info.media_type)
-        return Encoded(_saved(Pillow.fromarray(self.read()), "PNG"), "image/png")
-
-    def _bytes(self) -> bytes:
+        if info.format not in _SHOWN or info.orientation != 1:
+            return None
         try:
-            return self.path.read_bytes()
+            return Encoded(self.path.read_bytes(), info.media_type)
         except OSError as error:
             raise DataError(f"{self.path} cannot be read ({error.strerror}): put it back") from None
 
+    def redrawn(self) -> Encoded:
+        """What `read` gives, as a JPEG where it was one, else as PNG. Raises DataError if it cannot be read."""
+        kind = "JPEG" if image_info(self.path).format == "JPEG" else "PNG"
+        options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1}
+        return _encoded(Pillow.fromarray(self.read()), kind, options)
+
     def thumbnail(self) -> Encoded:
-        """Small enough for a list."""
-        picture = Pillow.fromarray(self.read())
-        picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
-        return Encoded(_saved(picture, "JPEG"), "image/jpeg")
+        """Small enough for a list; a JPEG is decoded at a part of its size. Raises DataError if it cannot be read."""
+        side = (_THUMBNAIL, _THUMBNAIL)
+        with open_image(self.path) as picture:
+            picture.draft("RGB", side)
+            small = upright(picture)
+            if small.mode != "RGB":
+                small = small.convert("RGB")
+            small.thumbnail(side)
+            return _encoded(small, "JPEG")
 
 
 class Library:
@@ -93,40 +141,44 @@ class Library:
         """Of files, and of a folder for uploads, which is made when it is needed.
 
         Raises:
-            DataError: if an image cannot be read, or two have one name.
+            DataError: if two images have one name.
         """
         self.limits = limits
         self._uploads = uploads
         self._naming = Lock()
         self._photographs: dict[str, Photograph] = {}
         for name, path in zip(output_names(images) if images else [], images, strict=True):
-            self._add(name.as_posix(), path)
+            self._add(printable(name.as_posix()), path)
         for path in pictures_in(uploads):
-            self._add(f"uploads/{name_of(path)}", path)
+            self._add(f"uploads/{printable(name_of(path))}", path)
 
     def get(self, name: str) -> Photograph | None:
-        """The image of this name."""
-        return self._photographs.get(name)
+        """The image of this name, as its file is now."""
+        known = self._photographs.get(name)
+        if known is not None:
+            with suppress(OSError):  # a file that is gone stays as it was: reading it says so
+                if known.stamp_now() != known.stamp:
+                    known = self._photographs[name] = Photograph.of(name, known.path)
+        return known
 
     def all(self) -> list[Photograph]:
         """Every image."""
-        return list(self._photographs.values())
+        return [photograph for name in list(self._photographs) if (photograph := self.get(name))]
 
     def upload(self, name: str, content: bytes, taken: Callable[[str], bool] = lambda _: False) -> Photograph:
         """Keep an image that was sent.
 
         Args:
-            name: of the file at its owner's; only letters, digits, dots and dashes of it are used.
+            name: of the file at its owner's; a folder, control characters and what file systems refuse are left out.
             content: of the file.
             taken: whether a name in the library is another's, beside those of its images.
 
         Raises:
             DataError: if it has too many pixels, or is no image that can be read.
         """
-        suffix = image_info(content, name, self.limits.pixels).format.lower()
-        read_image(content, name)  # to the last byte
-        stem = re.sub(r"[^\w.-]+", "_", Path(name).stem, flags=re.ASCII).strip("._") or "image"
-        free = stem = stem[:100]
+        suffix = image_info(content, printable(name), self.limits.pixels).format.lower()
+        read_image(content, printable(name))  # to the last byte
+        free = stem = _file_stem(name)
         number = 1
         with self._naming:
             while f"uploads/{free}" in self._photographs or taken(f"uploads/{free}"):
@@ -140,12 +192,23 @@ class Library:
     def _add(self, name: str, path: Path) -> Photograph:
         if name in self._photographs:
             raise DataError(f"{self._photographs[name].path} and {path} would both be called '{name}': rename one")
-        info = image_info(path)
-        self._photographs[name] = Photograph(name, path, (info.height, info.width))
+        self._photographs[name] = Photograph.of(name, path)
         return self._photographs[name]
 
 
-def _saved(picture: Pillow.Image, kind: str) -> bytes:
+def _file_stem(name: str) -> str:
+    """What a file that was sent may be called, without an ending."""
+    stem = Path(unicodedata.normalize("NFC", printable(name)).replace("\0", "_")).stem
+    kept = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in stem)
+    return kept.encode()[:_LONGEST].decode(errors="ignore").strip("._ ") or "image"
+
+
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _encoded(picture: Pillow.Image, kind: str, options: Mapping[str, int] | None = None) -> Encoded:
     content = io.BytesIO()
-    picture.save(content, format=kind)
-    return content.getvalue()
+    picture.save(content, format=kind, **(options or {}))
+    return Encoded(content.getvalue(), Pillow.MIME[kind])

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from segcode.errors import DataError, SegcodeError
-from segcode.server.journal import Entry
+from segcode.server.guard import PAGE, counts
+from segcode.server.journal import Entry, ReplacedError
 from segcode.server.messages import REQUEST, Accept, Add, Draw, Fill, Look, Sample, SetDone, Step, Watch, frame
-from segcode.server.problems import OTHER_WORK, disk_message
+from segcode.server.problems import OTHER_WORK, disk_message, reasons, said
 from segcode.server.studio import OpenImage, Studio, Viewer
 
 router = APIRouter()
@@ -32,17 +33,18 @@ async def live(websocket: WebSocket, name: str, work: str | None = None) -> None
         if work not in (None, studio.work):
             raise DataError(OTHER_WORK)
         try:
-            image = studio.image(name)
+            image = await asyncio.to_thread(studio.image, name)
         except KeyError:
             raise DataError(f"there is no image '{name}'") from None
         try:
             await studio.enter(image, viewer)
             while (received := await websocket.receive())["type"] == "websocket.receive":
                 await _answer(studio, image, viewer, received.get("text") or "")
+                await viewer.room()
         finally:
             studio.leave(image, viewer)
     except SegcodeError as problem:
-        viewer.send({"type": "problem", "message": str(problem)})
+        viewer.send({"type": "problem", "message": said(problem)})
         viewer.end()
         await passing_on
         await websocket.close(4404)
@@ -67,6 +69,8 @@ async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, text: str) -
     """Do what a message asks, or send the reason why not; no mark is lost by it."""
     mark = None
     try:
+        if excess := PAGE.excess(*counts(text.encode())):
+            raise DataError(excess)
         request = REQUEST.validate_json(text)
         mark = request.mark.id if isinstance(request, Add) else getattr(request, "id", None)  # that it asks to keep
         match request:
@@ -101,10 +105,12 @@ async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, text: str) -
         if mark is not None:
             viewer.send({"type": "saved", "mark": mark})
     except ValidationError as error:
-        first = error.errors()[0]
+        (first, *_) = reasons(error.errors(include_url=False, include_context=False, include_input=False))
         where = ".".join(map(str, first["loc"])) or "message"
         viewer.send({"type": "problem", "mark": mark, "message": f"{where}: {first['msg']}"})
+    except ReplacedError:
+        raise  # the page keeps its marks: they may be for the image that was there
     except SegcodeError as error:
-        viewer.send({"type": "problem", "mark": mark, "message": str(error)})
+        viewer.send({"type": "problem", "mark": mark, "message": said(error)})
     except OSError as error:
         viewer.send({"type": "unsaved", "mark": mark, "message": disk_message(error)})

@@ -11,7 +11,7 @@ from uuid import uuid4
 import numpy as np
 from jaxtyping import Bool, Int32
 from numpy import ndarray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, model_validator
 
 from segcode.data.resize import resize_labels
 from segcode.export.runs import decode_runs
@@ -24,7 +24,7 @@ Point: TypeAlias = tuple[Annotated[FiniteFloat, Field(ge=-1e5, le=1e5)], Annotat
 """x to the right and y down, in pixels of the image from its top left corner."""
 
 MarkId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
-Points: TypeAlias = Annotated[tuple[Point, ...], Field(min_length=1, max_length=20_000)]
+Points: TypeAlias = Annotated[tuple[Point, ...], Field(min_length=1, max_length=20_000), FailFast()]
 Label: TypeAlias = Annotated[int, Field(ge=0, lt=IGNORE)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, le=2**31)]
 Side: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
@@ -39,10 +39,14 @@ SAMPLES: Final = 8
 """Samples that are drawn at once; a start names one of them."""
 
 
-class Mark(BaseModel):
-    """`id` makes adding a mark idempotent."""
+class Sent(BaseModel):
+    """What a page or a program sends; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Mark(Sent):
+    """`id` makes adding a mark idempotent."""
 
     id: MarkId = Field(default_factory=lambda: str(uuid4()))
 
@@ -72,7 +76,7 @@ class Region(Mark):
     kind: Literal["region"] = "region"
     label: Label
     size: tuple[Side, Side]
-    runs: tuple[Annotated[int, Field(ge=0)], ...]
+    runs: Annotated[tuple[Annotated[int, Field(ge=0)], ...], FailFast()]
     extent: Extent = "part"
 
     @model_validator(mode="after")
@@ -175,8 +179,7 @@ class Painting:
         """The labels since the last start, all those of exhaustive classes, and the outlines."""
         exhaustive = sorted(self.exhaustive)
         labels = np.where(np.isin(self.labels, exhaustive), self.labels, self.since) if exhaustive else self.since
-        truth = label_truth(labels, classes)
-        return replace(truth, exhaustive=np.isin(np.arange(classes), exhaustive), regions=self.regions)
+        return label_truth(labels, classes, np.isin(np.arange(classes), exhaustive), self.regions)
 
 
 def _outlined(

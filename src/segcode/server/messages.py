@@ -8,33 +8,27 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
+from pydantic import Field, FiniteFloat, TypeAdapter
 
-from segcode.server.marks import AnyMark, Label, MarkId, Seed
+from segcode.server.marks import AnyMark, Label, MarkId, Seed, Sent
 from segcode.tensors import LabelImage
 
 
-class Message(BaseModel):
-    """From the page; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Draw(Message):
+class Draw(Sent):
     """A mark that is still being drawn: the map follows it, nothing is kept. None ends it."""
 
     type: Literal["draw"]
     mark: AnyMark | None
 
 
-class Add(Message):
+class Add(Sent):
     """A mark to keep. It may be sent again: the same id is kept once."""
 
     type: Literal["add"]
     mark: AnyMark
 
 
-class Fill(Message):
+class Fill(Sent):
     """The connected region of the map around a pixel (x, y) is of a class; without one, of the class that it has."""
 
     type: Literal["fill"]
@@ -44,7 +38,7 @@ class Fill(Message):
     label: Label | None
 
 
-class Accept(Message):
+class Accept(Sent):
     """All pixels of a class are those that the map has: it is excluded elsewhere."""
 
     type: Literal["accept"]
@@ -52,33 +46,33 @@ class Accept(Message):
     label: Label
 
 
-class Step(Message):
+class Step(Sent):
     """One mark back, or forth again."""
 
     type: Literal["undo", "redo"]
 
 
-class SetDone(Message):
+class SetDone(Sent):
     """The image is done, or not: its labels and its truth are written to the folder of work."""
 
     type: Literal["done"]
     done: bool
 
 
-class Watch(Message):
+class Watch(Sent):
     """Whether the uncertainty is sent after each map."""
 
     type: Literal["watch"]
     uncertainty: bool
 
 
-class Look(Message):
+class Look(Sent):
     """Ask where to label next. Answered by `places`."""
 
     type: Literal["look"]
 
 
-class Sample(Message):
+class Sample(Sent):
     """Ask for samples. Answered by a frame of eight small maps."""
 
     type: Literal["sample"]

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 import webbrowser
+from asyncio import TimerHandle, Transport
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Timer
+from typing import ClassVar, Final
+from urllib.parse import quote
 
 import torch
 import uvicorn
 from fastapi import FastAPI
 from filelock import FileLock, Timeout
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from segcode.errors import ConfigError, DataError
+from segcode.server.guard import PAGE
+
+_SILENT: Final = 64  # connections that may be open and have not said yet what they ask for
+_PATIENCE: Final = 10.0  # seconds until they have to
 
 
 def locked(folder: Path) -> AbstractContextManager[object]:
@@ -45,13 +54,68 @@ def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) 
     except OSError as error:
         listener.close()
         raise ConfigError(f"{host} port {port} cannot be bound to ({error.strerror}): give another --port") from None
-    name = f"[{host}]" if ":" in host else host
-    address = f"http://{name}:{listener.getsockname()[1]}/" + (f"?token={token}" if token else "")
+    name = _reachable(host)
+    name = f"[{name}]" if ":" in name else name
+    address = f"http://{name}:{listener.getsockname()[1]}/" + (f"?token={quote(token, safe='')}" if token else "")
     print(f"The page is at {address}   (Ctrl-C ends the server)", file=sys.stdout, flush=True)
     if browser:
         Timer(0.5, webbrowser.open, [address]).start()
     config = uvicorn.Config(
-        app, log_level="warning", ws_max_size=4 * 2**20, ws_per_message_deflate=False, timeout_graceful_shutdown=2
+        app,
+        http=Connection,
+        log_level="warning",
+        ws_max_size=PAGE.bytes,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=2,
     )
+    gc.collect()
+    gc.freeze()  # what is loaded stays: else each large message would have it all looked through
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # a core is left to the browser, which draws meanwhile
     uvicorn.Server(config).run([listener])
+
+
+def _reachable(host: str) -> str:
+    """An address that a browser can open: for all of this machine's, the one that it has in its network."""
+    every = {"": "192.0.2.1", "0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}
+    if host not in every:
+        return host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect((every[host], 9))  # nothing is sent: the system chooses the address to send from
+            return str(asked.getsockname()[0])
+        except OSError:
+            return "::1" if ":" in host else "127.0.0.1"
+
+
+class Connection(H11Protocol):
+    """A connection that has to say within seconds what it asks for; if too many say nothing, the oldest has to go.
+
+    Whoever says it without the token is answered and closed by the guard, so strangers hold no connections.
+    """
+
+    silent: ClassVar[dict[Connection, TimerHandle]] = {}
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as in uvicorn
+        """Wait for the request."""
+        super().connection_made(transport)
+        self.silent[self] = self.loop.call_later(_PATIENCE, transport.abort)
+        if len(self.silent) > _SILENT:
+            oldest = next(iter(self.silent))
+            oldest._heard()
+            oldest.transport.abort()
+
+    def handle_events(self) -> None:
+        """Wait no longer once there is one."""
+        super().handle_events()
+        if self.scope is not None:
+            self._heard()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._heard()
+        super().connection_lost(exc)
+
+    def _heard(self) -> None:
+        if timer := self.silent.pop(self, None):
+            timer.cancel()

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from segcode.server.marks import Sent
+
 
 class ClassInfo(BaseModel):
     """A class: its name, its colour, and one that colour-blind people can tell from the others."""
@@ -31,6 +33,8 @@ class ImageInfo(BaseModel):
     width: int
     height: int
     state: Literal["untouched", "in work", "done"]
+    problem: str | None
+    """Why it cannot be worked on, with the cure."""
 
 
 class DocumentInfo(BaseModel):
@@ -43,7 +47,7 @@ class DocumentInfo(BaseModel):
     redo: bool
 
 
-class State(BaseModel):
+class State(Sent):
     """Whether an image is done."""
 
     done: bool

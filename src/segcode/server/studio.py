@@ -11,21 +11,27 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from segcode.classes import ClassSet
 from segcode.data.labels import write_labels
-from segcode.errors import DataError
+from segcode.errors import DataError, SegcodeError
 from segcode.model.segcode import SegCode
 from segcode.prediction import Segmenter
-from segcode.server.journal import Document, Entry, Journal
-from segcode.server.library import Library, Photograph
+from segcode.server.journal import Document, Entry, Journal, ReplacedError
+from segcode.server.library import Encoded, Library, Photograph
 from segcode.server.marks import WIDEST, Brush, Mark
 from segcode.server.messages import frame
+from segcode.server.problems import said
 from segcode.server.session import Session
 from segcode.tensors import Image
 
+_DECODED: Final = 2  # pictures that are decoded for the list at a time, whatever the number of processors
+_WAITING: Final = 100  # messages that may wait for a tab until no more is read from it
+
+State: TypeAlias = Literal["untouched", "in work", "done"]
 Result = TypeVar("Result")
 Message: TypeAlias = dict[str, Any] | bytes
 """JSON, or a binary frame."""
@@ -44,6 +50,7 @@ class Viewer:
         self.uncertainty = False
         self._waiting: dict[object, Message] = {}
         self._waking = asyncio.Event()
+        self._taken = asyncio.Event()
         self._ended = False
 
     def send(self, message: Message, topic: str | None = None) -> None:
@@ -61,16 +68,24 @@ class Viewer:
         while self._waiting or not self._ended:
             if self._waiting:
                 yield self._waiting.pop(next(iter(self._waiting)))
+                self._taken.set()
             else:
                 self._waking.clear()
                 await self._waking.wait()
+
+    async def room(self) -> None:
+        """Wait until the tab has taken most of its messages."""
+        while len(self._waiting) > _WAITING:
+            self._taken.clear()
+            await self._taken.wait()
 
 
 @dataclass(eq=False)
 class OpenImage:
     """An image in work: its document, its viewers, and whether its map has to be shown again.
 
-    Every change is written to the journal before it counts, in the order in which it came.
+    Every change is written to the journal before it counts, in the order in which it came. Once the image is replaced
+    by another one, nothing more is written.
     """
 
     photograph: Photograph
@@ -80,6 +95,16 @@ class OpenImage:
     order: asyncio.Lock = field(default_factory=asyncio.Lock)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     painter: asyncio.Task[None] | None = None
+    replaced: bool = False
+
+    def is_still(self, photograph: Photograph) -> bool:
+        """Whether a file that was changed has the content that it had."""
+        try:
+            self.journal.check_image()
+        except (DataError, OSError):
+            return False
+        self.photograph = photograph
+        return True
 
     def describe(self) -> dict[str, Any]:
         """The message about the document that every viewer gets."""
@@ -135,17 +160,22 @@ class Studio:
         self._device = device
         self._memory = memory
         self._worker = ThreadPoolExecutor(1, "segcode")
+        self._decoder = ThreadPoolExecutor(_DECODED, "decoder")
         self._sessions: OrderedDict[Hashable, Session] = OrderedDict()
+        self._thumbnails: OrderedDict[Photograph, Encoded] = OrderedDict()
+        self._listed = 0  # bytes of them
         self._images: dict[str, OpenImage] = {}
+        self._opening = Lock()
 
     def close(self) -> None:
         """Stop computing."""
         self._worker.shutdown(cancel_futures=True)
+        self._decoder.shutdown(cancel_futures=True)
 
     @property
     def memory(self) -> int:
-        """Bytes of the images that are open."""
-        return sum(session.memory for session in list(self._sessions.values()))
+        """Bytes of the images that are open, and of the thumbnails that were made."""
+        return self._listed + sum(session.memory for session in list(self._sessions.values()))
 
     @property
     def work(self) -> str:
@@ -164,6 +194,26 @@ class Studio:
     async def with_session(self, image: OpenImage, work: Callable[[Session], Result]) -> Result:
         """Run something on an image, which is opened first if it is not."""
         return await self.compute(lambda: work(self._session_of(image)))
+
+    async def shown(self, photograph: Photograph) -> Encoded:
+        """An image as a browser shows it. Raises DataError if it cannot be read."""
+        return await asyncio.to_thread(photograph.original) or await self._decoded(photograph.redrawn)
+
+    async def thumbnail(self, photograph: Photograph) -> Encoded:
+        """An image, small; made once, unless the memory is needed. Raises DataError if it cannot be read."""
+        if photograph in self._thumbnails:
+            self._thumbnails.move_to_end(photograph)
+            return self._thumbnails[photograph]
+        made = await self._decoded(photograph.thumbnail)
+        if photograph not in self._thumbnails:  # as two tabs ask at once
+            self._thumbnails[photograph] = made
+            self._listed += len(made.content)
+        while self.memory > self._memory and len(self._thumbnails) > 1:
+            self._listed -= len(self._thumbnails.popitem(last=False)[1].content)
+        return made
+
+    async def _decoded(self, work: Callable[[], Encoded]) -> Encoded:
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, work)
 
     def is_open(self, key: Hashable) -> bool:
         """Whether an image is in memory."""
@@ -196,30 +246,39 @@ class Studio:
 
         Raises:
             KeyError: if there is no such image.
-            DataError: if its journal is damaged, or of an image of another size.
+            DataError: if it cannot be read, or its journal is damaged or about something else.
         """
-        if name not in self._images:
+        with self._opening:
             photograph = self.library.get(name)
             if photograph is None:
                 raise KeyError(name)
-            journal = Journal(self._log(name), photograph)
-            opened = OpenImage(photograph, journal, journal.read())
-            self._images.setdefault(name, opened)  # two threads may come here at once
-        return self._images[name]
+            if photograph.problem is not None:
+                raise DataError(photograph.problem)
+            opened = self._images.get(name)
+            if opened is not None and opened.photograph != photograph and not opened.is_still(photograph):
+                opened.replaced = True
+                del self._images[name]
+                opened = None
+                self._worker.submit(self._sessions.pop, name, None)
+            if opened is None:
+                journal = Journal(self.log(name), photograph, self.classes.names)
+                opened = self._images[name] = OpenImage(photograph, journal, journal.read())
+            return opened
 
-    def _log(self, name: str) -> Path:
+    def log(self, name: str) -> Path:
+        """Where the journal of an image is."""
         return self.folder / "journals" / f"{name}.jsonl"
 
     def upload(self, name: str, content: bytes) -> Photograph:
         """Keep an image that was sent, under a name that no work was done on. Raises DataError as `Library.upload`."""
-        return self.library.upload(name, content, lambda free: self._log(free).exists())
+        return self.library.upload(name, content, lambda free: self.log(free).exists())
 
-    def state(self, name: str) -> Literal["untouched", "in work", "done"]:
-        """How far the work on an image is; a damaged journal counts as work, and `image` raises for it."""
+    def state(self, name: str) -> tuple[State, str | None]:
+        """How far the work on an image is, and why it cannot go on, if it cannot; what cannot counts as work."""
         try:
-            return self.image(name).document.state
-        except DataError:
-            return "in work"
+            return self.image(name).document.state, None
+        except DataError as error:
+            return "in work" if self.log(name).exists() else "untouched", said(error)
 
     async def write(self, image: OpenImage, entry: Entry) -> None:
         """Write an entry to the journal, apply it, and have the map shown; adding a mark twice changes nothing.
@@ -250,6 +309,8 @@ class Studio:
         image.notify()
 
     async def _write(self, image: OpenImage, entry: Entry) -> None:
+        if image.replaced:
+            raise ReplacedError(f"{image.photograph.path} is another image now: reload the page")
         if entry.mark is not None:
             self.check(entry.mark)
             if image.document.has(entry.mark.id):
@@ -258,28 +319,48 @@ class Studio:
         was_done = image.document.done
         image.document.apply(entry)
         if was_done and not image.document.done:
-            for path in self._finished(image):
-                with suppress(OSError):  # the entry is written; these are written again once the image is done
-                    path.unlink()
+            self._discard(image)
 
-    def _finished(self, image: OpenImage) -> tuple[Path, Path]:
+    def finished(self, name: str) -> tuple[Path, Path]:
         """Where the labels and the truth of an image are while it is done."""
-        place = image.photograph.name + ".png"
-        return self.folder / "labels" / place, self.folder / "truth" / place
+        return self.folder / "labels" / f"{name}.png", self.folder / "truth" / f"{name}.png"
 
     async def set_done(self, image: OpenImage, done: bool) -> None:
-        """Mark an image as done, which writes its labels and its truth, or as not done."""
+        """Mark an image as done, which writes its labels and its truth, or as not done.
 
-        def save(session: Session) -> None:
-            marks, (labels, truth) = image.document.marks, self._finished(image)
-            write_labels(labels, session.final(marks), self.classes)
-            write_labels(truth, session.painting(marks).labels, self.classes)
-
+        Raises:
+            OSError: if they cannot be written; then nothing has changed.
+        """
         async with image.order:
-            if done:
-                await self.with_session(image, save)
-            await self._write(image, Entry(done=done))
+            try:
+                if done:
+                    await self.with_session(image, partial(self._save, image))
+                await self._write(image, Entry(done=done))
+            finally:
+                if not image.document.done:
+                    self._discard(image)
         image.notify()
+
+    async def restore(self) -> None:
+        """Write labels and truth of images that are done again, where they are not there."""
+        for photograph in await asyncio.to_thread(self.library.all):
+            if all(path.exists() for path in self.finished(photograph.name)):
+                continue
+            with suppress(SegcodeError, OSError):  # they are told when the image is opened
+                image = await asyncio.to_thread(self.image, photograph.name)
+                async with image.order:
+                    if image.document.done:
+                        await self.with_session(image, partial(self._save, image))
+
+    def _save(self, image: OpenImage, session: Session) -> None:
+        marks, (labels, truth) = image.document.marks, self.finished(image.photograph.name)
+        write_labels(labels, session.final(marks), self.classes)
+        write_labels(truth, session.painting(marks).labels, self.classes)
+
+    def _discard(self, image: OpenImage) -> None:
+        for path in self.finished(image.photograph.name):
+            with suppress(OSError):  # the next start tries again
+                path.unlink(missing_ok=True)
 
     async def enter(self, image: OpenImage, viewer: Viewer) -> None:
         """Show an image to a viewer, and every change of it from then on."""
@@ -317,7 +398,7 @@ class Studio:
                         if viewer.uncertainty:
                             viewer.send(unsure, "uncertainty")
             except Exception as problem:  # any: a map that stops without a word is the worst answer
-                image.send({"type": "problem", "message": str(problem)}, "problem")
+                image.send({"type": "problem", "message": said(problem)}, "problem")
 
     def _map(self, marks: list[Mark], drafts: list[Mark], asked: float, session: Session) -> bytes:
         began = perf_counter()
@@ -337,6 +418,9 @@ class Studio:
         return frame(header, [shown.labels, shown.painted])
 
     def _session_of(self, image: OpenImage) -> Session:
+        if image.replaced:
+            raise ReplacedError(f"{image.photograph.path} is another image now: reload the page")
+
         def read() -> Image:
             pixels = image.photograph.read()
             image.journal.check_image()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
 from segcode.errors import TruthError
@@ -45,8 +45,19 @@ def mask_truth(
     return Truth((probability.shape[0], probability.shape[1]), pixels, allowed, weight, exhaustive, regions)
 
 
-def label_truth(labels: LabelImage, classes: int) -> Truth:
+def label_truth(
+    labels: LabelImage,
+    classes: int,
+    exhaustive: Bool[ndarray, "M"] | None = None,
+    regions: Integer[ndarray, "H W"] | None = None,
+) -> Truth:
     """Every pixel of a label image (H, W) that is not IGNORE has the class that stands there.
+
+    Args:
+        labels: 0..M-1, or IGNORE.
+        classes: M.
+        exhaustive: classes that are excluded elsewhere; none by default.
+        regions: the number of the outlined region that a pixel lies in, 0 outside; None without outlines.
 
     Raises:
         TruthError: for a label that is neither 0..M-1 nor IGNORE.
@@ -55,9 +66,9 @@ def label_truth(labels: LabelImage, classes: int) -> Truth:
     known = labels[pixels[:, 0], pixels[:, 1]].astype(int)
     if len(known):
         _check_class(int(known.max()), classes)
-    allowed = known[:, None] == np.arange(classes)
     size = labels.shape[0], labels.shape[1]
-    return Truth(size, pixels, allowed, np.ones(len(pixels)), np.zeros(classes, bool))
+    exhaustive = np.zeros(classes, bool) if exhaustive is None else exhaustive
+    return Truth(size, pixels, np.eye(classes, dtype=bool)[known], np.ones(len(pixels)), exhaustive, regions)
 
 
 def _check_class(class_index: int, classes: int) -> None:

@@ -51,15 +51,15 @@ class Truth:
         if not len(self.pixels) == len(self.allowed) == len(self.weight):
             lengths = f"{len(self.pixels)} pixels, {len(self.allowed)} sets of classes, {len(self.weight)} weights"
             raise TruthError(f"{lengths}: give one of each for every entry")
-        outside = ((self.pixels < 0) | (self.pixels >= np.array(self.size))).any(1)
-        if outside.any():
+        if len(self.pixels) and (self.pixels.min() < 0 or (self.pixels.max(0) >= self.size).any()):
+            outside = ((self.pixels < 0) | (self.pixels >= np.array(self.size))).any(1)
             row, column = self.pixels[outside][0].tolist()
             raise TruthError(
                 f"pixel (row {row}, column {column}) is outside the image of {self.size[0]} x {self.size[1]}"
             )
         if not (self.weight >= 0).all():
             raise TruthError(f"an entry of the truth weighs {self.weight.min():g}: give weights of at least 0")
-        if not self.allowed.any(1).all():
+        if not self.kinds[0].any(1).all():
             raise TruthError("an entry of the truth allows no class at all: drop it")
         if self.regions is not None and self.regions.shape != self.size:
             raise TruthError(f"the regions are {self.regions.shape}, the image is {self.size}: draw them on the image")
@@ -71,6 +71,16 @@ class Truth:
     def classes(self) -> int:
         """M."""
         return self.allowed.shape[1]
+
+    @cached_property
+    def kinds(self) -> tuple[Bool[ndarray, "k M"], Integer[ndarray, "n"]]:
+        """The distinct sets of allowed classes, few whatever the number of entries, and the set of each entry."""
+        kind = np.zeros(len(self), int)
+        for byte in np.packbits(self.allowed, axis=1).T:
+            kind = numbered(256 * kind + byte)[1]
+        first = np.zeros(kind.max(initial=-1) + 1, int)
+        first[kind] = np.arange(len(kind))
+        return self.allowed[first], kind
 
     @staticmethod
     def empty(size: tuple[int, int], classes: int) -> Truth:
@@ -132,11 +142,14 @@ class Truth:
     @cached_property
     def labels(self) -> Integer[ndarray, "H W"]:
         """The class of each pixel that certain entries leave one class for, -1 elsewhere."""
-        places, left = self.certain()._by_pixel()
-        numbers = np.arange(self.classes, dtype=np.int16)
-        one = np.count_nonzero(left, axis=1) == 1
         labels = np.full(self.size, -1, np.int16)
-        labels.ravel()[places[one]] = left[one] @ numbers
+        certain = self.certain()
+        if (np.diff(certain.flat) > 0).all():  # one entry a pixel
+            sets, kind = certain.kinds
+            labels.ravel()[certain.flat] = _only(sets)[kind]
+        else:
+            places, left = certain._by_pixel()
+            labels.ravel()[places] = _only(left)
         return labels
 
     def rows(self, top: int, bottom: int) -> Truth:
@@ -177,6 +190,18 @@ class Truth:
         rows, columns = certain.pixels.T
         pasted[rows, columns] = np.where(allowed.any(1), best, pasted[rows, columns])
         return pasted
+
+
+def numbered(keys: Integer[ndarray, "n"]) -> tuple[Integer[ndarray, "k"], Integer[ndarray, "n"]]:
+    """The distinct keys, at least 0, in rising order, and the place of each key among them; without sorting."""
+    present = np.zeros(keys.max(initial=-1) + 1, bool)
+    present[keys] = True
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[keys]
+
+
+def _only(sets: Bool[ndarray, "k M"]) -> Integer[ndarray, "k"]:
+    """The class of each set that has just one, -1 for others."""
+    return np.where(np.count_nonzero(sets, axis=1) == 1, sets.argmax(1), -1).astype(np.int16)
 
 
 def _joined(

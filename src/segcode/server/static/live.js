@@ -1,7 +1,7 @@
 // The connection to the server: maps come in, marks go out, and a mark is dropped here only once it is saved there.
 
-/** The address of a part of an image. */
-export const url = (name, rest) => `/api/images/${name.split("/").map(encodeURIComponent).join("/")}/${rest}`;
+/** The address of a part of an image; beside the page's own, which a proxy may have put below another path. */
+export const url = (name, rest) => `api/images/${name.split("/").map(encodeURIComponent).join("/")}/${rest}`;
 
 /** A binary frame: the length of a JSON header, the header, and planes of bytes as one zlib stream. */
 async function unpack(buffer) {
@@ -14,11 +14,11 @@ async function unpack(buffer) {
   return header;
 }
 
-/** Marks of an image that the server has not confirmed, kept where a closed tab does not take them along. */
-class Unsaved {
-  constructor(work, name) {
+/** Marks of an image, kept where a closed tab does not take them along. */
+class Kept {
+  constructor(kind, work, name) {
     this.name = name;
-    this.key = `segcode:unsaved:${work}:${name}`; // other folders of work may have images of that name
+    this.key = `segcode:${kind}:${work}:${name}`; // other folders of work may have images of that name
     this.spare = []; // where the browser keeps nothing
   }
 
@@ -35,6 +35,14 @@ class Unsaved {
       else localStorage.removeItem(this.key);
     } catch { this.refused = true; } // kept in `spare` as long as the tab is open
   }
+}
+
+/** The polygon of an image that is not closed yet. */
+export const unfinished = (work, name) => new Kept("unfinished", work, name);
+
+/** Marks of an image that the server has not confirmed. */
+class Unsaved extends Kept {
+  constructor(work, name) { super("unsaved", work, name); }
 
   add(mark) { this.marks = [...this.marks.filter((m) => m.id !== mark.id), mark]; }
   remove(id) { this.marks = this.marks.filter((m) => m.id !== id); }
@@ -86,7 +94,8 @@ export class Live {
   }
 
   connect() {
-    this.socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}${url(this.name, "live")}?work=${this.work}`);
+    const address = new URL(`${url(this.name, "live")}?work=${this.work}`, document.baseURI).href;
+    this.socket = new WebSocket(address.replace(/^http/, "ws"));
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => {
       this.wait = 300;

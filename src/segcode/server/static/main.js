@@ -1,6 +1,6 @@
 // The page: choices, views, and requests to the server.
 
-import { Live, deliver, url } from "./live.js";
+import { Live, deliver, unfinished, url } from "./live.js";
 import { Stage } from "./stage.js";
 import { Tools } from "./tools.js";
 
@@ -24,6 +24,7 @@ const tools = new Tools(stage, {
     state.waiting = null;
     state.live.add(mark);
   },
+  keep(mark) { if (state.image) unfinished(state.model.work, state.image.name).marks = mark ? [mark] : []; },
   fill(id, x, y, label) { ask({ type: "fill", id, x, y, label }); },
   unsent: () => state.live?.unsaved.marks ?? [],
   resize: setRadius,
@@ -85,13 +86,14 @@ function receive(message) {
     case "down":
       Object.assign(state, { flight: null, asked: [] });
       notice("The server does not answer. Your marks are kept here, and sent once it is back.", 0, "down");
-      fetch("/health").then(async (answer) => answer.status === 403 && notice((await answer.json()).detail, 0, "down"), () => {});
+      fetch("health").then(async (answer) => answer.status === 403 && notice((await answer.json()).detail, 0, "down"), () => {});
       break;
     case "document":
       show(message);
       break;
     case "first":
       stage.update(message.width, message.height, { first: message.planes[0] });
+      resume();
       sendLeft();
       break;
     case "map":
@@ -137,6 +139,15 @@ function ask(message) {
   return sent;
 }
 
+/** Go on with the polygon that was not closed when the image was left. */
+function resume() {
+  const [polygon] = unfinished(state.model.work, state.image.name).marks;
+  if (!polygon || tools.mark || !(polygon.label < state.model.classes.length)) return;
+  chooseClass(polygon.label);
+  chooseTool("polygon");
+  tools.resume(polygon);
+}
+
 /** Send marks on other images that were made while the server was away. */
 let leftTimer;
 async function sendLeft() {
@@ -173,21 +184,36 @@ function listImages() {
     const item = document.createElement("li");
     const button = document.createElement("button");
     button.dataset.name = image.name;
-    button.dataset.state = image.state;
-    button.title = image.name;
     const picture = Object.assign(new Image(), { loading: "lazy", alt: "", src: url(image.name, "thumbnail") });
+    picture.addEventListener("error", async () => { // the header of a damaged file may be right
+      image.problem ??= await reason(url(image.name, "thumbnail"));
+      describe(button, image);
+    });
     const name = Object.assign(document.createElement("span"), { textContent: image.name });
-    const word = Object.assign(document.createElement("small"), { textContent: image.state });
-    button.append(picture, name, word);
+    button.append(picture, name, document.createElement("small"));
+    describe(button, image);
     button.addEventListener("click", () => open(image));
     item.append(button);
     return item;
   }));
 }
 
+/** The state of an image in the list, or why it cannot be worked on. */
+function describe(button, { name, state: far, problem }) {
+  button.dataset.state = problem ? "problem" : far;
+  button.title = problem ? `${name}: ${problem}` : name;
+  button.querySelector("small").textContent = problem ? "cannot be opened" : far;
+}
+
+/** Why the server does not give something; nothing if it does. */
+async function reason(address) {
+  const answer = await fetch(address).catch(() => null);
+  return answer && !answer.ok ? (await answer.json()).detail : null;
+}
+
 function open(image) {
   if (!image || image === state.image) return;
-  tools.finish();
+  tools.leave();
   state.live?.close();
   Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: null, asked: [], latency: 0, leaving: false });
   history.replaceState(null, "", `#${encodeURIComponent(image.name)}`);
@@ -205,7 +231,7 @@ function open(image) {
     if (current) button.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
   for (const link of $("export").querySelectorAll("a")) link.href = url(image.name, `export/${link.dataset.kind}`);
-  stage.open(url(image.name, "picture"), image.width, image.height);
+  stage.open(url(image.name, "picture"), image.width || 1, image.height || 1);
   setRadius(Math.max(2, Math.max(image.width, image.height) / 100));
   state.live = new Live(state.model.work, image.name, receive);
 }
@@ -237,8 +263,7 @@ function listed({ name, state: far }) {
   if (!image) return; // another tab has added it
   image.state = far;
   const button = [...$("images").querySelectorAll("button")].find((one) => one.dataset.name === name);
-  button.dataset.state = far;
-  button.querySelector("small").textContent = far;
+  describe(button, image);
 }
 
 async function upload(files) {
@@ -246,7 +271,7 @@ async function upload(files) {
   for (const [number, file] of [...files].entries()) {
     notice(`Adding ${file.name} (${number + 1} of ${files.length})`);
     try {
-      const image = await json(`/api/images?name=${encodeURIComponent(file.name)}`, {
+      const image = await json(`api/images?name=${encodeURIComponent(file.name)}`, {
         method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" },
       });
       state.images.push(image);
@@ -262,7 +287,7 @@ async function upload(files) {
 
 // ---- classes, samples, places ---------------------------------------------------------------------------------------
 
-const keyOf = (index) => (index < 10 ? String((index + 1) % 10) : index < 20 ? `⇧${(index + 1) % 10}` : "");
+const digitOf = (index) => (index < 10 ? String((index + 1) % 10) : index < 20 ? `⇧${(index + 1) % 10}` : "");
 
 function listClasses() {
   $("classes").replaceChildren(...state.model.classes.map(({ name }, index) => {
@@ -272,7 +297,7 @@ function listClasses() {
     choose.setAttribute("role", "radio");
     choose.innerHTML = "<i></i><span></span><small></small><kbd></kbd>";
     choose.querySelector("span").textContent = name;
-    choose.querySelector("kbd").textContent = keyOf(index);
+    choose.querySelector("kbd").textContent = digitOf(index);
     choose.addEventListener("click", () => chooseClass(index));
     const accept = document.createElement("button");
     accept.className = "accept";
@@ -387,6 +412,7 @@ const again = (step) => {
 };
 
 const done = (go) => {
+  tools.finish();
   const isDone = state.document?.state === "done";
   state.leaving = ask({ type: "done", done: go ? true : !isDone }) && go;
 };
@@ -423,21 +449,29 @@ const BY_KEY = {
   pageup: () => step(-1), pagedown: () => step(1), escape: () => tools.cancel(),
   enter: () => (tools.mark ? tools.finish() : done(true)),
 };
+const PLACES = { BracketLeft: "[", BracketRight: "]" };
+
+/** The key that is meant: what it writes or, on a layout of other letters, what is there on a Latin one. */
+function keyOf({ key, code }) {
+  if (/^[ -~]+$/.test(key)) return key.toLowerCase();
+  return code.match(/^Key([A-Z])$/)?.[1].toLowerCase() ?? PLACES[code] ?? key;
+}
 
 addEventListener("keydown", (event) => {
-  if ($("keys").open || event.target.matches("input[type=text]")) return;
-  const key = event.key.toLowerCase();
-  if ((event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
+  if ($("keys").open || event.isComposing || event.target.matches("input[type=text]")) return;
+  const key = keyOf(event);
+  const writes = event.getModifierState("AltGraph") || (event.altKey && "[]".includes(key)); // the character needs it
+  if (!writes && (event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
     event.preventDefault();
     if (tools.mark) tools.back();
     else again(key === "y" || event.shiftKey ? "redo" : "undo");
     return;
   }
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!writes && (event.ctrlKey || event.metaKey || event.altKey)) return;
   const digit = event.code.match(/^(?:Digit|Numpad)([0-9])$/);
-  if (digit) {
+  if (digit && !"[]?".includes(key)) {
     chooseClass(((Number(digit[1]) + 9) % 10) + (event.shiftKey ? 10 : 0));
-  } else if (event.key === " ") {
+  } else if (key === " ") {
     if (event.target.matches("button, summary")) return;
     tools.space = true;
     $("stage").classList.add("panning");
@@ -449,7 +483,7 @@ addEventListener("keydown", (event) => {
   }
 });
 addEventListener("keyup", (event) => {
-  if (event.key.toLowerCase() === "c") compare(false);
+  if (keyOf(event) === "c") compare(false);
   if (event.key === " ") {
     tools.space = false;
     $("stage").classList.remove("panning");
@@ -476,6 +510,10 @@ $("look").addEventListener("click", nextPlace);
 $("sample").addEventListener("click", () => ask({ type: "sample", seed: state.seed++ }));
 $("export").addEventListener("click", (event) => event.target.matches("a") && $("export").removeAttribute("open"));
 $("corner").addEventListener("pointerdown", (event) => event.stopPropagation()); // no paint under it
+$("photo").addEventListener("error", async () => {
+  const problem = await reason($("photo").src);
+  if (problem) notice(problem);
+});
 $("files").addEventListener("change", () => upload($("files").files));
 addEventListener("dragover", (event) => { event.preventDefault(); $("stage").classList.add("dropping"); });
 addEventListener("dragleave", (event) => event.relatedTarget === null && $("stage").classList.remove("dropping"));
@@ -488,7 +526,7 @@ addEventListener("hashchange", () => open(wanted()));
 
 const wanted = () => {
   const name = decodeURIComponent(location.hash.slice(1));
-  return state.images.find((image) => image.name === name) ?? state.images.find((image) => image.state !== "done") ?? state.images[0];
+  return state.images.find((image) => image.name === name) ?? state.images.find((image) => image.state !== "done" && !image.problem) ?? state.images[0];
 };
 
 $("keys").querySelector("dl").append(...KEYS.flatMap(([key, text]) => {
@@ -498,7 +536,7 @@ $("keys").querySelector("dl").append(...KEYS.flatMap(([key, text]) => {
 }));
 
 try {
-  [state.model, state.images] = await Promise.all([json("/api/model"), json("/api/images")]);
+  [state.model, state.images] = await Promise.all([json("api/model"), json("api/images")]);
   $("model").textContent = `Model: ${[state.model.name, state.model.purpose].filter(Boolean).join(", for ")}`;
   listClasses();
   listImages();

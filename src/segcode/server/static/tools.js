@@ -10,7 +10,7 @@ const rounded = ([x, y]) => [Math.round(10 * x) / 10, Math.round(10 * y) / 10];
 export class Tools {
   /**
    * @param stage the stage that marks are drawn on
-   * @param act {draft(mark), add(mark), fill(id, x, y, label), hover(x, y), ready()}: called with marks
+   * @param act {draft(mark), add(mark), keep(mark), fill(id, x, y, label), hover(x, y), ready()}: called with marks
    */
   constructor(stage, act) {
     this.stage = stage;
@@ -20,6 +20,8 @@ export class Tools {
     this.radius = 5;
     this.mark = null; // unfinished
     this.pointers = new Map();
+    this.pens = new Set(); // those of the pointers that are pens
+    this.pen = false; // whether there ever was one: a hand that rests beside it draws nothing
     this.moving = false;
     this.space = false;
     const listen = (name, call) => stageElement.addEventListener(name, call);
@@ -51,21 +53,34 @@ export class Tools {
     stageElement.focus({ preventScroll: true });
     try { stageElement.setPointerCapture(event.pointerId); } catch { /* a pointer that a test makes up */ }
     const [x, y] = this.where(event);
+    const eraser = event.pointerType === "pen" && event.button === 5; // its other end
+    if (event.pointerType === "pen") {
+      this.pen = true;
+      for (const id of this.pointers.keys()) if (!this.pens.has(id)) this.lift(id);
+      this.pens.add(event.pointerId);
+    } else if (event.pointerType === "touch" && this.pens.size) {
+      return;
+    }
     this.pointers.set(event.pointerId, [x, y]);
-    if (this.pointers.size > 1 || event.button !== 0 || this.space || this.tool === "pan") {
+    const drags = event.button !== 0 && !eraser;
+    const hand = event.pointerType === "touch" && this.pen;
+    if (this.pointers.size > 1 || drags || this.space || (this.tool === "pan" && !eraser)) {
       if (this.mark?.kind === "brush") this.cancel(); // two fingers move the image
       this.moving = true;
       stageElement.classList.add("panning");
       return;
     }
+    if (hand) return; // a second finger moves the image
     const point = rounded(this.stage.toImage(x, y));
-    const label = this.tool === "erase" ? null : this.label;
-    if (this.tool === "fill") {
+    const label = this.tool === "erase" || eraser ? null : this.label;
+    if (eraser && this.mark) return; // the corners of a polygon are taken back by undo
+    if (this.tool === "fill" && !eraser) {
       this.act.fill(identity(), ...this.stage.toImage(x, y), event.shiftKey ? null : this.label);
-    } else if (this.tool === "polygon") {
+    } else if (this.tool === "polygon" && !eraser) {
       this.corner(point, x, y);
     } else {
-      this.mark = { kind: "brush", extent: "part", id: identity(), label, radius: this.radius, points: this.tool === "line" ? [point, point] : [point] };
+      const points = this.tool === "line" ? [point, point] : [point];
+      this.mark = { kind: "brush", extent: "part", id: identity(), label, radius: this.radius, points };
       this.changed();
     }
   }
@@ -84,6 +99,7 @@ export class Tools {
   }
 
   move(event) {
+    if (event.pointerType === "touch" && !this.pointers.has(event.pointerId)) return;
     const [x, y] = this.where(event);
     this.hover(x, y);
     if (this.moving && this.pointers.has(event.pointerId)) {
@@ -123,16 +139,21 @@ export class Tools {
   }
 
   up(event) {
-    this.pointers.delete(event.pointerId);
-    if (this.moving) {
-      this.moving = this.pointers.size > 0;
-      if (!this.moving) stageElement.classList.remove("panning");
-      return;
-    }
+    if (!this.pointers.has(event.pointerId) || this.lift(event.pointerId)) return;
     if (this.mark?.kind === "brush") {
       if (event.type === "pointercancel") this.cancel();
       else this.finish();
     }
+  }
+
+  /** A pointer is gone; whether it moved the image. */
+  lift(id) {
+    this.pointers.delete(id);
+    this.pens.delete(id);
+    const moved = this.moving;
+    this.moving &&= this.pointers.size > 0;
+    if (!this.moving) stageElement.classList.remove("panning");
+    return moved;
   }
 
   wheel(event) {
@@ -159,9 +180,23 @@ export class Tools {
   finish() {
     const mark = this.mark;
     this.mark = null;
+    if (mark?.kind === "polygon") this.act.keep(null);
     if (mark && (mark.kind !== "polygon" || mark.points.length > 2) && this.touches(mark)) this.act.add(mark);
     else if (mark) this.act.draft(null);
     this.sketch();
+  }
+
+  /** End a stroke; a polygon is gone on with when the image is opened again. */
+  leave() {
+    if (this.mark?.kind === "polygon") this.mark = null;
+    this.finish();
+  }
+
+  /** Go on with a polygon that was left. */
+  resume(polygon) {
+    this.pointer ??= [0, 0];
+    this.mark = polygon;
+    this.changed();
   }
 
   /** Whether a mark may reach into the image. */
@@ -182,6 +217,7 @@ export class Tools {
 
   cancel() {
     if (!this.mark) return;
+    if (this.mark.kind === "polygon") this.act.keep(null);
     this.mark = null;
     this.act.draft(null);
     this.sketch();
@@ -197,6 +233,7 @@ export class Tools {
 
   changed() {
     const mark = this.mark;
+    if (mark.kind === "polygon") this.act.keep(mark);
     this.sketch();
     if (mark.kind !== "polygon" || mark.points.length > 2) this.act.draft(mark);
   }

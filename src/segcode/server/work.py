@@ -1,0 +1,131 @@
+"""The folder of work at start: images are given the work that was done on them, and what was left half done goes."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from itertools import count, takewhile
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from segcode.errors import DataError
+from segcode.files import UNFINISHED
+from segcode.server.journal import Head, read_head
+from segcode.server.library import Photograph
+from segcode.server.studio import Studio
+
+Digest: TypeAlias = Callable[[Photograph], str]
+
+_FOLDERS: Final = {"labels": ".png", "truth": ".png", "journals": ".jsonl"}
+
+
+def find_work(folder: Path, photographs: Sequence[Photograph]) -> dict[str, str]:
+    """Move the work on images that have another name now, as with other folders above them, to that name.
+
+    An image is known by its content. Of images of one content, the one with the most similar name is taken; one with
+    another file name only if there is no second of that content.
+
+    Returns:
+        the new names by the old ones.
+    """
+    journals = folder / "journals"
+    names = {path: path.relative_to(journals).with_suffix("").as_posix() for path in sorted(journals.rglob("*.jsonl"))}
+    heads = {name: head for path, name in names.items() if (head := read_head(path))}
+    digest = cache(Photograph.digest)
+    settled = {one.name for one in photographs if one.name in heads and _is_about(heads[one.name], one, digest)}
+    moves = _matches(
+        [one for one in photographs if one.name not in settled],
+        {name: head for name, head in heads.items() if name not in settled},
+        digest,
+    )
+    taken = {one.name for one in photographs}
+    waiting = dict(moves)
+    while waiting:
+        free = next((old for old, new in waiting.items() if not _journal(folder, new).exists()), None)
+        if free is not None:
+            _move(folder, free, waiting.pop(free))
+            continue
+        new = next(iter(waiting.values()))  # the work on another image is there
+        aside = next(
+            name for n in count(2) if not _journal(folder, name := f"{new}-{n}").exists() and name not in taken
+        )
+        _move(folder, new, aside)
+        if new in waiting:
+            waiting[aside] = waiting.pop(new)
+    return moves
+
+
+def tidy(studio: Studio) -> None:
+    """Remove labels and truth of images that are not done, and files that a kill left unfinished."""
+    for kind in ("labels", "truth", "uploads"):
+        for path in (studio.folder / kind).rglob(f"{UNFINISHED}*"):
+            path.unlink(missing_ok=True)
+    for photograph in studio.library.all():
+        finished = [path for path in studio.finished(photograph.name) if path.exists()]
+        with suppress(DataError):  # a journal that cannot be read does not say that the image is not done
+            if finished and not studio.image(photograph.name).document.done:
+                for path in finished:
+                    path.unlink()
+
+
+def without_outputs(images: Sequence[Path], work: Path) -> list[Path]:
+    """Images that are no labels or truth in a folder of work, nor uploads in this one, which are listed anyway."""
+    own = _absolute(work) / "uploads"
+    return [path for path in images if own not in _absolute(path).parents and not _is_output(_absolute(path))]
+
+
+def _is_output(path: Path) -> bool:
+    return any(parent.name in ("labels", "truth") and (parent.parent / "journals").is_dir() for parent in path.parents)
+
+
+def _matches(photographs: Sequence[Photograph], heads: Mapping[str, Head], digest: Digest) -> dict[str, str]:
+    """New names by old ones."""
+    pairs = [
+        (_shared(name, photograph.name), name, photograph.name)
+        for photograph in photographs
+        for name, head in heads.items()
+        if _is_about(head, photograph, digest)
+    ]
+    copies = Counter(old for _, old, _ in pairs)
+    moves: dict[str, str] = {}
+    for shared, old, new in sorted(pairs, key=lambda pair: -pair[0]):
+        if old not in moves and new not in moves.values() and (shared or copies[old] == 1):
+            moves[old] = new
+    return moves
+
+
+def _is_about(head: Head, photograph: Photograph, digest: Digest) -> bool:
+    """Whether a journal is about an image; a file with another time of change is read for it."""
+    if photograph.stamp is None or (photograph.size, photograph.stamp[1]) != (head.image, head.stamp[1]):
+        return False
+    if photograph.stamp == head.stamp:
+        return True
+    with suppress(OSError):
+        return digest(photograph) == head.digest
+    return False
+
+
+def _shared(one: str, other: str) -> int:
+    """How many parts of two names are the same, from the end."""
+    pairs = zip(reversed(one.split("/")), reversed(other.split("/")), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _journal(folder: Path, name: str) -> Path:
+    return folder / "journals" / f"{name}.jsonl"
+
+
+def _move(folder: Path, old: str, new: str) -> None:
+    """The journal last: until it has moved, the next start finds it and goes on."""
+    for kind, suffix in _FOLDERS.items():
+        source, target = folder / kind / f"{old}{suffix}", folder / kind / f"{new}{suffix}"
+        if source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps its own name
