@@ -211,7 +211,7 @@ def test_the_last_checkpoint_is_that_of_the_last_epoch(finished):
 
 def test_another_experiment_is_not_resumed(experiment_file, finished):
     other = replace(read_experiment(experiment_file), epochs=9)
-    with pytest.raises(ConfigError, match="epochs is 9, but the training to resume has 4"):
+    with pytest.raises(ConfigError, match="epochs is 9, but the training to resume has 4: the cosine schedule"):
         train(other, finished, resume=True, progress=False)
 
 
@@ -349,7 +349,8 @@ def predictions(experiment_file, tmp_path_factory) -> Path:
 
 
 def test_folds_predict_every_training_image(predictions):
-    assert sorted(path.name for path in predictions.iterdir()) == [f"{number}.npy" for number in range(8)]
+    files = [f"{number}.npy" for number in range(8)]
+    assert sorted(path.name for path in predictions.iterdir()) == [*files, "predictions.json"]
     assert np.load(predictions / "0.npy").shape == (2, 32, 48)
     left_out = load_model(predictions.parent / "folds" / "part1" / "model")
     assert "0, 1, 2, 3" in (predictions.parent / "folds" / "part1" / "model" / "README.md").read_text()

@@ -137,7 +137,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def fit(tensors: Mapping[str, Tensor], module: nn.Module, path: Path) -> None:
+def fit(tensors: Mapping[str, Tensor], module: nn.Module, path: Path, described: str = CONFIG) -> None:
     """Raises CheckpointError unless tensors have the names, shapes and kinds of numbers of a module's."""
     own = module.state_dict()
     if names := [*(own.keys() - tensors.keys()), *(tensors.keys() - own.keys())]:
@@ -151,7 +151,7 @@ def fit(tensors: Mapping[str, Tensor], module: nn.Module, path: Path) -> None:
         )
         reason = next(differing, "")
     if reason:
-        raise CheckpointError(f"{path} does not fit its {CONFIG} ({reason}): export or train it again")
+        raise CheckpointError(f"{path} does not fit its {described} ({reason}): export or train it again")
 
 
 def refuse_not_finite(tensors: Mapping[str, Tensor], reason: str) -> None:

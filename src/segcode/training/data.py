@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import lightning
 from lightning.pytorch.accelerators import CUDAAccelerator
+from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from segcode.data.dataset import Item, LabelledImages
 from segcode.model.segcode import SegCode, as_many
-from segcode.sample import Source
+from segcode.sample import Sample, Source
 from segcode.training.experiment import Experiment
-from segcode.training.folds import predicted, stored_prediction
+from segcode.training.folds import StoredPredictions, predicted
 
 
 class TrainingData(lightning.LightningDataModule):
@@ -28,7 +30,10 @@ class TrainingData(lightning.LightningDataModule):
                 LabelledImages(source, *experiment.model.size, preload) for source in (train, validation)
             )
             return
-        views = partial(stored_prediction, predictions, experiment.model.classes), partial(predicted, model)
+        views: tuple[Callable[[Sample], Tensor], ...] = (
+            StoredPredictions(predictions, train.classes),
+            partial(predicted, model),
+        )
         self.train, self.validation = (
             LabelledImages(source, *as_many(experiment.model.size, experiment.model.code_cells), True, view)
             for source, view in zip((train, validation), views, strict=True)
