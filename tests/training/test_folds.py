@@ -94,7 +94,7 @@ def test_predictions_are_read_as_they_were_written(written):
 def test_predictions_of_classes_in_another_order_are_refused(written):
     folder, _, source = written
     reversed_classes = ClassSet(source.classes.names[::-1], source.classes.colours[::-1])
-    with pytest.raises(DataError, match="are of the classes sky, .* the data has bicyclist"):
+    with pytest.raises(DataError, match=r"are of the classes sky, .* the data has bicyclist"):
         StoredPredictions(folder, reversed_classes)
 
 
@@ -110,7 +110,7 @@ def test_a_prediction_that_is_not_what_was_written_is_refused_by_its_file(writte
         path.write_bytes(changed)
     else:
         path.write_bytes(content)
-    with pytest.raises(DataError, match="is missing|changed or damaged") as found:
+    with pytest.raises(DataError, match=r"is missing|changed or damaged") as found:
         StoredPredictions(folder, source.classes)(source[0])
     assert str(path) in str(found.value)
 

@@ -19,11 +19,18 @@ from segcode.training.folds import StoredPredictions, predicted
 
 
 class TrainingData(lightning.LightningDataModule):
-    """Training and validation images of an experiment at the size of its model, or its predictions of them."""
+    """Training and validation images of an experiment at the size of its model, or its predictions of them.
 
-    def __init__(self, experiment: Experiment, train: Source, validation: Source, model: SegCode) -> None:
+    Args:
+        complete: epochs that a resumed training has behind it.
+    """
+
+    def __init__(
+        self, experiment: Experiment, train: Source, validation: Source, model: SegCode, complete: int = 0
+    ) -> None:
         super().__init__()
         self.experiment = experiment
+        self.complete = complete
         preload, predictions = experiment.data.preload, experiment.data.predictions
         if predictions is None:
             self.train, self.validation = (
@@ -52,6 +59,7 @@ class TrainingData(lightning.LightningDataModule):
         if shuffle:
             # Used with one process too: its order follows from the seed and the epoch, so a resumed run sees the same.
             sampler = DistributedSampler(images, processes, rank, seed=self.experiment.seed, drop_last=True)
+            sampler.set_epoch(self.complete)  # Lightning says the epoch when reading processes have begun with another
         else:
             sampler = range(rank, len(images), processes)  # each image once, which DistributedSampler does not promise
         workers = 0 if self.experiment.data.preload else self.experiment.data.workers

@@ -83,7 +83,7 @@ class TrainingModule(lightning.LightningModule):
     def _refuse_not_finite(self, loss: LossParts, where: str) -> None:
         if not torch.isfinite(loss.total):
             raise TrainingError(
-                f"the loss is {float(loss.total.detach())} in epoch {self.current_epoch + 1}, {where}, and the training stops: "
+                f"the loss is {float(loss.total.detach())} in epoch {self.current_epoch + 1}, {where}: "
                 "lower optimiser.learning_rate, clip with optimiser.gradient_norm, or look for faults of the data with "
                 "`segcode data check`; then train in a new folder"
             )

@@ -89,10 +89,7 @@ def _train(experiment: Experiment, out: Path, resume: bool, progress: bool) -> P
     warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning's use of PyTorch, not ours
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
     training, validation = _sources(experiment)
-    complete = None
-    if resume:
-        complete = read_checkpoint(last)["epoch"] + 1
-        read_checkpoint(best_of(last))
+    complete = read_checkpoint(last)["epoch"] + 1 if resume else 0
     _remember(experiment, (training, validation), out / "experiment.json", complete)
     model = replace(experiment.model, classes=len(training.classes), trained_on=_seen(experiment))
     if experiment.start is not None and experiment.start.startswith(HUGGINGFACE):
@@ -108,7 +105,7 @@ def _train(experiment: Experiment, out: Path, resume: bool, progress: bool) -> P
     monitor = "val/encoded_accuracy" if module.from_predictions else "val/initial_accuracy"
     best = Checkpoints(out / "checkpoints", "best", monitor)
     trainer = _trainer(experiment, out, training, best, progress)
-    data = TrainingData(experiment, training, validation, module.model)
+    data = TrainingData(experiment, training, validation, module.model, complete)
     module.train()  # predictions of validation images left it in evaluation mode
     try:
         trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
@@ -154,7 +151,7 @@ def train_folds(experiment: Experiment, folds: str, out: Path, progress: bool = 
         for name, plan, left_out in fold_experiments(experiment, folds):
             folder = out / "folds" / name
             if (folder / "model").is_dir():
-                _remember(plan, _sources(plan), folder / "experiment.json", plan.epochs)
+                _remember(plan, _sources(plan), folder / "experiment.json", plan.epochs, finished=True)
             else:
                 rank_zero_info(f"fold {name}: training without its {len(left_out)} images")
                 train(plan, folder, (folder / "checkpoints" / "last.ckpt").is_file(), progress)
@@ -194,19 +191,20 @@ def best_of(last: Path) -> Path:
     return last.with_name("best.ckpt")
 
 
-def _remember(experiment: Experiment, sources: tuple[Source, Source], path: Path, complete: int | None) -> None:
+def _remember(
+    experiment: Experiment, sources: tuple[Source, Source], path: Path, complete: int, finished: bool = False
+) -> None:
     """Keep the experiment beside its results; once epochs are complete, refuse what would change their result."""
     tables = json.loads(json.dumps(asdict(experiment), default=str))
     images = _digest_of_images(experiment, sources)
-    if complete is not None:
+    if complete:
         stored = read_stored(path, "`segcode train`")
         kept = _flat(stored.get("experiment"))
         for key, value in _flat(tables).items():
             was = kept.get(key)
             if value == was or key in _FREE:
                 continue
-            reason = _why_epochs_are_fixed(experiment, complete) if key == "epochs" else "give its experiment"
-            if reason:
+            if reason := _why_fixed(key, experiment, complete, finished):
                 raise ConfigError(
                     f"{key} is {value}, but the training to resume has {was}: {reason}, or name a new folder"
                 )
@@ -231,8 +229,10 @@ def _flat(tables: Any, prefix: str = "") -> dict[str, Any]:
     return {key: value for each in inner for key, value in each.items()} or {prefix: {}}
 
 
-def _why_epochs_are_fixed(experiment: Experiment, complete: int) -> str | None:
-    """Why the number of epochs cannot be another one; None if the complete epochs are the same with it."""
+def _why_fixed(key: str, experiment: Experiment, complete: int, finished: bool) -> str | None:
+    """Why a value cannot be another one; None for a number of epochs with which the complete ones are the same."""
+    if key != "epochs" or finished:
+        return "give its experiment"
     if experiment.optimiser.schedule != "constant":
         return f"the {experiment.optimiser.schedule} schedule of the complete epochs was for that number; give it"
     if experiment.loss.kl_weight and experiment.loss.kl_warmup:

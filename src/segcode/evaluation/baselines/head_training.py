@@ -101,7 +101,7 @@ def train_heads(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs * len(loader))
     epochs = []
     for epoch in progress(range(config.epochs)):
-        steps = []
+        steps: list[Tensor] = []
         for batch in loader:
             batch = Item(*(column.to(device) for column in batch))
             changed = augmented(batch.image.float() / 255, batch.labels.long())
