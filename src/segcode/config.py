@@ -50,13 +50,17 @@ def changed(tables: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
         except (ValueError, RecursionError):
             equals = ""
         if not equals:
-            raise ConfigError(f"'{change}' is no KEY=VALUE: give for instance model.width=32 or 'start=\"streets\"'")
+            raise ConfigError(
+                f"{reprlib.repr(change)} is no KEY=VALUE: give for instance model.width=32 or 'start=\"streets\"'"
+            )
         tables = dict(tables)
         inner = tables
         for table in path:
             found = inner.get(table, {})
             if not isinstance(found, dict):
-                raise ConfigError(f"'{change}': {table} is {reprlib.repr(found)} and no table: give its key alone")
+                raise ConfigError(
+                    f"{reprlib.repr(change)}: {table} is {reprlib.repr(found)} and no table: give its key alone"
+                )
             inner[table] = dict(found)
             inner = inner[table]
         inner[name] = parsed
