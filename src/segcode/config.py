@@ -43,6 +43,7 @@ def changed(tables: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
         ConfigError: if a change is not of that form.
     """
     for change in changes:
+        shown = reprlib.repr(change)
         key, equals, value = change.partition("=")
         *path, name = key.strip().split(".")
         try:
@@ -50,17 +51,13 @@ def changed(tables: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
         except (ValueError, RecursionError):
             equals = ""
         if not equals:
-            raise ConfigError(
-                f"{reprlib.repr(change)} is no KEY=VALUE: give for instance model.width=32 or 'start=\"streets\"'"
-            )
+            raise ConfigError(f"{shown} is no KEY=VALUE: give for instance model.width=32 or 'start=\"streets\"'")
         tables = dict(tables)
         inner = tables
         for table in path:
             found = inner.get(table, {})
             if not isinstance(found, dict):
-                raise ConfigError(
-                    f"{reprlib.repr(change)}: {table} is {reprlib.repr(found)} and no table: give its key alone"
-                )
+                raise ConfigError(f"{shown}: {table} is {reprlib.repr(found)} and no table: give its key alone")
             inner[table] = dict(found)
             inner = inner[table]
         inner[name] = parsed
