@@ -248,7 +248,7 @@ def test_a_second_training_in_a_run_folder_is_refused(experiment_file, tmp_path)
 
 def test_the_run_folder_of_a_killed_process_is_free(experiment_file, tmp_path):
     script = (
-        "from segcode.training.run import _lock; from pathlib import Path;"
+        "from segcode.training.run_folder import _lock; from pathlib import Path;"
         f"lock = _lock(Path({str(tmp_path)!r})); print(1, flush=True); input()"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

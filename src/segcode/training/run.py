@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -10,15 +9,13 @@ import platform
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final, TypeGuard
+from typing import TypeGuard
 
 import lightning
 import torch
-from filelock import FileLock, Timeout
 from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
@@ -29,27 +26,21 @@ from segcode.classes import ClassSet
 from segcode.data.select import Subset, named
 from segcode.data.sources import open_source
 from segcode.efficientnet import imagenet_weights
-from segcode.errors import CheckpointError, ConfigError, DataError, TrainingError
-from segcode.files import replacing
+from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.model.checkpoint import LoadedModel, fit, load_model, save_model
 from segcode.model.huggingface_features import backbone_config, backbone_weights
 from segcode.model.segcode import build_segcode
 from segcode.sample import Source
-from segcode.stored import read_stored, write_stored
 from segcode.training.callbacks import EpochReport, Panels
 from segcode.training.checkpoints import Checkpoints, WholeFiles, read_checkpoint
 from segcode.training.data import TrainingData
 from segcode.training.experiment import Experiment
-from segcode.training.folds import describe_predictions, fold_experiments, read_predictions, write_predictions
+from segcode.training.folds import describe_predictions, fold_experiments, write_predictions
 from segcode.training.module import ENCODER, OF_BASE, TrainingModule
+from segcode.training.run_folder import alone, remember
 
 HUGGINGFACE = "huggingface:"
 """The beginning of a `start` that names a backbone of transformers by folder or name."""
-_FREE: Final = {
-    *(f"data.{key}" for key in ("root", "predictions", "preload", "workers")),
-    *(f"hardware.{key}" for key in ("accelerator", "devices", "nodes")),
-}
-"""What may differ when a training is resumed: where the images are, how they are read, and where is trained."""
 
 
 def train(experiment: Experiment, out: Path, resume: bool = False, progress: bool = True) -> Path:
@@ -69,7 +60,7 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
         DataError: if a sample cannot be read, or nothing is labelled.
         TrainingError: if the loss is not finite, or another process trains in `out`.
     """
-    with _alone(out):
+    with alone(out):
         return _train(experiment, out, resume, progress)
 
 
@@ -90,7 +81,7 @@ def _train(experiment: Experiment, out: Path, resume: bool, progress: bool) -> P
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
     training, validation = _sources(experiment)
     complete = read_checkpoint(last)["epoch"] + 1 if resume else 0
-    _remember(experiment, (training, validation), out / "experiment.json", complete)
+    remember(experiment, (training, validation), out / "experiment.json", complete)
     model = replace(experiment.model, classes=len(training.classes), trained_on=_seen(experiment))
     if experiment.start is not None and experiment.start.startswith(HUGGINGFACE):
         model = replace(model, huggingface=backbone_config(experiment.start.removeprefix(HUGGINGFACE)))
@@ -100,7 +91,7 @@ def _train(experiment: Experiment, out: Path, resume: bool, progress: bool) -> P
     if experiment.start is not None:
         _start_from(experiment.start, module, training.classes)
     if resume:
-        for path in (last, best_of(last)):
+        for path in (last, _best_of(last)):
             fit(read_checkpoint(path)["state_dict"], module, path, "experiment")
     monitor = "val/encoded_accuracy" if module.from_predictions else "val/initial_accuracy"
     best = Checkpoints(out / "checkpoints", "best", monitor)
@@ -146,12 +137,12 @@ def train_folds(experiment: Experiment, folds: str, out: Path, progress: bool = 
         CheckpointError, ConfigError, DataError: as `train` does.
     """
     _refuse_seen(experiment)
-    with _alone(out):
+    with alone(out):
         digests: dict[str, str] = {}
         for name, plan, left_out in fold_experiments(experiment, folds):
             folder = out / "folds" / name
             if (folder / "model").is_dir():
-                _remember(plan, _sources(plan), folder / "experiment.json", plan.epochs, finished=True)
+                remember(plan, _sources(plan), folder / "experiment.json", plan.epochs, finished=True)
             else:
                 rank_zero_info(f"fold {name}: training without its {len(left_out)} images")
                 train(plan, folder, (folder / "checkpoints" / "last.ckpt").is_file(), progress)
@@ -161,93 +152,9 @@ def train_folds(experiment: Experiment, folds: str, out: Path, progress: bool = 
     return out / "predictions"
 
 
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """A run folder for this training alone, whose first process holds it for all.
-
-    Raises:
-        TrainingError: if another training has it.
-    """
-    lock = rank_zero_only(_lock)(out)
-    try:
-        yield
-    finally:
-        if lock is not None:
-            lock.release()
-
-
-def _lock(out: Path) -> FileLock:
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise TrainingError(f"{out} is in use by another `segcode train`: end that one, or give -o") from None
-    return lock
-
-
-def best_of(last: Path) -> Path:
+def _best_of(last: Path) -> Path:
     """The best checkpoint beside the last one."""
     return last.with_name("best.ckpt")
-
-
-def _remember(
-    experiment: Experiment, sources: tuple[Source, Source], path: Path, complete: int, finished: bool = False
-) -> None:
-    """Keep the experiment beside its results; once epochs are complete, refuse what would change their result."""
-    tables = json.loads(json.dumps(asdict(experiment), default=str))
-    images = _digest_of_images(experiment, sources)
-    if complete:
-        stored = read_stored(path, "`segcode train`")
-        kept = _flat(stored.get("experiment"))
-        for key, value in _flat(tables).items():
-            was = kept.get(key)
-            if value == was or key in _FREE:
-                continue
-            if reason := _why_fixed(key, experiment, complete, finished):
-                raise ConfigError(
-                    f"{key} is {value}, but the training to resume has {was}: {reason}, or name a new folder"
-                )
-        if stored.get("images") != images:
-            raise ConfigError(
-                f"{experiment.data.root} has other images, classes or predictions than the training to resume: give "
-                "its data, or name a new folder"
-            )
-    rank_zero_only(_write)(path, {"experiment": tables, "images": images})
-
-
-def _write(path: Path, tables: Mapping[str, Any]) -> None:
-    with replacing(path) as unfinished:
-        write_stored(unfinished, tables)
-
-
-def _flat(tables: Any, prefix: str = "") -> dict[str, Any]:
-    """Values of nested tables by "table.key"."""
-    if not isinstance(tables, dict):
-        return {prefix: tables}
-    inner = [_flat(value, f"{prefix}.{key}" if prefix else key) for key, value in tables.items()]
-    return {key: value for each in inner for key, value in each.items()} or {prefix: {}}
-
-
-def _why_fixed(key: str, experiment: Experiment, complete: int, finished: bool) -> str | None:
-    """Why a value cannot be another one; None for a number of epochs with which the complete ones are the same."""
-    if key != "epochs" or finished:
-        return "give its experiment"
-    if experiment.optimiser.schedule != "constant":
-        return f"the {experiment.optimiser.schedule} schedule of the complete epochs was for that number; give it"
-    if experiment.loss.kl_weight and experiment.loss.kl_warmup:
-        return "the warm-up of the KL weight (loss.kl_warmup) was for that number; give it"
-    if experiment.epochs < complete:
-        return f"{complete} are complete; give at least that many"
-    return None
-
-
-def _digest_of_images(experiment: Experiment, sources: tuple[Source, Source]) -> str:
-    """Of classes and names, by which images are known in a folder that was moved; and of the predictions of them."""
-    digest = hashlib.sha256(repr([(source.classes, source.names) for source in sources]).encode())
-    if experiment.data.predictions is not None:
-        digest.update(json.dumps(read_predictions(experiment.data.predictions)).encode())
-    return digest.hexdigest()
 
 
 def _seen(experiment: Experiment) -> tuple[str, ...]:
