@@ -21,7 +21,7 @@ from torch import Tensor
 from segcode.classes import ClassSet
 from segcode.data.select import Subset, named
 from segcode.data.sources import open_source
-from segcode.errors import ConfigError, DataError
+from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.files import replacing
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
@@ -108,7 +108,10 @@ def read_predictions(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if it is missing or damaged.
     """
-    return read_stored(folder / DESCRIPTION, "`segcode train --folds`")
+    tables = read_stored(folder / DESCRIPTION, "`segcode train --folds`")
+    if not (isinstance(tables.get("classes"), list) and isinstance(tables.get("sha256_of"), dict)):
+        raise CheckpointError(f"{folder / DESCRIPTION} describes no predictions: write it with `segcode train --folds`")
+    return tables
 
 
 def predicted(model: SegCode, sample: Sample) -> Float[Tensor, "M h w"]:
