@@ -13,7 +13,7 @@ LABEL_STUDIO := .venv-label-studio/bin/label-studio
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-page test test-label-studio check docs bench clean
+.PHONY: help setup demo demo-page test test-label-studio soak check docs bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: $(DEVELOPMENT) ## run the tests in random order; under 90 % line coverage 
 test-label-studio: $(DEVELOPMENT) $(LABEL_STUDIO) ## the same with a real Label Studio; installing it takes minutes
 	@LABEL_STUDIO=$(abspath $(LABEL_STUDIO)) $(BIN)/pytest -m label_studio tests/end_to_end/test_real_label_studio.py
 
+soak: $(DEVELOPMENT) ## kill and compare for 20 minutes; MINUTES=1 is a try
+	@$(BIN)/python tests/soak/soak.py --minutes $(or $(MINUTES),20)
+
 check: $(DEVELOPMENT) ## style, types, import rules and documentation
 	@echo "ruff: style" && $(BIN)/ruff check --quiet .
 	@echo "ruff: layout" && $(BIN)/ruff format --check --quiet .
@@ -49,7 +52,7 @@ bench: $(BENCHMARKS) ## time what a user waits for beside its limits, and the pa
 	@$(BIN)/pytest benchmarks/test_browser.py -p no:randomly -q -s
 
 clean: ## remove what the other targets made, except .venv
-	rm -rf demo site build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf demo soak site build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # A stamp for each set of packages: refining needs neither a server nor the tools.
 $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python

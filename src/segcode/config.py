@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import reprlib
 import tomllib
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
@@ -15,9 +17,10 @@ from segcode.errors import ConfigError, nearest
 T = TypeVar("T")
 
 Share = Annotated[float, Field(ge=0, le=1)]
-NotNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Index = Annotated[int, Field(ge=0, lt=2**31)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 """What `parse` holds a value to; where a dataclass is built in code, they are plain numbers."""
 
 
@@ -29,7 +32,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} cannot be read ({error.strerror}): give the path of a TOML file that you may read"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -40,25 +43,31 @@ def changed(tables: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
         ConfigError: if a change is not of that form.
     """
     for change in changes:
+        shown = reprlib.repr(change)
         key, equals, value = change.partition("=")
         *path, name = key.strip().split(".")
         try:
             parsed = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             equals = ""
         if not equals:
-            raise ConfigError(f"'{change}' is no KEY=VALUE: give for instance model.width=32 or 'start=\"streets\"'")
+            raise ConfigError(f"{shown} is no KEY=VALUE: give for instance model.width=32 or 'start=\"streets\"'")
         tables = dict(tables)
         inner = tables
         for table in path:
-            inner[table] = dict(inner.get(table, {}))
+            found = inner.get(table, {})
+            if not isinstance(found, dict):
+                raise ConfigError(f"{shown}: {table} is {reprlib.repr(found)} and no table: give its key alone")
+            inner[table] = dict(found)
             inner = inner[table]
         inner[name] = parsed
     return tables
 
 
-def parse(kind: type[T], tables: dict[str, Any], where: str) -> T:
+def parse(kind: type[T], tables: object, where: str) -> T:
     """Build a dataclass, and those inside it, from nested tables.
+
+    A value has to be of the type itself: neither 3.0, true nor "3" is an integer.
 
     Raises:
         ConfigError: for an unknown key, naming the nearest known one, and for a value of the wrong type; `where`
@@ -66,18 +75,27 @@ def parse(kind: type[T], tables: dict[str, Any], where: str) -> T:
     """
     _refuse_unknown_keys(kind, tables, where)
     try:
-        return TypeAdapter(kind).validate_python(tables)
+        text = json.dumps(tables, default=str)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where} holds what no key takes ({error}): give plain values") from None
+    try:
+        # As JSON: there a list may stand for a tuple and a string for a path, while all else is strict.
+        return TypeAdapter(kind).validate_json(text, strict=True)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{where}: {key} is {first['input']!r}: {first['msg']}") from None
+        key = ".".join(map(str, first["loc"])) or "it"
+        raise ConfigError(f"{where}: {key} is {reprlib.repr(first['input'])}: {first['msg']}") from None
 
 
-def _refuse_unknown_keys(kind: Any, tables: dict[str, Any], where: str) -> None:
+def _refuse_unknown_keys(kind: Any, tables: object, where: str) -> None:
+    if not isinstance(tables, dict):
+        raise ConfigError(f"{where} is {reprlib.repr(tables)}: give a table")
     known = [f.name for f in fields(kind)]
     types = get_type_hints(kind)
     for key, value in tables.items():
         if key not in known:
-            raise ConfigError(f"{where}: unknown key '{key}': {nearest(key, known)}")
+            raise ConfigError(f"{where}: unknown key {reprlib.repr(key)}: {nearest(key, known)}")
         if is_dataclass(types[key]) and isinstance(value, dict):
             _refuse_unknown_keys(types[key], value, f"{where} [{key}]")

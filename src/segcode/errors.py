@@ -26,6 +26,10 @@ class CheckpointError(SegcodeError):
     """A model folder is missing, incomplete, or from another architecture."""
 
 
+class TrainingError(SegcodeError):
+    """A training cannot go on: it diverges, or another process is at work in its folder."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of an error message for an unknown name: the closest known one, or what there is."""
     known = list(known)

@@ -1,3 +1,5 @@
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -74,7 +76,28 @@ def test_ctrl_c_is_130_and_tells_how_to_go_on(started, monkeypatch):
     monkeypatch.setattr(run, "train", leave_as_lightning_does)
     ran = segcode("train", "small.toml")
     assert ran.code == 130
-    assert "The same command with --resume goes on" in ran.err
+    assert "Stopped before the first epoch was complete: the same command starts again" in ran.err
+    last = Path("runs/small/checkpoints/last.ckpt")
+    last.parent.mkdir(parents=True)
+    last.touch()
+    assert "The same command with --resume goes on" in segcode("train", "small.toml").err
+
+
+def kill_this_process(*arguments):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_sigterm_is_143_and_tells_how_to_go_on(started, monkeypatch):
+    monkeypatch.setattr(run, "train", kill_this_process)
+    monkeypatch.setattr(run, "train_folds", kill_this_process)
+    before = signal.getsignal(signal.SIGTERM)
+    ran = segcode("train", "small.toml")
+    assert ran.code == 143
+    assert "Stopped before the first epoch was complete" in ran.err
+    ran = segcode("train", "small.toml", "--folds", "2")
+    assert ran.code == 143
+    assert "Stopped. The same command goes on from the last epoch in runs/small" in ran.err
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_any_other_exit_is_kept(started, monkeypatch):

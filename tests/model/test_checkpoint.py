@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from segcode.classes import ClassSet
 from segcode.errors import CheckpointError
 from segcode.model.checkpoint import LoadedModel, load_model, save_model
+from segcode.stored import write_stored
 from tiny import TINY
 
 CLASSES = ClassSet(("a", "b", "c", "d"), ((1, 2, 3), (4, 5, 6), (7, 8, 9), (9, 9, 9)))
@@ -36,19 +39,131 @@ def test_a_loaded_model_unpacks_into_model_and_classes(folder):
     assert (model.config, classes) == (TINY, CLASSES)
 
 
+def rewrite(folder: Path, change: Callable[[dict], object] = lambda tables: None, **weights: torch.Tensor) -> None:
+    """As if another program had written the folder: the digest is right, and what it covers need not be."""
+    path = folder / "model.safetensors"
+    if weights:
+        save_file(load_file(path) | weights, path)
+    tables = {key: value for key, value in json.loads((folder / "config.json").read_text()).items() if key != "sha256"}
+    change(tables)
+    write_stored(folder / "config.json", tables, path)
+
+
 @pytest.mark.parametrize("name", ["model", "classes"])
 def test_a_missing_entry_of_the_config_is_named(folder, name):
-    config = json.loads((folder / "config.json").read_text())
-    del config[name]
-    (folder / "config.json").write_text(json.dumps(config))
+    rewrite(folder, lambda tables: tables.pop(name))
     with pytest.raises(CheckpointError, match=rf"config\.json lacks '{name}'"):
         load_model(folder)
 
 
-def test_a_config_that_is_no_table_is_refused(folder):
-    (folder / "config.json").write_text("[]")
-    with pytest.raises(CheckpointError, match=r"config\.json is damaged"):
+@pytest.mark.parametrize("content", ["[]", "null", "3", "{", "[" * 100_000, '{"format": ' + "9" * 5000 + "}", "\ud800"])
+def test_a_config_that_is_no_table_is_refused(folder, content):
+    (folder / "config.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(CheckpointError, match=r"config\.json (is damaged|lacks)") as found:
         load_model(folder)
+    assert len(str(found.value)) < 1000
+
+
+def test_a_format_of_the_future_is_refused_with_both_versions(folder):
+    rewrite(folder, lambda tables: tables.update(format=7))
+    with pytest.raises(CheckpointError, match=r"has format 7, and segcode [\d.]+ reads format 1: update segcode"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("old", [0, "1", True, None, 1.5])
+def test_a_format_that_is_no_version_is_refused(folder, old):
+    rewrite(folder, lambda tables: tables.update(format=old))
+    with pytest.raises(CheckpointError, match="was changed or damaged"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (("classes", "names"), None),
+        (("classes",), None),
+        (("classes", "names"), ["a", "b", "c"]),
+        (("model", "classes"), 5),
+        (("model", "width"), 2**70),
+        (("model", "width"), 2**31 - 1),
+        (("model", "width"), True),
+        (("model", "width"), 4.0),
+        (("model", "code_size"), 2**31 - 1),
+        (("model", "code_grid"), [2**20, 2**20]),
+        (("model", "code_channels"), 2**31 - 1),
+        (("model", "size"), [1e400, 3]),
+        (("model", "huggingface"), 3),
+        (("model", "backbone"), "huggingface"),
+        (("model",), []),
+    ],
+)
+def test_a_config_that_fits_no_weights_is_refused_before_anything_is_allocated(folder, key, value):
+    def change(tables):
+        for name in key[:-1]:
+            tables = tables[name]
+        tables[key[-1]] = value
+
+    rewrite(folder, change)
+    with pytest.raises(CheckpointError) as found:
+        load_model(folder)
+    assert str(folder) in str(found.value)
+
+
+def test_classes_that_are_not_those_of_the_network_are_refused(folder):
+    """A class more or less would give every pixel another meaning."""
+
+    def drop(tables):
+        del tables["classes"]["names"][-1], tables["classes"]["colours"][-1]
+
+    rewrite(folder, drop)
+    with pytest.raises(CheckpointError, match="3 classes for a model of 4"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.complex64, torch.bool])
+def test_weights_of_another_kind_of_number_are_refused(folder, dtype):
+    weight = load_file(folder / "model.safetensors")["decoder.grid.weight"]
+    rewrite(folder, **{"decoder.grid.weight": torch.ones_like(weight, dtype=dtype)})
+    with pytest.raises(CheckpointError, match=r"decoder\.grid\.weight is \w+ \[30, 6\] in place of float32"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(folder, tiny_model, value):
+    grid = load_file(folder / "model.safetensors")["decoder.grid.weight"]
+    rewrite(folder, **{"decoder.grid.weight": grid.fill_(value)})
+    with pytest.raises(CheckpointError, match=r"decoder\.grid\.weight has numbers that are not finite"):
+        load_model(folder)
+    with torch.no_grad():
+        tiny_model.decoder.grid.weight[0, 0] = value
+    with pytest.raises(CheckpointError, match=r"decoder\.grid\.weight has numbers that are not finite"):
+        save_model(folder.parent / "other", LoadedModel(tiny_model, CLASSES), "")
+    assert not (folder.parent / "other").exists()
+
+
+def test_weights_that_are_finite_in_32_bits_alone_are_not_saved(tmp_path, tiny_model):
+    with torch.no_grad():
+        tiny_model.decoder.grid.weight[0, 0] = 1e6
+    with pytest.raises(CheckpointError, match="not finite"):
+        save_model(tmp_path / "model", LoadedModel(tiny_model, CLASSES), "")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_changed_byte_of_the_weights_is_refused(folder, seed):
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    draw = random.Random(seed)
+    content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="changed or damaged"):
+        load_model(folder)
+
+
+def test_a_model_folder_may_be_laid_out_anew(folder):
+    """What counts is what config.json says, not its spaces or the order of its keys."""
+    tables = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(dict(reversed(tables.items()))))
+    assert load_model(folder).classes == CLASSES
 
 
 def test_a_folder_holds_weights_config_and_card_and_nothing_else(folder):
@@ -116,17 +231,26 @@ def test_a_damaged_file_is_named(folder, name):
 
 
 def test_tensors_that_the_model_lacks_are_refused(folder):
-    weights = load_file(folder / "model.safetensors")
-    save_file(weights | {"label_encoder.hole.weight": torch.zeros(3)}, folder / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"Unexpected key.*label_encoder\.hole\.weight"):
+    rewrite(folder, **{"label_encoder.hole.weight": torch.zeros(3)})
+    with pytest.raises(CheckpointError, match=r"label_encoder\.hole\.weight is unknown"):
+        load_model(folder)
+
+
+def test_tensors_that_are_missing_are_named(folder):
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    del weights["decoder.grid.weight"]
+    save_file(weights, path)
+    rewrite(folder)
+    with pytest.raises(CheckpointError, match=r"decoder\.grid\.weight is missing"):
         load_model(folder)
 
 
 def test_weights_of_another_architecture_are_refused(folder):
-    config = json.loads((folder / "config.json").read_text())
-    config["model"]["width"] = 8
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match=r"does not fit its config\.json \(size mismatch for "):
+    rewrite(folder, lambda tables: tables["model"].update(width=8))
+    with pytest.raises(
+        CheckpointError, match=r"does not fit its config\.json \(features\.\S+ is float32 .* in place of "
+    ):
         load_model(folder)
 
 

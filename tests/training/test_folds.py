@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from segcode.classes import ClassSet
 from segcode.data.select import Subset
 from segcode.data.sources import open_source
-from segcode.errors import ConfigError, DataError
+from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.sample import Sample
 from segcode.training.experiment import DataConfig, Experiment
-from segcode.training.folds import fold_experiments, folds_of, stored_prediction, write_predictions
+from segcode.training.folds import (
+    StoredPredictions,
+    describe_predictions,
+    fold_experiments,
+    folds_of,
+    write_predictions,
+)
 from tiny import TINY, make_model
 
 NAMES = ["a_1", "b_1", "a_2", "c_9", "b_2"]
@@ -69,31 +75,57 @@ def test_a_fold_whose_sequence_is_that_of_all_validation_images_validates_with_t
     assert set(plans["b"].leave_out) == {"b_1", "b_2", "b_3"}
 
 
-def test_predictions_are_read_as_they_were_written(tmp_path):
+@pytest.fixture
+def written(tmp_path):
+    """Predictions of one image, and their data."""
     source = Subset(open_source("streets", None, "val", 32, 48), [open_source("streets", None, "val").names[0]])
     model = make_model(replace(TINY, classes=len(source.classes)))
-    write_predictions(tmp_path, model, source)
-    logits = stored_prediction(tmp_path, len(source.classes), source[0])
+    describe_predictions(tmp_path, source.classes, write_predictions(tmp_path, model, source))
+    return tmp_path, model, source
+
+
+def test_predictions_are_read_as_they_were_written(written):
+    folder, model, source = written
+    logits = StoredPredictions(folder, source.classes)(source[0])
     image = torch.from_numpy(source[0].image).permute(2, 0, 1)[None].float() / 255
     assert torch.allclose(logits, model.decoder.base(model.features(image))[0], atol=2e-2, rtol=1e-2)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "is missing"),
-        (b"no array", "is damaged"),
-        (b"", "is damaged"),
-        (np.zeros((3, 4, 4), np.float16), "4 classes"),
-        (np.full((4, 4, 4), np.nan, np.float16), "finite"),
-    ],
-)
-def test_a_prediction_that_is_none_is_refused_by_its_file(tmp_path: Path, content, message):
-    path = tmp_path / "one.npy"
-    if isinstance(content, bytes):
+def test_predictions_of_classes_in_another_order_are_refused(written):
+    folder, _, source = written
+    reversed_classes = ClassSet(source.classes.names[::-1], source.classes.colours[::-1])
+    with pytest.raises(DataError, match=r"are of the classes sky, .* the data has bicyclist"):
+        StoredPredictions(folder, reversed_classes)
+
+
+@pytest.mark.parametrize("content", [None, b"no array", b"", "byte"])
+def test_a_prediction_that_is_not_what_was_written_is_refused_by_its_file(written, content):
+    folder, _, source = written
+    path = folder / f"{source.names[0]}.npy"
+    if content is None:
+        path.unlink()
+    elif content == "byte":
+        changed = bytearray(path.read_bytes())
+        changed[-5] ^= 1
+        path.write_bytes(changed)
+    else:
         path.write_bytes(content)
-    elif content is not None:
-        np.save(path, content)
-    with pytest.raises(DataError, match=message) as found:
-        stored_prediction(tmp_path, 4, Sample("one", np.zeros((4, 4, 3), np.uint8)))
+    with pytest.raises(DataError, match=r"is missing|changed or damaged") as found:
+        StoredPredictions(folder, source.classes)(source[0])
     assert str(path) in str(found.value)
+
+
+def test_predictions_without_their_description_are_refused(written):
+    folder, _, source = written
+    (folder / "predictions.json").unlink()
+    with pytest.raises(CheckpointError, match=r"predictions\.json cannot be read"):
+        StoredPredictions(folder, source.classes)
+
+
+def test_a_prediction_that_is_not_finite_in_half_precision_is_not_written(tmp_path):
+    source = Subset(open_source("streets", None, "val", 32, 48), [open_source("streets", None, "val").names[0]])
+    model = make_model(replace(TINY, classes=len(source.classes)))
+    with torch.no_grad():
+        model.decoder.of_zero.last.of_image.weight.mul_(1e6)
+    with pytest.raises(DataError, match="not finite"):
+        write_predictions(tmp_path, model, source)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
@@ -26,61 +27,6 @@ from segcode.training.callbacks import EpochReport
 from segcode.training.experiment import read_experiment
 from segcode.training.module import TrainingModule
 from segcode.training.run import _sources, _start_from, train, train_folds
-
-TOML = """
-epochs = 4
-batch = 2
-[data]
-kind = "folder"
-root = "{root}"
-[model]
-purpose = "blocks, dark or light"
-size = [32, 48]
-width = 4
-code_size = 6
-code_channels = 4
-[loss]
-zero_code = 1.0
-[optimiser]
-learning_rate = 1e-2
-schedule = "cosine"
-averaging = 0.5
-"""
-
-CLASSES = """
-[[class]]
-name = "dark"
-colour = [0, 0, 0]
-[[class]]
-name = "light"
-colour = [255, 255, 255]
-"""
-
-
-@pytest.fixture(scope="module")
-def experiment_file(tmp_path_factory) -> Path:
-    """Images of two bright and dark blocks, whose brightness is their class."""
-    root = tmp_path_factory.mktemp("data")
-    (root / "classes.toml").write_text(CLASSES)
-    for split, count in (("train", 8), ("val", 2)):
-        for name in ("images", "labels"):
-            (root / name / split).mkdir(parents=True)
-        for i in range(count):
-            draw = np.random.default_rng(i)
-            labels = draw.integers(0, 2, (4, 6)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
-            image = (labels[..., None] * 120 + draw.integers(0, 120, (32, 48, 3))).astype(np.uint8)
-            Pillow.fromarray(image).save(root / "images" / split / f"{i}.png")
-            Pillow.fromarray(labels).save(root / "labels" / split / f"{i}.png")
-    path = root / "experiment.toml"
-    path.write_text(TOML.format(root=root))
-    return path
-
-
-@pytest.fixture(scope="module")
-def finished(experiment_file, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("finished")
-    train(read_experiment(experiment_file), out, progress=False)
-    return out
 
 
 def test_training_learns(finished):
@@ -211,7 +157,7 @@ def test_the_last_checkpoint_is_that_of_the_last_epoch(finished):
 
 def test_another_experiment_is_not_resumed(experiment_file, finished):
     other = replace(read_experiment(experiment_file), epochs=9)
-    with pytest.raises(ConfigError, match="epochs is 9, but the training to resume has 4"):
+    with pytest.raises(ConfigError, match="epochs is 9, but the training to resume has 4: the cosine schedule"):
         train(other, finished, resume=True, progress=False)
 
 
@@ -349,7 +295,8 @@ def predictions(experiment_file, tmp_path_factory) -> Path:
 
 
 def test_folds_predict_every_training_image(predictions):
-    assert sorted(path.name for path in predictions.iterdir()) == [f"{number}.npy" for number in range(8)]
+    files = [f"{number}.npy" for number in range(8)]
+    assert sorted(path.name for path in predictions.iterdir()) == [*files, "predictions.json"]
     assert np.load(predictions / "0.npy").shape == (2, 32, 48)
     left_out = load_model(predictions.parent / "folds" / "part1" / "model")
     assert "0, 1, 2, 3" in (predictions.parent / "folds" / "part1" / "model" / "README.md").read_text()
@@ -366,6 +313,46 @@ def test_folds_that_are_trained_are_not_trained_again(predictions, experiment_fi
 def test_folds_of_another_experiment_are_not_taken_for_those_of_this_one(predictions, experiment_file):
     with pytest.raises(ConfigError, match="epochs is 3"):
         train_folds(read_experiment(experiment_file, ["epochs=3"]), "2", predictions.parent, progress=False)
+
+
+def test_finished_folds_are_not_taken_for_those_of_more_epochs(experiment_file, tmp_path):
+    """Not even where a single training would go on."""
+    changes = ['optimiser.schedule="constant"', "loss.kl_warmup=0.0"]
+    train_folds(read_experiment(experiment_file, [*changes, "epochs=1"]), "2", tmp_path, progress=False)
+    with pytest.raises(ConfigError, match="epochs is 2, but the training to resume has 1: give its experiment"):
+        train_folds(read_experiment(experiment_file, [*changes, "epochs=2"]), "2", tmp_path, progress=False)
+
+
+def test_folds_do_not_start_from_a_model_that_may_have_seen_their_images(finished, experiment_file, tmp_path):
+    changes = [f'start="{finished / "model"}"']
+    with pytest.raises(ConfigError, match="trained on folder, so it may have seen the images that a fold leaves out"):
+        train_folds(read_experiment(experiment_file, changes), "2", tmp_path, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "kind", "allowed"),
+    [
+        (("streets",), "camvid", True),
+        (("streets", "cityscapes"), "camvid", True),
+        (("camvid",), "camvid", False),
+        (("camvid", "streets"), "camvid", False),
+        (("folder",), "camvid", False),
+        ((), "camvid", False),
+    ],
+)
+def test_folds_start_from_models_of_other_data_alone(
+    experiment_file, monkeypatch, tiny_model, trained_on, kind, allowed
+):
+    tiny_model.config = replace(tiny_model.config, trained_on=trained_on)
+    monkeypatch.setattr(run, "load_model", lambda _: LoadedModel(tiny_model, CAMVID))
+    plan = read_experiment(experiment_file, ['start="other"', f'data.kind="{kind}"'])
+    with nullcontext() if allowed else pytest.raises(ConfigError, match="may have"):
+        run._refuse_seen(plan)
+
+
+def test_a_model_knows_what_it_and_its_start_were_trained_on(finished, experiment_file):
+    assert load_model(finished / "model").model.config.trained_on == ("folder",)
+    assert run._seen(read_experiment(experiment_file, ['start="streets"'])) == ("streets", "folder")
 
 
 def code_alone(predictions: Path, start: str, *others: str) -> list[str]:

@@ -99,8 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and leave with an exit code.
 
     It is 0 if all went well, 1 if `data check` found problems or the machine refused something, 2 if what was asked is
-    impossible or needs an extra that is not installed, and 130 after Ctrl-C. Anything else that goes wrong is a bug and
-    shows where it is.
+    impossible or needs an extra that is not installed, 130 after Ctrl-C and, where a training ends, 143 after SIGTERM.
+    Anything else that goes wrong is a bug and shows where it is.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's matrices are small, and its threads slow PyTorch's
     warnings.filterwarnings("ignore", module=r"PIL\.")  # an image is read, or refused in one line

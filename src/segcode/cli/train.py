@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -13,6 +16,9 @@ from segcode.cli.loading import choose_device
 from segcode.cli.options import Device, Root, repeated
 from segcode.cli.progress import somebody_watches
 from segcode.errors import ConfigError
+
+TERMINATED: Final = 128 + signal.SIGTERM
+"""The exit code after SIGTERM."""
 
 Changes = Annotated[
     list[str],
@@ -61,6 +67,7 @@ def train(
     data.predictions and start, which trains the code path on them.
     """
     from lightning.fabric.utilities.exceptions import MisconfigurationException
+    from lightning.pytorch.utilities.exceptions import SIGTERMException
 
     from segcode.training.experiment import read_experiment
     from segcode.training.run import train as run
@@ -73,24 +80,45 @@ def train(
         choose_device(device)
         plan = replace(plan, hardware=replace(plan.hardware, accelerator="gpu" if device == "cuda" else "cpu"))
     out = out or Path("runs") / experiment.stem
+    go_on = "The same command" if folds else "The same command with --resume"
     try:
-        if folds is not None and resume:
-            raise ConfigError("folds go on where they were stopped by themselves: leave out --resume")
-        if folds is not None:
-            predictions = train_folds(plan, folds, out, somebody_watches())
-            _say(f"The out-of-fold predictions are in {predictions}: give them as data.predictions")
-            return
-        model = run(plan, out, resume, somebody_watches())
+        with _stopped_by_sigterm():
+            if folds is not None and resume:
+                raise ConfigError("folds go on where they were stopped by themselves: leave out --resume")
+            if folds is not None:
+                predictions = train_folds(plan, folds, out, somebody_watches())
+                _say(f"The out-of-fold predictions are in {predictions}: give them as data.predictions")
+                return
+            model = run(plan, out, resume, somebody_watches())
     except MisconfigurationException as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{experiment}: this machine cannot do what [hardware] asks for: {reason}") from error
-    except SystemExit as stop:
-        if not isinstance(stop.__context__, KeyboardInterrupt):
+    except (KeyboardInterrupt, SystemExit) as stop:
+        interrupted = isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt)
+        if not (interrupted or isinstance(stop, SIGTERMException) or stop.args == (TERMINATED,)):
             raise
-        # Lightning leaves with 1 after Ctrl-C, as after a failure.
-        _say(f"Stopped. The same command with --resume goes on from the last epoch in {out}", err=True)
-        raise KeyboardInterrupt from stop
+        if folds is None and not (out / "checkpoints" / "last.ckpt").is_file():
+            _say("Stopped before the first epoch was complete: the same command starts again", err=True)
+        else:
+            _say(f"Stopped. {go_on} goes on from the last epoch in {out}", err=True)
+        if interrupted:  # Lightning leaves with 1 after Ctrl-C, as after a failure
+            raise KeyboardInterrupt from stop
+        raise SystemExit(TERMINATED) from stop
     _say(f"The model is in {model}: try `segcode predict IMAGE --model {model} -o OUT`")
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM leaves the block as Ctrl-C does; Lightning alone would wait for the end of a step, and leave with 0."""
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(message: str, err: bool = False) -> None:

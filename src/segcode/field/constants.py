@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 
 from segcode.config import parse
 from segcode.errors import CheckpointError, ConfigError
+from segcode.stored import read_stored, write_stored
 
 SHIPPED: Final = Path(__file__).parent / "constants.json"
 """Fitted on out-of-fold predictions of CamVid train; `docs/results.md` has the command."""
@@ -70,18 +70,17 @@ class FieldConstants:
 
     def save(self, file: Path) -> None:
         """Write them as JSON."""
-        file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_stored(file, {"constants": asdict(self)})
 
 
 def load_constants(file: Path = SHIPPED) -> FieldConstants:
     """Read constants that `FieldConstants.save` wrote; without a file, the shipped ones.
 
     Raises:
-        CheckpointError: if the file is missing or damaged.
+        CheckpointError: if the file is missing, damaged, or of a later format.
     """
+    tables = read_stored(file, "`segcode fit`")
     try:
-        return parse(FieldConstants, json.loads(file.read_text(encoding="utf-8")), str(file))
-    except OSError as error:
-        raise CheckpointError(f"{file} cannot be read ({error.strerror}): give a file of `segcode fit`") from None
-    except (ValueError, ConfigError) as error:
-        raise CheckpointError(f"{file} is damaged ({error}): write it again with `segcode fit`") from None
+        return parse(FieldConstants, tables.get("constants"), str(file))
+    except ConfigError as error:
+        raise CheckpointError(f"{error}: write it again with `segcode fit`") from None

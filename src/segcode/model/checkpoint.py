@@ -1,21 +1,21 @@
 """A trained model as a folder: model.safetensors, config.json and README.md (its card); no pickle.
 
-The layout is that of a Hugging Face model repository.
+config.json has a digest of itself and of the weights, so a folder is read as it was written or not at all. The layout
+is that of a Hugging Face model repository.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from segcode.classes import ClassSet
 from segcode.config import parse
@@ -24,9 +24,13 @@ from segcode.files import replacing_folder
 from segcode.model.config import ModelConfig
 from segcode.model.segcode import SegCode, build_segcode
 from segcode.model.shipped import find_model
+from segcode.stored import read_stored, write_stored
 
 CONFIG = "config.json"
 _WEIGHTS, _CARD = "model.safetensors", "README.md"
+_MADE_BY = "`segcode train`"
+
+T = TypeVar("T")
 
 
 class LoadedModel(NamedTuple):
@@ -51,13 +55,15 @@ def save_model(folder: Path, loaded: LoadedModel, card: str) -> None:
 
     The folder appears complete or not at all. One that stood there is moved aside, to a hidden name beside it, and
     deleted once the new one is in its place.
+
+    Raises:
+        CheckpointError: if a weight is not finite, or not in half precision.
     """
     model, classes = loaded
     weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
     config = {"model": asdict(model.config), "classes": asdict(classes)}
     with replacing_folder(folder) as unfinished:
-        save_file({k: v.cpu().contiguous() for k, v in weights.items()}, unfinished / _WEIGHTS)
-        (unfinished / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        save_weights(unfinished / _WEIGHTS, weights, config)
         (unfinished / _CARD).write_text(card, encoding="utf-8")
 
 
@@ -65,19 +71,40 @@ def load_model(name_or_folder: str | Path) -> LoadedModel:
     """Read a folder that `save_model` wrote, or a model that comes with the package, such as "camvid".
 
     Raises:
-        CheckpointError: if there is none, or naming the file that is missing, damaged, or of another architecture.
+        CheckpointError: if there is none, or naming the file that is missing, damaged, of a later format, or of another
+            architecture.
     """
     folder = find_model(name_or_folder)
-    tables = read_config(folder, _WEIGHTS, "`segcode train` wrote under `model/`")
-    with damaged(folder / CONFIG):
-        config = parse(ModelConfig, tables["model"], f"{folder / CONFIG} [model]")
-        classes = parse(ClassSet, tables["classes"], f"{folder / CONFIG} [classes]")
-    model = build_segcode(config)
-    fill(model, folder / _WEIGHTS)
+    tables = read_config(folder, _WEIGHTS, _MADE_BY)
+    config = section(folder, tables, "model", ModelConfig, _MADE_BY)
+    classes = section(folder, tables, "classes", ClassSet, _MADE_BY)
+    if config.classes != len(classes):
+        raise CheckpointError(
+            f"{folder / CONFIG} has {len(classes)} classes for a model of {config.classes}: export or train it again"
+        )
+    tensors = load_weights(folder / _WEIGHTS)
+    try:
+        with torch.device("meta"):  # shapes alone: what does not fit its file is never allocated
+            fit(tensors, build_segcode(replace(config, code_start="random")), folder / _WEIGHTS)
+        model = build_segcode(config)
+    except (ConfigError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(f"{folder / CONFIG} describes no model ({shorten(str(error), 200)}): train it") from None
+    model.load_state_dict(tensors)
     return LoadedModel(model.eval(), classes)
 
 
-def read_config(folder: Path, weights: str, made_by: str) -> Any:
+def save_weights(path: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    """Write tensors, and beside them their config.json, whose digest covers both.
+
+    Raises:
+        CheckpointError: if a tensor is not finite.
+    """
+    refuse_not_finite(weights, f"not saved to {path.parent}")
+    save_file({k: v.cpu().contiguous() for k, v in weights.items()}, path)
+    write_stored(path.with_name(CONFIG), config, path)
+
+
+def read_config(folder: Path, weights: str, made_by: str) -> dict[str, Any]:
     """The tables of the config.json of a folder, which also has weights.
 
     Raises:
@@ -85,29 +112,54 @@ def read_config(folder: Path, weights: str, made_by: str) -> Any:
     """
     for name in (CONFIG, weights):
         if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} has no {name}: give the folder that {made_by}")
-    with damaged(folder / CONFIG):
-        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            raise CheckpointError(f"{folder} has no {name}: give the folder that {made_by} wrote")
+    return read_stored(folder / CONFIG, made_by, folder / weights)
 
 
-@contextmanager
-def damaged(path: Path) -> Iterator[None]:
-    """What goes wrong with the content of a file is a CheckpointError that names it."""
+def section(folder: Path, tables: Mapping[str, Any], key: str, kind: type[T], made_by: str) -> T:
+    """A table of a folder's config.json as a dataclass. Raises CheckpointError if it is missing, or is none."""
+    path = folder / CONFIG
+    if key not in tables:
+        raise CheckpointError(f"{path} lacks '{key}': write it again with {made_by}")
     try:
-        yield
-    except KeyError as error:
-        raise CheckpointError(f"{path} lacks {error}: train or export the model again with this version") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): copy or export the model again") from None
+        return parse(kind, tables[key], f"{path} [{key}]")
+    except ConfigError as error:
+        raise CheckpointError(f"{error}: write it again with {made_by}") from None
 
 
-def fill(module: nn.Module, weights: Path) -> None:
-    """Read weights into a module. Raises CheckpointError if they do not fit it."""
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a file, floats in 32 bits. Raises CheckpointError if it is damaged or has some that are not finite."""
     try:
-        tensors = load_file(weights)
-        module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
-    except (SafetensorError, RuntimeError) as error:
-        # PyTorch's first line only says that something is wrong.
-        lines = (line.strip() for line in str(error).splitlines() if not line.startswith("Error(s) in loading"))
-        reason = shorten(next(lines, type(error).__name__), 200)
-        raise CheckpointError(f"{weights} does not fit its {CONFIG} ({reason}): export or train it again") from None
+        tensors = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged ({shorten(str(error), 200)}): copy or train it again") from None
+    refuse_not_finite(tensors, f"{path} is damaged: copy or train it again")
+    return tensors
+
+
+def fit(tensors: Mapping[str, Tensor], module: nn.Module, path: Path, described: str = CONFIG) -> None:
+    """Raises CheckpointError unless tensors have the names, shapes and kinds of numbers of a module's."""
+    own = module.state_dict()
+    if names := [*(own.keys() - tensors.keys()), *(tensors.keys() - own.keys())]:
+        name = min(names)
+        reason = f"{name} is {'missing' if name in own else 'unknown'}"
+    else:
+        differing = (
+            f"{name} is {_described(tensors[name])} in place of {_described(value)}"
+            for name, value in own.items()
+            if _described(tensors[name]) != _described(value)
+        )
+        reason = next(differing, "")
+    if reason:
+        raise CheckpointError(f"{path} does not fit its {described} ({reason}): export or train it again")
+
+
+def refuse_not_finite(tensors: Mapping[str, Tensor], reason: str) -> None:
+    """Raises CheckpointError, naming the first tensor that has a NaN or an infinite number."""
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{name} has numbers that are not finite, {reason}")
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

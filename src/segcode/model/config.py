@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from segcode.errors import ConfigError
+from segcode.tensors import IGNORE
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class ModelConfig:
             PyTorch's random weights, as the paper has it.
         purpose: the images that the model is for, in words ("photographs of streets from a car, daylight"); it is saved
             with the weights and shown to users.
+        trained_on: kinds of data sets that the weights have learnt from; a training fills it in.
 
     Raises:
         ConfigError: for a value that makes no network.
@@ -60,13 +63,16 @@ class ModelConfig:
     code_cells: tuple[int, int] = (90, 120)
     code_start: Literal["waves", "random"] = "waves"
     purpose: str = "images like those that it was trained on"
+    trained_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("width", "code_size", "code_channels", "code_width"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give an integer of at least 1")
+            if not 1 <= getattr(self, name) < 2**31:
+                raise ConfigError(f"{name} is {getattr(self, name)}: give an integer of at least 1, below 2^31")
         for name in ("size", "code_grid", "code_cells"):
-            if min(getattr(self, name)) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give rows and columns of at least 1")
-        if self.classes < 2:
-            raise ConfigError(f"classes is {self.classes}: a segmentation needs at least 2")
+            if min(getattr(self, name)) < 1 or math.prod(getattr(self, name)) >= 2**31:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}: give rows and columns of at least 1, below 2^31 cells"
+                )
+        if not 2 <= self.classes <= IGNORE:
+            raise ConfigError(f"classes is {self.classes}: a segmentation has 2 to {IGNORE}")

@@ -35,9 +35,13 @@ class HuggingFaceFeatures(DecodedFeatures):
     deviation: Tensor
 
     def __init__(self, config: dict[str, Any], width: int) -> None:
-        encoder = _transformers().AutoBackbone.from_config(_read(config)).eval()
-        with torch.no_grad():
-            maps = encoder(torch.zeros(1, 3, PROBE, PROBE)).feature_maps
+        kind = _read(config)
+        try:
+            encoder = _transformers().AutoBackbone.from_config(kind).eval()
+            with torch.no_grad():
+                maps = encoder(torch.zeros(1, 3, PROBE, PROBE)).feature_maps
+        except Exception as error:  # what transformers raises for impossible values is of no one kind
+            raise _no_backbone(error) from None
         self.of_maps = [round(PROBE / each.shape[2]) for each in maps]
         channels = {stride: each.shape[1] for stride, each in zip(self.of_maps, maps, strict=True)}
         super().__init__(encoder, channels, width)
@@ -89,8 +93,8 @@ def _read(config: dict[str, Any]) -> Any:
         raise ConfigError("model.huggingface lacks model_type: give the config.json of a backbone, or start from one")
     try:
         return _transformers().AutoConfig.for_model(**config)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"model.huggingface is no configuration of a backbone: {error}") from None
+    except Exception as error:  # likewise
+        raise _no_backbone(error) from None
 
 
 def _transformers() -> Any:
@@ -99,6 +103,11 @@ def _transformers() -> Any:
     except ImportError:
         raise ConfigError("Hugging Face backbones need transformers: pip install 'segcode[hf]'") from None
     return transformers
+
+
+def _no_backbone(error: Exception) -> ConfigError:
+    reason = " ".join(str(error).split())[:200]
+    return ConfigError(f"model.huggingface is no configuration of a backbone ({reason}): give the config.json of one")
 
 
 def _unread(folder_or_name: str, error: Exception) -> CheckpointError:

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import lightning
 from lightning.pytorch.accelerators import CUDAAccelerator
+from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from segcode.data.dataset import Item, LabelledImages
 from segcode.model.segcode import SegCode, as_many
-from segcode.sample import Source
+from segcode.sample import Sample, Source
 from segcode.training.experiment import Experiment
-from segcode.training.folds import predicted, stored_prediction
+from segcode.training.folds import StoredPredictions, predicted
 
 
 class TrainingData(lightning.LightningDataModule):
-    """Training and validation images of an experiment at the size of its model, or its predictions of them."""
+    """Training and validation images of an experiment at the size of its model, or its predictions of them.
 
-    def __init__(self, experiment: Experiment, train: Source, validation: Source, model: SegCode) -> None:
+    Args:
+        complete: epochs that a resumed training has behind it.
+    """
+
+    def __init__(
+        self, experiment: Experiment, train: Source, validation: Source, model: SegCode, complete: int = 0
+    ) -> None:
         super().__init__()
         self.experiment = experiment
+        self.complete = complete
         preload, predictions = experiment.data.preload, experiment.data.predictions
         if predictions is None:
             self.train, self.validation = (
                 LabelledImages(source, *experiment.model.size, preload) for source in (train, validation)
             )
             return
-        views = partial(stored_prediction, predictions, experiment.model.classes), partial(predicted, model)
+        views: tuple[Callable[[Sample], Tensor], ...] = (
+            StoredPredictions(predictions, train.classes),
+            partial(predicted, model),
+        )
         self.train, self.validation = (
             LabelledImages(source, *as_many(experiment.model.size, experiment.model.code_cells), True, view)
             for source, view in zip((train, validation), views, strict=True)
@@ -47,6 +59,7 @@ class TrainingData(lightning.LightningDataModule):
         if shuffle:
             # Used with one process too: its order follows from the seed and the epoch, so a resumed run sees the same.
             sampler = DistributedSampler(images, processes, rank, seed=self.experiment.seed, drop_last=True)
+            sampler.set_epoch(self.complete)  # Lightning says the epoch when reading processes have begun with another
         else:
             sampler = range(rank, len(images), processes)  # each image once, which DistributedSampler does not promise
         workers = 0 if self.experiment.data.preload else self.experiment.data.workers

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from segcode.config import Count, NotNegative, changed, parse, read_toml
+from segcode.config import Count, Index, NotNegative, changed, parse, read_toml
 from segcode.data.augment import AugmentConfig
 from segcode.data.sources import Kind
 from segcode.loss import LossConfig
@@ -40,7 +40,7 @@ class DataConfig:
     leave_out: tuple[str, ...] = ()
     predictions: Path | None = None
     preload: bool = True
-    workers: Annotated[int, Field(ge=0)] = 2
+    workers: Index = 2
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class HardwareConfig:
     """
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: Annotated[int, Field(ge=0)] = 0
+    devices: Index = 0
     nodes: Count = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
@@ -101,7 +101,7 @@ class Experiment:
 
     epochs: Count = 80
     batch: Count = 8
-    seed: int = 0
+    seed: Index = 0
     start: str | None = None
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -6,26 +6,32 @@ trained on these predictions instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from segcode.classes import ClassSet
 from segcode.data.select import Subset, named
 from segcode.data.sources import open_source
-from segcode.errors import ConfigError, DataError
+from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.files import replacing
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
 from segcode.sample import Sample
+from segcode.stored import read_stored, write_stored
 from segcode.training.experiment import Experiment
 
 SEQUENCE = "sequence"
 """One fold for each sequence."""
+DESCRIPTION: Final = "predictions.json"
 
 
 def folds_of(names: Sequence[str], folds: str) -> dict[str, list[str]]:
@@ -71,13 +77,41 @@ def fold_experiments(experiment: Experiment, folds: str) -> Iterator[tuple[str, 
         yield name, replace(experiment, data=changed), Subset(training, members)
 
 
-def write_predictions(folder: Path, model: SegCode, source: Subset) -> None:
-    """Write the logits of each sample, in half precision, as NAME.npy."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_predictions(folder: Path, model: SegCode, source: Subset) -> dict[str, str]:
+    """Write the logits of each sample, in half precision, as NAME.npy; returns the SHA-256 of each file.
+
+    Raises:
+        DataError: if logits are not finite in half precision.
+    """
+    digests = {}
     for index, name in enumerate(source.names):
-        logits = predicted(model, source[index])
-        with replacing(folder / f"{name}.npy") as path, path.open("wb") as file:
-            np.save(file, logits.half().cpu().numpy())
+        logits = predicted(model, source[index]).half()
+        if not torch.isfinite(logits).all():
+            raise DataError(f"the prediction of '{name}' is not finite: train its fold again at a lower learning rate")
+        content = BytesIO()
+        np.save(content, logits.cpu().numpy())
+        with replacing(folder / f"{name}.npy") as path:
+            path.write_bytes(content.getbuffer())
+        digests[name] = sha256(content.getbuffer()).hexdigest()
+    return digests
+
+
+def describe_predictions(folder: Path, classes: ClassSet, digests: Mapping[str, str]) -> None:
+    """Say in predictions.json of which classes a folder's predictions are, and what their files hold."""
+    with replacing(folder / DESCRIPTION) as unfinished:
+        write_stored(unfinished, {"classes": classes.names, "sha256_of": dict(digests)})
+
+
+def read_predictions(folder: Path) -> dict[str, Any]:
+    """What `describe_predictions` wrote.
+
+    Raises:
+        CheckpointError: if it is missing or damaged.
+    """
+    tables = read_stored(folder / DESCRIPTION, "`segcode train --folds`")
+    if not (isinstance(tables.get("classes"), list) and isinstance(tables.get("sha256_of"), dict)):
+        raise CheckpointError(f"{folder / DESCRIPTION} describes no predictions: write it with `segcode train --folds`")
+    return tables
 
 
 def predicted(model: SegCode, sample: Sample) -> Float[Tensor, "M h w"]:
@@ -85,19 +119,36 @@ def predicted(model: SegCode, sample: Sample) -> Float[Tensor, "M h w"]:
     return SegCodeSegmenter(model).predict(sample.image).base_logits
 
 
-def stored_prediction(folder: Path, classes: int, sample: Sample) -> Float[Tensor, "M h w"]:
-    """The stored logits of a sample.
+class StoredPredictions:
+    """The predictions of a folder for data of some classes.
 
     Raises:
-        DataError: if there is no such file, or it holds something else.
+        CheckpointError: if predictions.json is missing or damaged.
+        DataError: if the predictions are of other classes.
     """
-    path = folder / f"{sample.name}.npy"
-    if not path.is_file():
-        raise DataError(f"{path} is missing: `segcode train --folds` writes the predictions of all training images")
-    try:
-        logits = np.load(path, allow_pickle=False)
-    except (EOFError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({error}): write it again") from None
-    if logits.ndim != 3 or len(logits) != classes or not np.isfinite(logits).all():
-        raise DataError(f"{path} holds {logits.shape}: finite logits of {classes} classes x rows x columns are needed")
-    return torch.from_numpy(logits).float()
+
+    def __init__(self, folder: Path, classes: ClassSet) -> None:
+        self.folder = folder
+        self.classes = classes
+        description = read_predictions(folder)
+        self.digests: dict[str, str] = description["sha256_of"]
+        if tuple(description["classes"]) != classes.names:
+            raise DataError(
+                f"the predictions in {folder} are of the classes {', '.join(description['classes'])}, the data has "
+                f"{', '.join(classes.names)}: predict with networks of these classes"
+            )
+
+    def __call__(self, sample: Sample) -> Float[Tensor, "M h w"]:
+        """The stored logits of a sample.
+
+        Raises:
+            DataError: if there is no such file, or it holds something else.
+        """
+        path = self.folder / f"{sample.name}.npy"
+        if sample.name not in self.digests or not path.is_file():
+            raise DataError(f"{path} is missing: `segcode train --folds` writes the predictions of all training images")
+        content = path.read_bytes()
+        if sha256(content).hexdigest() != self.digests[sample.name]:
+            raise DataError(f"{path} was changed or damaged since it was written: write it again")
+        logits = np.load(BytesIO(content), allow_pickle=False)
+        return torch.from_numpy(logits).float()

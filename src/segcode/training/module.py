@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from segcode.data.augment import Augment
 from segcode.data.dataset import Item
-from segcode.errors import DataError
-from segcode.loss import segcode_loss
+from segcode.errors import DataError, TrainingError
+from segcode.loss import LossParts, segcode_loss
 from segcode.metrics import confusion_matrix, mean_iou, pixel_accuracy
 from segcode.model.label_encoder import known_labels
 from segcode.model.segcode import Reconstruction, build_segcode
 from segcode.resampling import resize
+from segcode.tensors import IGNORE
 from segcode.training.experiment import Experiment
 
 ENCODER = "features.encoder."
@@ -43,11 +44,13 @@ class TrainingModule(lightning.LightningModule):
         self.from_predictions = experiment.data.predictions is not None
         self.augment = Augment(experiment.augment.of_shape_alone() if self.from_predictions else experiment.augment)
         self.confusion: dict[str, Tensor] = {}
+        self.labelled = False
         for name, parameter in self.model.named_parameters():
             trained = not self.from_predictions or name.startswith(OF_CODE)
             parameter.requires_grad_(trained and any(fnmatch(name, part) for part in experiment.optimiser.parts))
 
     def on_train_epoch_start(self) -> None:
+        self.labelled = False
         for layer in self.model.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.train(layer.weight.requires_grad)
@@ -62,10 +65,28 @@ class TrainingModule(lightning.LightningModule):
         progress = self.global_step / self.trainer.estimated_stepping_batches
         output = self._output(given, labels)
         loss = segcode_loss(output, labels, self.experiment.loss, progress)
+        self._refuse_not_finite(loss, f"step {batch_idx + 1}")
+        self.labelled = self.labelled or bool((batch.labels != IGNORE).any())
         self.log("loss", loss.total, prog_bar=True)
         parts = {f"train/{name}": value for name, value in loss._asdict().items()}
         self.log_dict(parts, on_step=False, on_epoch=True, sync_dist=True)
         return loss.total
+
+    def on_train_epoch_end(self) -> None:
+        labelled = self.trainer.strategy.reduce(torch.tensor(float(self.labelled), device=self.device), reduce_op="sum")
+        if not labelled:
+            raise DataError(
+                f"no pixel of the split '{self.experiment.data.train}' is labelled, so there is nothing to learn: set "
+                "data.train to a split that has labels"
+            )
+
+    def _refuse_not_finite(self, loss: LossParts, where: str) -> None:
+        if not torch.isfinite(loss.total):
+            raise TrainingError(
+                f"the loss is {float(loss.total.detach())} in epoch {self.current_epoch + 1}, {where}: "
+                "lower optimiser.learning_rate, clip with optimiser.gradient_norm, or look for faults of the data with "
+                "`segcode data check`; then train in a new folder"
+            )
 
     def _given(self, batch: Item) -> Tensor:
         return batch.image.float() if self.from_predictions else batch.image.float() / 255
@@ -88,6 +109,7 @@ class TrainingModule(lightning.LightningModule):
             found = resize(logits, labels.shape[1:]).argmax(1)
             self.confusion[name] += confusion_matrix(found, labels, logits.shape[1])
         loss = segcode_loss(output, labels, self.experiment.loss, progress=1.0)
+        self._refuse_not_finite(loss, "validation")
         self.log_dict({f"val/{part}": value for part, value in loss._asdict().items()}, sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import platform
 import shlex
 import sys
@@ -11,10 +12,11 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TypeGuard
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from rich.console import Console
@@ -25,14 +27,17 @@ from segcode.data.select import Subset, named
 from segcode.data.sources import open_source
 from segcode.efficientnet import imagenet_weights
 from segcode.errors import CheckpointError, ConfigError, DataError
-from segcode.model.checkpoint import LoadedModel, load_model, save_model
+from segcode.model.checkpoint import LoadedModel, fit, load_model, save_model
 from segcode.model.huggingface_features import backbone_config, backbone_weights
+from segcode.model.segcode import build_segcode
 from segcode.sample import Source
 from segcode.training.callbacks import EpochReport, Panels
+from segcode.training.checkpoints import Checkpoints, WholeFiles, read_checkpoint
 from segcode.training.data import TrainingData
 from segcode.training.experiment import Experiment
-from segcode.training.folds import fold_experiments, write_predictions
+from segcode.training.folds import describe_predictions, fold_experiments, write_predictions
 from segcode.training.module import ENCODER, OF_BASE, TrainingModule
+from segcode.training.run_folder import alone, remember
 
 HUGGINGFACE = "huggingface:"
 """The beginning of a `start` that names a backbone of transformers by folder or name."""
@@ -46,14 +51,20 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     `logs/` (CSV and TensorBoard) and `panels/`.
 
     `out` must be a new folder, unless `resume`: then the training goes on from `out/checkpoints/last.ckpt`, and the
-    result equals that of a run that was never stopped.
+    result equals that of a run that was never stopped. `out` may have been moved meanwhile.
 
     Raises:
-        CheckpointError: if `out` has a training already and `resume` is False, or has none and it is True; if the
-            model to start from does not fit.
-        ConfigError: if the experiment is not the one to resume.
-        DataError: if a sample cannot be read.
+        CheckpointError: if `out` has a training already and `resume` is False, or has none or a damaged one and it is
+            True; if the model to start from does not fit.
+        ConfigError: if the experiment is not the one to resume, or too large for this machine.
+        DataError: if a sample cannot be read, or nothing is labelled.
+        TrainingError: if the loss is not finite, or another process trains in `out`.
     """
+    with alone(out):
+        return _train(experiment, out, resume, progress)
+
+
+def _train(experiment: Experiment, out: Path, resume: bool, progress: bool) -> Path:
     if experiment.data.predictions is not None and (experiment.start is None or experiment.model.code_sees == "image"):
         raise ConfigError(
             "data.predictions trains the code path of a finished model on predictions alone: "
@@ -65,32 +76,44 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
     if not resume and last.exists():
         raise CheckpointError(f"{out} holds a training already: add --resume to go on with it, or name a new folder")
 
-    _remember(experiment, out / "experiment.json", resume)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips do not concern our users
     warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning's use of PyTorch, not ours
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
     training, validation = _sources(experiment)
-    model = replace(experiment.model, classes=len(training.classes))
+    complete = read_checkpoint(last)["epoch"] + 1 if resume else 0
+    remember(experiment, (training, validation), out / "experiment.json", complete)
+    model = replace(experiment.model, classes=len(training.classes), trained_on=_seen(experiment))
     if experiment.start is not None and experiment.start.startswith(HUGGINGFACE):
         model = replace(model, huggingface=backbone_config(experiment.start.removeprefix(HUGGINGFACE)))
     experiment = replace(experiment, model=model)
+    _refuse_too_large(experiment, len(training))
     module = TrainingModule(experiment)
     if experiment.start is not None:
         _start_from(experiment.start, module, training.classes)
+    if resume:
+        for path in (last, _best_of(last)):
+            fit(read_checkpoint(path)["state_dict"], module, path, "experiment")
     monitor = "val/encoded_accuracy" if module.from_predictions else "val/initial_accuracy"
-    best = ModelCheckpoint(out / "checkpoints", "best", monitor=monitor, mode="max", enable_version_counter=False)
+    best = Checkpoints(out / "checkpoints", "best", monitor)
     trainer = _trainer(experiment, out, training, best, progress)
-    data = TrainingData(experiment, training, validation, module.model)
+    data = TrainingData(experiment, training, validation, module.model, complete)
     module.train()  # predictions of validation images left it in evaluation mode
     try:
         trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
     except DataError as error:
         # From a reading process it comes with that process's traceback in its text.
         raise DataError(str(error).strip().splitlines()[-1].removeprefix("segcode.errors.DataError: ")) from None
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ConfigError(
+            f"batches of {min(experiment.batch, len(training))} and images of {model.size} leave one pixel at the "
+            "coarsest stride, and batch norm needs two: set model.size or batch to more"
+        ) from None
     # The figures of the card are those of the weights beside it.
     trainer.validate(module, datamodule=data, ckpt_path=best.best_model_path, verbose=False, weights_only=True)
     # Beside a running mean the module holds the weights that the training would go on with.
-    module.load_state_dict(torch.load(best.best_model_path, weights_only=True)["state_dict"])
+    module.load_state_dict(read_checkpoint(Path(best.best_model_path))["state_dict"])
     if trainer.is_global_zero:
         card = model_card(experiment, trainer.logged_metrics, len(training))
         save_model(out / "model", LoadedModel(module.model, training.classes), card)
@@ -113,33 +136,66 @@ def train_folds(experiment: Experiment, folds: str, out: Path, progress: bool = 
     Raises:
         CheckpointError, ConfigError, DataError: as `train` does.
     """
-    for name, plan, left_out in fold_experiments(experiment, folds):
-        folder = out / "folds" / name
-        if (folder / "model").is_dir():
-            _remember(plan, folder / "experiment.json", resume=True)
-        else:
-            rank_zero_info(f"fold {name}: training without its {len(left_out)} images")
-            train(plan, folder, (folder / "checkpoints" / "last.ckpt").is_file(), progress)
-        rank_zero_only(write_predictions)(out / "predictions", load_model(folder / "model").model, left_out)
+    _refuse_seen(experiment)
+    with alone(out):
+        digests: dict[str, str] = {}
+        for name, plan, left_out in fold_experiments(experiment, folds):
+            folder = out / "folds" / name
+            if (folder / "model").is_dir():
+                remember(plan, _sources(plan), folder / "experiment.json", plan.epochs, finished=True)
+            else:
+                rank_zero_info(f"fold {name}: training without its {len(left_out)} images")
+                train(plan, folder, (folder / "checkpoints" / "last.ckpt").is_file(), progress)
+            model = load_model(folder / "model")
+            digests |= rank_zero_only(write_predictions)(out / "predictions", model.model, left_out) or {}
+        rank_zero_only(describe_predictions)(out / "predictions", model.classes, digests)
     return out / "predictions"
 
 
-def _remember(experiment: Experiment, path: Path, resume: bool) -> None:
-    """Keep the experiment beside its results, and refuse to resume with another one."""
-    tables = json.loads(json.dumps(asdict(experiment), default=str))
-    if not resume:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
+def _best_of(last: Path) -> Path:
+    """The best checkpoint beside the last one."""
+    return last.with_name("best.ckpt")
+
+
+def _seen(experiment: Experiment) -> tuple[str, ...]:
+    """Kinds of data that the model of an experiment learns from, with those of the model that it starts from."""
+    start = load_model(experiment.start).model.config.trained_on if _is_model(experiment.start) else ()
+    return tuple(dict.fromkeys((*start, experiment.data.kind)))
+
+
+def _is_model(start: str | None) -> TypeGuard[str]:
+    return start is not None and start != "imagenet" and not start.startswith(HUGGINGFACE)
+
+
+def _refuse_seen(experiment: Experiment) -> None:
+    """Raises ConfigError if the networks of folds would start from one that may have learnt from left-out images."""
+    if not _is_model(experiment.start):
         return
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing, so what {path.parent} was trained by is unknown: name a new folder")
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    changed = [key for key in tables if key != "hardware" and tables[key] != kept.get(key)]
-    if changed:
-        key = changed[0]
+    seen = load_model(experiment.start).model.config.trained_on
+    if not seen or "folder" in seen or experiment.data.kind in seen:
         raise ConfigError(
-            f"{key} is {tables[key]}, but the training to resume has {kept.get(key)}: give its experiment, "
-            "or name a new folder"
+            f"start is '{experiment.start}', which was trained on {', '.join(seen) or 'unknown data'}, so it may have "
+            "seen the images that a fold leaves out: start from 'imagenet', from a model of other data, or from none"
+        )
+
+
+def _refuse_too_large(experiment: Experiment, images: int) -> None:
+    """Raises ConfigError if weights or images need more memory than the machine has."""
+    model, (rows, columns) = experiment.model, experiment.model.size
+    try:
+        with torch.device("meta"):  # shapes alone
+            numbers = sum(each.numel() for each in build_segcode(replace(model, code_start="random")).parameters())
+    except (RuntimeError, OverflowError) as error:
+        raise ConfigError(f"[model] makes no network ({str(error).splitlines()[0]}): lower its sizes") from None
+    weights = 4 * 4 * numbers  # themselves, gradients and two moments
+    batch = 4 * (3 + model.classes) * min(experiment.batch, images) * rows * columns
+    kept = 4 * images * rows * columns if experiment.data.preload and experiment.data.predictions is None else 0
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if weights + batch + kept > memory:
+        raise ConfigError(
+            f"training needs at least {weights / 1e9:.1f} GB for {numbers} weights, {batch / 1e9:.1f} GB for a batch "
+            f"and {kept / 1e9:.1f} GB for preloaded images, and this machine has {memory / 1e9:.1f} GB: lower "
+            "model.width, model.code_size, model.size or batch, or set data.preload to false"
         )
 
 
@@ -187,7 +243,7 @@ def _sources(experiment: Experiment) -> tuple[Source, Source]:
 
 
 def _trainer(
-    experiment: Experiment, out: Path, training: Source, best: ModelCheckpoint, progress: bool
+    experiment: Experiment, out: Path, training: Source, best: Checkpoints, progress: bool
 ) -> lightning.Trainer:
     hardware = experiment.hardware
     return lightning.Trainer(
@@ -204,10 +260,11 @@ def _trainer(
         enable_progress_bar=progress,
         enable_model_summary=False,
         logger=[CSVLogger(out / "logs", name="csv"), TensorBoardLogger(out / "logs", name=None, version="")],
+        plugins=[WholeFiles()],
         callbacks=[
             best,
             # A callback of its own: `save_last` writes only when the best is beaten.
-            ModelCheckpoint(out / "checkpoints", "last", enable_version_counter=False),
+            Checkpoints(out / "checkpoints", "last"),
             LearningRateMonitor("step"),
             EpochReport(Console(stderr=True), experiment.loss.reconstruction > 0),
             *([Panels(out / "panels", training.classes)] if experiment.data.predictions is None else []),

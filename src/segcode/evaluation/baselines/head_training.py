@@ -15,7 +15,7 @@ from segcode.config import Count, NotNegative
 from segcode.data.augment import Augment, AugmentConfig
 from segcode.data.dataset import Item, LabelledImages
 from segcode.data.select import check_classes
-from segcode.errors import DataError
+from segcode.errors import DataError, TrainingError
 from segcode.evaluation.baselines.heads import Heads, HeadsConfig
 from segcode.evaluation.baselines.probabilistic_u_net import punet_loss
 from segcode.evaluation.baselines.ssn import at, ssn_loss
@@ -84,6 +84,7 @@ def train_heads(
 
     Raises:
         DataError: if the source has other classes than the model, no image, or one without labels.
+        TrainingError: if a loss is not finite.
     """
     check_classes(source, classes)
     if len(source) == 0:
@@ -100,11 +101,16 @@ def train_heads(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs * len(loader))
     epochs = []
     for epoch in progress(range(config.epochs)):
-        steps = []
+        steps: list[Tensor] = []
         for batch in loader:
             batch = Item(*(column.to(device) for column in batch))
             changed = augmented(batch.image.float() / 255, batch.labels.long())
             losses = _losses(model, heads, changed.images, changed.labels, config)
+            if not torch.isfinite(losses).all():
+                raise TrainingError(
+                    f"a rival's loss is not finite in epoch {epoch + 1}, step {len(steps) + 1}: lower --beta, or check "
+                    "the data with `segcode data check`"
+                )
             optimiser.zero_grad()
             (losses[0] + losses[1]).backward()
             for head in (heads.low_rank, heads.latent):  # separately: one large gradient must not shrink the other

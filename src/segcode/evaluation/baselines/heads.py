@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors.torch import save_file
+import torch
 from torch import nn
 
-from segcode.config import Count, parse
+from segcode.config import Count
 from segcode.errors import CheckpointError
 from segcode.evaluation.baselines.probabilistic_u_net import ProbabilisticUNet
 from segcode.evaluation.baselines.ssn import LowRankHead
 from segcode.files import replacing_folder
-from segcode.model.checkpoint import CONFIG, damaged, fill, read_config
+from segcode.model.checkpoint import fit, load_weights, read_config, save_weights, section
 from segcode.model.segcode import SegCode
 
 _WEIGHTS = "heads.safetensors"
+_MADE_BY = "`segcode train-rivals`"
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,12 @@ def save_heads(folder: Path, heads: Heads, model: SegCode) -> None:
     """Write weights and configuration to a new folder, which appears complete or not at all.
 
     Raises:
-        CheckpointError: if the folder exists.
+        CheckpointError: if the folder exists, or a weight is not finite.
     """
     refuse_existing(folder)
     config = {"heads": asdict(heads.config), "model": _fingerprint(model)}
     with replacing_folder(folder) as unfinished:
-        save_file({k: v.cpu().contiguous() for k, v in heads.state_dict().items()}, unfinished / _WEIGHTS)
-        (unfinished / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        save_weights(unfinished / _WEIGHTS, heads.state_dict(), config)
 
 
 def load_heads(folder: Path, model: SegCode) -> Heads:
@@ -70,13 +69,15 @@ def load_heads(folder: Path, model: SegCode) -> Heads:
     Raises:
         CheckpointError: if a file is missing or damaged, or the heads were trained on another model.
     """
-    tables = read_config(folder, _WEIGHTS, "`segcode train-rivals` wrote")
-    with damaged(folder / CONFIG):
-        config, trained_on = parse(HeadsConfig, tables["heads"], f"{folder / CONFIG} [heads]"), tables["model"]
-    if trained_on != _fingerprint(model):
+    tables = read_config(folder, _WEIGHTS, _MADE_BY)
+    config = section(folder, tables, "heads", HeadsConfig, _MADE_BY)
+    if tables.get("model") != _fingerprint(model):
         raise CheckpointError(f"{folder} was trained on the features of another model: train the rivals on this one")
+    tensors = load_weights(folder / _WEIGHTS)
+    with torch.device("meta"):
+        fit(tensors, Heads(model, config), folder / _WEIGHTS)
     heads = Heads(model, config)
-    fill(heads, folder / _WEIGHTS)
+    heads.load_state_dict(tensors)
     return heads.to(next(model.parameters()).device).eval()
 
 

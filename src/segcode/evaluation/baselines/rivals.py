@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,8 +15,9 @@ from segcode.evaluation.baselines.heads import Heads, load_heads
 from segcode.evaluation.baselines.probabilistic_u_net import LikeliestSample, OptimisedLatent
 from segcode.evaluation.baselines.ssn import SSN
 from segcode.evaluation.methods import Method, Pasted, Refined
-from segcode.files import write_text
+from segcode.files import replacing
 from segcode.model.segcode import SegCode
+from segcode.stored import read_stored, write_stored
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def _scaled(constants: RivalConstants, rival: str, name: str | None, factor: flo
 
 def save_constants(folder: Path, constants: RivalConstants) -> None:
     """Write constants beside the heads."""
-    write_text(folder / _FILE, json.dumps(asdict(constants), indent=2) + "\n")
+    with replacing(folder / _FILE) as unfinished:
+        write_stored(unfinished, {"constants": asdict(constants)})
 
 
 def load_constants(folder: Path) -> RivalConstants:
@@ -109,7 +110,8 @@ def load_constants(folder: Path) -> RivalConstants:
     file = folder / _FILE
     if not file.exists():
         return RivalConstants()
+    tables = read_stored(file, "`segcode clicks --tune-rivals`")
     try:
-        return parse(RivalConstants, json.loads(file.read_text(encoding="utf-8")), str(file))
-    except (ValueError, ConfigError) as error:
-        raise CheckpointError(f"{file} is damaged ({error}): delete it, or tune the rivals again") from None
+        return parse(RivalConstants, tables.get("constants"), str(file))
+    except ConfigError as error:
+        raise CheckpointError(f"{error}: delete it, or tune the rivals again") from None
