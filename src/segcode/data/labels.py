@@ -173,7 +173,7 @@ def _bits(picture: Pillow.Image) -> int:
     if picture.mode.startswith("I"):
         return 16
     modes = [str(tile[3][0] if isinstance(tile[3], tuple) else tile[3]) for tile in getattr(picture, "tile", [])]
-    found = re.match(r"[LP];([124])", modes[0]) if modes else None
+    found = re.match(r"L;([24])", modes[0]) if modes else None
     return int(found[1]) if found else 8
 
 
