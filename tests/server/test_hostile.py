@@ -386,6 +386,20 @@ def test_a_tab_that_takes_nothing_is_not_read_from_without_end():
         assert elsewhere.submit(asyncio.run, waits()).result(5)
 
 
+def test_a_tab_that_is_gone_does_not_hold_up_what_it_asked_for():
+    async def goes_on() -> None:
+        viewer = Viewer()
+        for number in range(1000):
+            viewer.send({"number": number})
+        room = asyncio.create_task(viewer.room())
+        await asyncio.sleep(0)
+        viewer.end()
+        await room
+
+    with ThreadPoolExecutor() as elsewhere:  # playwright's loop runs in this thread
+        elsewhere.submit(asyncio.run, goes_on()).result(5)
+
+
 @contextmanager
 def listening() -> Iterator[int]:
     """A real server with the connections of `serve`."""
