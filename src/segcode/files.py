@@ -53,9 +53,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     unfinished = _temporary(folder, Path.mkdir)
     try:
         yield unfinished
-        for path in unfinished.rglob("*"):
-            if path.is_file():
-                _flush(path)
+        for path in (*unfinished.rglob("*"), unfinished):
+            (_flush_folder if path.is_dir() else _flush)(path)
         _swap(unfinished, folder)
         flush_folder(folder.parent)
     finally:

@@ -60,3 +60,21 @@ def test_a_data_set_that_is_not_there_is_named(root, tmp_path, monkeypatch, opti
     ran = segcode("export", *options, "--model", "streets", "-o", "out")
     assert ran.code == 2
     assert message in ran.err
+
+
+def test_a_bad_image_does_not_stop_the_others_and_a_stopped_run_goes_on(model, tmp_path):
+    for name in "ac":
+        street(tmp_path / "in" / f"{name}.png")
+    (tmp_path / "in" / "b.png").write_bytes(b"no image")
+    run = ["export", tmp_path / "in", "--model", model, "-o", tmp_path / "out"]
+    ran = segcode(*run)
+    assert ran.code == 2
+    assert "b.png is no image" in ran.err
+    assert files_in(tmp_path / "out") == {"a.png", "c.png"}
+    kept = (tmp_path / "out" / "a.png").stat().st_mtime_ns
+    (tmp_path / "out" / "c.png").unlink()
+    street(tmp_path / "in" / "b.png")
+    ran = segcode(*run, "--resume")
+    assert ran.code == 0, ran.err
+    assert files_in(tmp_path / "out") == {"a.png", "b.png", "c.png"}
+    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == kept

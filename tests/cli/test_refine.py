@@ -5,6 +5,7 @@ import pytest
 from command_line import FOUR, HEIGHT, WIDTH, files_in, make_model_folder, mask, read, save, segcode, street
 
 from segcode.cli.given_truth import GivenTruth
+from segcode.data.labels import write_labels
 from segcode.errors import TruthError
 from segcode.model.checkpoint import load_model
 from segcode.tensors import IGNORE
@@ -230,3 +231,9 @@ def test_no_truth_is_false_and_refused():
     )
     with pytest.raises(TruthError, match="no truth is given"):
         given().read(SIZE, FOUR)
+
+
+def test_a_label_image_that_segcode_made_is_no_mask(tmp_path):
+    write_labels(tmp_path / "a_labels.png", np.ones(SIZE, np.uint8), FOUR)
+    with pytest.raises(TruthError, match=r"a_labels\.png is a picture that segcode made, and no mask: .* --labels"):
+        given(masks=[f"car={tmp_path / 'a_labels.png'}"]).read(SIZE, FOUR)

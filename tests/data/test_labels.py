@@ -97,7 +97,7 @@ def test_ids_that_a_program_stored_as_grey_values_of_fewer_bits_are_found(tmp_pa
 def test_few_bits_that_can_be_read_in_two_ways_are_refused(tmp_path: Path) -> None:
     path = grey_png(tmp_path / "a.png", np.array([[0, 1]]), 1)
     with pytest.raises(
-        DataError, match=r"1 bits a pixel, .* 1 is 'building' or void: save the ids as greyscale .* 8 bits"
+        DataError, match=r"1-bit pixels, .* 1 is 'building' or void: save the ids as greyscale .* 8 bits"
     ):
         read_index_labels(path, CAMVID, CAMVID_IDS)
 
@@ -195,6 +195,33 @@ def test_a_label_file_that_segcode_wrote_is_read_by_the_names_of_its_classes(
     found, notes = read_index_labels(path, backwards, {100 + index: index for index in range(19)})
     assert np.array_equal(found, np.where(labels == IGNORE, IGNORE, 18 - labels.astype(int)))
     assert notes == ()
+
+
+@given(labels=arrays(np.uint8, (4, 5), elements=st.sampled_from([*range(11), IGNORE])))
+def test_making_a_file_smaller_does_not_change_the_classes_that_it_names(
+    labels: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "smaller.png"
+    path.write_bytes(encode_labels(labels, CAMVID))
+    with Pillow.open(path) as picture:
+        note = PngInfo()
+        note.add_text(NOTE, picture.info[NOTE])
+    present, indices = np.unique(labels, return_inverse=True)
+    smaller = Pillow.fromarray(indices.reshape(labels.shape).astype(np.uint8)).convert("P")
+    smaller.putdata(indices.ravel().tolist())
+    smaller.putpalette(np.repeat(present, 3).tolist())
+    smaller.save(path, pnginfo=note)
+    assert np.array_equal(read_index_labels(path, CAMVID, CAMVID_IDS).labels, labels)
+
+
+def test_few_bits_of_a_file_that_names_its_classes_are_grey_values(tmp_path: Path) -> None:
+    labels = np.array([[0, IGNORE], [IGNORE, 0]], np.uint8)
+    (tmp_path / "a.png").write_bytes(encode_labels(labels, CAMVID))
+    with Pillow.open(tmp_path / "a.png") as picture:
+        note = PngInfo()
+        note.add_text(NOTE, picture.info[NOTE])
+        picture.convert("1").save(tmp_path / "a.png", pnginfo=note)
+    assert np.array_equal(read_index_labels(tmp_path / "a.png", CAMVID, CAMVID_IDS).labels, labels)
 
 
 def test_a_label_file_that_segcode_wrote_for_other_classes_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,20 +49,19 @@ def export(
 
     if bool(images) == (data is not None):
         raise ConfigError("export takes either IMAGES or a data set with --data: give one of the two")
-    read: Callable[[int], Image]
-    if data is None:
-        paths = find_images(images)
-        files = [out / f"{str(name).removesuffix('_leftImg8bit')}.png" for name in output_names(paths)]
-        refuse_to_overwrite(paths, files)
-        refiner, classes = load_refiner(model, device)
-        read = lambda index: read_image(paths[index])  # noqa: E731
-    else:
-        source = open_source(data, root, split)
-        files = [out / f"{name}.png" for name in source.names]
-        refiner, classes = load_refiner(model, device)
+    source = None if data is None else open_source(data, root, split)
+    paths = find_images(images) if source is None else []
+    names = [str(name).removesuffix("_leftImg8bit") for name in output_names(paths)] if source is None else source.names
+    files = [out / f"{name}.png" for name in names]
+    refuse_to_overwrite(paths, files)
+    refiner, classes = load_refiner(model, device)
+    if source is not None:
         check_classes(source, classes)
         classes = source.classes  # these have the ids of its files
-        read = lambda index: source[index].image  # noqa: E731
+
+    def read(index: int) -> Image:
+        return read_image(paths[index]) if source is None else source[index].image
+
     todo = [index for index, file in enumerate(files) if not (resume and file.exists())]
     problems = write_each(
         todo,

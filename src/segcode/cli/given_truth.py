@@ -196,8 +196,10 @@ def _read_mask(path: Path, size: tuple[int, int], soft: bool) -> Bool[ndarray, "
     """True where the picture is not black, or if `soft` its brightness in 0..1."""
     import numpy as np
 
-    from segcode.data.images import image_info, open_image, read_image
+    from segcode.data.images import image_info, is_result, open_image, read_image
 
+    if is_result(path):
+        raise TruthError(f"{path} is a picture that segcode made, and no mask: give label images by --labels")
     if image_info(path).format == "JPEG" and not soft:
         raise TruthError(f"{path} is a JPEG, which blurs the borders of a mask: save it as PNG, or add --soft")
     picture = read_image(path)

@@ -145,11 +145,11 @@ def open_image(
         DataError: as `read_image`, also for what Pillow raises in the block.
     """
     name = name or _name(source)
-    if isinstance(source, Path) and not source.is_file():
-        raise DataError(f"{name} is missing: check the path, or unpack the data set again")
-    if not (source.stat().st_size if isinstance(source, Path) else source):
-        raise DataError(f"{name} is empty: copy or download it again")
     try:
+        if isinstance(source, Path) and not source.is_file():
+            raise DataError(f"{name} is missing: check the path, or unpack the data set again")
+        if not (source.stat().st_size if isinstance(source, Path) else source):
+            raise DataError(f"{name} is empty: copy or download it again")
         with (
             source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as file,
             Pillow.open(_without_text(file, header), formats=FORMATS) as picture,
@@ -165,6 +165,8 @@ def open_image(
         raise DataError(f"{name} has more than {most / 1e6:.0f} million pixels: scale it down") from None
     except UnidentifiedImageError:
         raise DataError(f"{name} is no image that can be read: save it as one of {', '.join(FORMATS)}") from None
+    except MemoryError:
+        raise DataError(f"{name} needs more memory than there is: scale it down") from None
     except Exception as error:  # any: decoders raise errors of many kinds, depending on where the damage is
         if isinstance(error, OSError) and error.errno:
             raise DataError(f"{name} cannot be read ({error.strerror}): change its permissions, or copy it") from None
@@ -190,7 +192,7 @@ def _orientation(picture: Pillow.Image) -> int | None:
         orientation = Pillow.Image.getexif(picture).get(_ORIENTATION, 1)  # a PNG's own method decodes the pixels
     except Exception:  # any: see above
         return None
-    return orientation if orientation in _TURNS else 1
+    return int(orientation) if orientation in _TURNS else 1
 
 
 def _without_text(file: io.BufferedReader | io.BytesIO, header: bool) -> io.BufferedReader | io.BytesIO:

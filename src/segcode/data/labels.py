@@ -75,11 +75,15 @@ def read_index_labels(path: Path, classes: ClassSet, train_ids: Meanings) -> Lab
         ids = _stored(picture, bits)
         palette = _palette(picture)
     present = np.flatnonzero(np.bincount(ids.ravel())).tolist()
-    if declared is not None:
-        return LabelFile(_replaced(ids, _declared(path, str(declared), present, classes)))
+    greys = _greys(present, bits, palette)
+    if declared is not None:  # written as grey values of 8 bits, whatever was done to the file since
+        if len(greys) < len(present):
+            raise DataError(f"{path} was greyscale and has colours now: take the file as segcode wrote it")
+        known = _declared(path, str(declared), greys.values(), classes)
+        return LabelFile(_replaced(ids, {i: known[grey] for i, grey in greys.items()}))
     readings = {
         "ids": {i: train_ids[i] for i in present if i in train_ids},
-        "grey values": {i: train_ids[grey] for i, grey in _greys(present, bits, palette).items() if grey in train_ids},
+        "grey values": {i: train_ids[grey] for i, grey in greys.items() if grey in train_ids},
         "colours": _by_colour(present, palette, classes),
     }
     complete = [name for name, reading in readings.items() if len(reading) == len(present)]
@@ -95,7 +99,7 @@ def read_index_labels(path: Path, classes: ClassSet, train_ids: Meanings) -> Lab
         for i, meaning in readings[other].items():
             if meaning != readings[name][i]:
                 raise DataError(
-                    f"{path} has {'a palette' if palette else f'{bits} bits a pixel'}, and its {name} say other "
+                    f"{path} has {'a palette' if palette else f'{bits}-bit pixels'}, and its {name} say other "
                     f"classes than its {other}: {i} is {_title(readings[name][i], classes)} or "
                     f"{_title(meaning, classes)}: save the ids as greyscale (L) PNG of 8 bits"
                 )
@@ -169,7 +173,7 @@ def _bits(picture: Pillow.Image) -> int:
     if picture.mode.startswith("I"):
         return 16
     modes = [str(tile[3][0] if isinstance(tile[3], tuple) else tile[3]) for tile in getattr(picture, "tile", [])]
-    found = re.match(r"[LP];([124])", modes[0]) if modes else None
+    found = re.match(r"L;([24])", modes[0]) if modes else None
     return int(found[1]) if found else 8
 
 
@@ -186,10 +190,10 @@ def _palette(picture: Pillow.Image) -> list[Colour]:
 
 
 def _greys(present: Iterable[int], bits: int, palette: Sequence[Colour]) -> dict[int, int]:
-    """The grey value of ids, where it may be another number."""
+    """The grey value 0..255 of ids, which is another number in a palette or in few bits."""
     if palette:
         return {i: palette[i][0] for i in present if i < len(palette) and len(set(palette[i])) == 1}
-    return {i: i * 255 // (2**bits - 1) for i in present} if bits < 8 else {}
+    return {i: i * 255 // (2**bits - 1) if bits < 8 else i for i in present}
 
 
 def _by_colour(present: Sequence[int], palette: Sequence[Colour], classes: ClassSet) -> dict[int, int]:
