@@ -31,7 +31,7 @@ SECONDS = 60
 def served(tmp_path: Path) -> Iterator[Served]:
     source = open_source("streets", None, "test", 360, 480)
     for index in range(PAINTERS):
-        write_picture(tmp_path / "images" / f"street_{index}.png", source[index].image)
+        write_picture(tmp_path / "images" / f"street_{index}.png", source[index].image, result=False)
     server = Served(tmp_path / "images", tmp_path / "work", "camvid")
     yield server
     server.kill()

@@ -23,7 +23,7 @@ def main(out: Path) -> None:
     source = open_source("streets", None, "test", 360, 480)
     with TemporaryDirectory() as folder, chromium() as browser:
         for index in range(8):
-            write_picture(Path(folder, "images", f"{source.names[index]}.png"), source[index].image)
+            write_picture(Path(folder, "images", f"{source.names[index]}.png"), source[index].image, result=False)
         served = Served(Path(folder, "images"), Path(folder, "work"))
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"{served.address}#{source.names[FIRST]}")

@@ -654,7 +654,7 @@ def test_a_damaged_file_is_marked_with_the_reason_and_the_others_open(open_page,
         page.reload()
         page.wait_for_selector("body[data-marks]")
         page.locator("#images").evaluate("(list) => list.scrollTo(1e6, 1e6)")
-        for name, why in (("zz_empty", "no image that can be read"), ("zz_half", "is damaged")):
+        for name, why in (("zz_empty", "is empty"), ("zz_half", "is damaged")):
             item = page.locator(f"#images button[data-name='{name}'][data-state='problem']")
             item.scroll_into_view_if_needed()
             item.wait_for()

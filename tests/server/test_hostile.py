@@ -243,11 +243,11 @@ def test_one_image_that_cannot_be_read_leaves_the_others(make_server, images):
     server = make_server()
     images[0].write_bytes(b"")
     listed = {one["name"]: one["problem"] for one in server.get("/api/images").json()}
-    assert "no image that can be read" in listed.pop("a/frame")
+    assert "is empty" in listed.pop("a/frame")
     assert set(listed.values()) == {None}
     assert server.post("/api/images/b/frame/marks", json=stroke()).status_code == 201
     for path in ("picture", "thumbnail", "document", "export/labels.png"):
-        assert "no image that can be read" in server.get(f"/api/images/a/frame/{path}").json()["detail"]
+        assert "is empty" in server.get(f"/api/images/a/frame/{path}").json()["detail"]
 
 
 def test_a_name_that_is_not_utf_8_is_listed_and_worked_on(make_server, tmp_path):
@@ -384,6 +384,20 @@ def test_a_tab_that_takes_nothing_is_not_read_from_without_end():
 
     with ThreadPoolExecutor() as elsewhere:  # playwright's loop runs in this thread
         assert elsewhere.submit(asyncio.run, waits()).result(5)
+
+
+def test_a_tab_that_is_gone_does_not_hold_up_what_it_asked_for():
+    async def goes_on() -> None:
+        viewer = Viewer()
+        for number in range(1000):
+            viewer.send({"number": number})
+        room = asyncio.create_task(viewer.room())
+        await asyncio.sleep(0)
+        viewer.end()
+        await room
+
+    with ThreadPoolExecutor() as elsewhere:  # playwright's loop runs in this thread
+        elsewhere.submit(asyncio.run, goes_on()).result(5)
 
 
 @contextmanager

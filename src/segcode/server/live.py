@@ -63,6 +63,8 @@ async def _pass_on(viewer: Viewer, websocket: WebSocket) -> None:
     except Exception:
         await websocket.close(1011)  # else the page would wait for maps that never come
         raise
+    finally:
+        viewer.end()
 
 
 async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, text: str) -> None:

@@ -54,14 +54,16 @@ class Viewer:
         self._ended = False
 
     def send(self, message: Message, topic: str | None = None) -> None:
-        """Queue a message; it replaces one of the same topic that still waits."""
-        self._waiting[topic or object()] = message
-        self._waking.set()
+        """Queue a message; it replaces one of the same topic that still waits. Nothing is sent after the end."""
+        if not self._ended:
+            self._waiting[topic or object()] = message
+            self._waking.set()
 
     def end(self) -> None:
         """Send nothing more."""
         self._ended = True
         self._waking.set()
+        self._taken.set()
 
     async def messages(self) -> AsyncIterator[Message]:
         """The messages in order, until the end."""
@@ -75,7 +77,7 @@ class Viewer:
 
     async def room(self) -> None:
         """Wait until the tab has taken most of its messages."""
-        while len(self._waiting) > _WAITING:
+        while len(self._waiting) > _WAITING and not self._ended:
             self._taken.clear()
             await self._taken.wait()
 
