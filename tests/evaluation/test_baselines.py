@@ -12,7 +12,7 @@ import torch
 
 from segcode.classes import ClassSet
 from segcode.data.augment import AugmentConfig
-from segcode.errors import CheckpointError, ConfigError, DataError
+from segcode.errors import CheckpointError, ConfigError, DataError, TrainingError
 from segcode.evaluation.baselines.dense_crf import DenseCRF, DenseCRFConfig, is_installed
 from segcode.evaluation.baselines.f_brs import FBRS
 from segcode.evaluation.baselines.head_training import HeadTraining, train_heads
@@ -298,6 +298,11 @@ def test_training_lowers_both_losses_and_leaves_the_model_as_it_is(tiny_model):
     assert losses[-1].punet < 0.9 * losses[0].punet
     assert not heads.training
     assert all(torch.equal(v, before[k]) for k, v in tiny_model.state_dict().items())
+
+
+def test_heads_that_diverge_stop_at_the_step(tiny_model):
+    with pytest.raises(TrainingError, match=r"not finite in epoch \d, step \d: lower --beta"):
+        train_heads(tiny_model, FOUR, Toy(), HeadTraining(epochs=3, beta=float("inf")))
 
 
 def test_other_classes_or_no_image_are_refused(tiny_model):
