@@ -71,9 +71,14 @@ def fold_experiments(experiment: Experiment, folds: str) -> Iterator[tuple[str, 
     kept = [name for name in training.names if name not in dropped]
     for name, members in folds_of(kept, folds).items():
         alike = [each for each in validation.names if folds == SEQUENCE and each.split("_")[0] == name]
-        left_out = (*data.leave_out, *members, *(each for each in alike if each not in members))
-        nothing = not set(validation.names) - dropped - set(left_out)
-        changed = replace(data, leave_out=left_out, validation=data.train if nothing else data.validation)
+        left_out = dropped | {*members, *alike}
+        nothing = left_out.issuperset(validation.names)
+        read = training.names if nothing else (*training.names, *validation.names)
+        changed = replace(
+            data,
+            leave_out=tuple(dict.fromkeys(each for each in read if each in left_out)),
+            validation=data.train if nothing else data.validation,
+        )
         yield name, replace(experiment, data=changed), Subset(training, members)
 
 
