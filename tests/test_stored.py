@@ -35,6 +35,14 @@ def test_another_value_is_refused(tmp_path, change):
         read_stored(tmp_path / "a.json", "`it`")
 
 
+def test_a_file_written_by_hand_needs_no_digest_unless_it_describes_another(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"format": FORMAT, "a": 1}))
+    assert read_stored(tmp_path / "a.json", "`it`") == {"a": 1}
+    (tmp_path / "weights").write_bytes(b"one")
+    with pytest.raises(CheckpointError, match="lacks 'sha256'"):
+        read_stored(tmp_path / "a.json", "`it`", tmp_path / "weights")
+
+
 @pytest.mark.parametrize("read", [lambda path: load_constants(path / "x.json"), read_predictions])
 def test_a_later_format_is_refused_with_both_versions_wherever_something_is_stored(tmp_path, read):
     for name in ("x.json", "predictions.json"):

@@ -23,7 +23,7 @@ def write_stored(path: Path, tables: Mapping[str, Any], beside: Path | None = No
 
 
 def read_stored(path: Path, made_by: str, beside: Path | None = None) -> dict[str, Any]:
-    """The tables that `write_stored` wrote.
+    """The tables that `write_stored` wrote. Without a file beside it, one written by hand may do without its digest.
 
     Args:
         path: the file.
@@ -42,7 +42,7 @@ def read_stored(path: Path, made_by: str, beside: Path | None = None) -> dict[st
         raise CheckpointError(f"{path} is damaged ({error}): {cure}") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is damaged (it holds no table): {cure}")
-    for key in ("format", "sha256"):
+    for key in ("format",) if beside is None else ("format", "sha256"):
         if key not in content:
             raise CheckpointError(f"{path} lacks '{key}': {cure}")
     found = content["format"]
@@ -51,8 +51,8 @@ def read_stored(path: Path, made_by: str, beside: Path | None = None) -> dict[st
         raise CheckpointError(
             f"{path} has format {found}, and segcode {version('segcode')} reads format {FORMAT}: update segcode"
         )
-    expected = content.pop("sha256")
-    if not whole or found != FORMAT or expected != _digest(content, beside):
+    digest = content.pop("sha256", None)
+    if not whole or found != FORMAT or (digest is not None and digest != _digest(content, beside)):
         files = path if beside is None else f"{path} or {beside.name}"
         raise CheckpointError(f"{files} was changed or damaged since it was written: {cure}")
     del content["format"]
