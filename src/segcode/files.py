@@ -54,7 +54,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     try:
         yield unfinished
         for path in (*unfinished.rglob("*"), unfinished):
-            (_flush_folder if path.is_dir() else _flush)(path)
+            (flush_folder if path.is_dir() else _flush)(path)
         _swap(unfinished, folder)
         flush_folder(folder.parent)
     finally:
