@@ -339,7 +339,9 @@ def check_batches(folder: Path, kills: int) -> Found:
         while found.kills < wanted:
             number += 1
             out = folder / f"killed-{name}"
-            found.kills += killed(segcode(*command, "-o", out.name, cwd=folder), draw.uniform(0.3, 1.0) * seconds)
+            running = killed(segcode(*command, "-o", out.name, cwd=folder), draw.uniform(0.3, 1.0) * seconds)
+            found.kills += running
+            seconds *= 1.0 if running else 0.8  # the machine has become faster
             for path in filter(Path.is_file, out.rglob("*")):
                 key = str(path.relative_to(out))
                 if path.suffix == ".csv":  # grows line by line until it is put in order
