@@ -24,6 +24,11 @@ def folder(tmp_path, tiny_model):
     return tmp_path / "model"
 
 
+def test_weights_can_be_read_by_whom_the_umask_lets(folder):
+    (folder / "plain").touch()
+    assert (folder / "model.safetensors").stat().st_mode == (folder / "plain").stat().st_mode
+
+
 def test_a_saved_model_predicts_the_same(folder, tiny_model):
     loaded = load_model(folder)
     image, known = torch.rand(1, 3, 32, 48), torch.zeros(1, 8, 32, 48)
@@ -180,7 +185,7 @@ def test_a_save_that_fails_leaves_what_was_there(folder, tiny_model, monkeypatch
     def full_disk(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("segcode.model.checkpoint.save_file", full_disk)
+    monkeypatch.setattr("segcode.model.checkpoint.save", full_disk)
     with pytest.raises(OSError, match="no space"):
         save_model(folder, LoadedModel(tiny_model, CLASSES), "# lost")
     assert (folder / "README.md").read_text() == "# card"

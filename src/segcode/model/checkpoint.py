@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from segcode.classes import ClassSet
@@ -100,7 +100,7 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], config: Mapping[str,
         CheckpointError: if a tensor is not finite.
     """
     refuse_not_finite(weights, f"not saved to {path.parent}")
-    save_file({k: v.cpu().contiguous() for k, v in weights.items()}, path)
+    path.write_bytes(save({k: v.cpu().contiguous() for k, v in weights.items()}))  # `save_file` hides it from others
     write_stored(path.with_name(CONFIG), config, path)
 
 
