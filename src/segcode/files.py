@@ -39,9 +39,10 @@ def replacing(path: Path) -> Iterator[Path]:
         yield unfinished
         _flush(unfinished)
         unfinished.replace(path)
-        flush_folder(path.parent)
-    finally:
+    except BaseException:  # not in the end: by then another thread may write to a file of this name
         unfinished.unlink(missing_ok=True)
+        raise
+    flush_folder(path.parent)
 
 
 @contextmanager
@@ -56,9 +57,10 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         for path in (*unfinished.rglob("*"), unfinished):
             (flush_folder if path.is_dir() else _flush)(path)
         _swap(unfinished, folder)
-        flush_folder(folder.parent)
-    finally:
+    except BaseException:
         _remove(unfinished)
+        raise
+    flush_folder(folder.parent)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -90,7 +90,9 @@ def test_one_image_that_is_named_in_two_ways_is_found_once(tmp_path: Path, monke
     assert len(find_images([path, "a.png", "../" + tmp_path.name + "/a.png", "*.png"])) == 1
 
 
-LETTERS = st.text(st.characters(exclude_characters="/\0\\", codec="utf-8"), min_size=1, max_size=30)
+LETTERS = st.text(st.characters(exclude_characters="/\0\\", codec="utf-8"), min_size=1, max_size=30).filter(
+    lambda stem: stem.strip(".")
+)
 
 
 @given(stem=LETTERS, ending=st.sampled_from(["png", "PNG", "Jpg", "tiff"]))
@@ -103,6 +105,10 @@ def test_an_image_and_its_labels_have_one_name_however_it_is_written(stem: str, 
 def test_different_names_stay_different(stems: list[str]) -> None:
     paths = [Path(f"/x/{stem}.png") for stem in stems]
     assert len(set(output_names(paths))) == 2
+
+
+def test_a_name_of_dots_alone_is_no_folder() -> None:
+    assert output_names([Path("/x/..png"), Path("/x/...png")]) == [Path("..png"), Path("...png")]
 
 
 def test_a_dot_in_a_name_is_no_ending() -> None:

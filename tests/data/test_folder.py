@@ -84,7 +84,7 @@ def test_without_ids_the_classes_count_from_0_and_255_is_void(tmp_path: Path) ->
         (TWO + "id = 3", "2 classes have 1 raw ids"),
         (TWO + "id = 300", "class b: id is 300: .* less than or equal to 255"),
         ("void = [1]\n" + TWO, "id 1 has several meanings"),
-        ("void = 255\n" + TWO, "void is 255: Input should be a valid tuple"),
+        ("void = 255\n" + TWO, "void is 255: Input should be a valid array"),
         ("[[class]", "is not valid TOML"),
     ],
 )

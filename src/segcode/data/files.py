@@ -34,9 +34,12 @@ def find_images(arguments: Iterable[str | Path]) -> list[Path]:
 
 
 def name_of(path: Path) -> str:
-    """The name of a sample: that of its file in composed Unicode (NFC), without an ending of `IMAGE_SUFFIXES`."""
-    name = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
-    return normalize("NFC", name)
+    """The name of a sample: that of its file in composed Unicode (NFC), without an ending of `IMAGE_SUFFIXES`.
+
+    A name that would be dots alone, which a folder's name may be, keeps its ending.
+    """
+    ends = path.suffix.lower() in IMAGE_SUFFIXES and path.stem.strip(".")
+    return normalize("NFC", path.stem if ends else path.name)
 
 
 def key_of(name: Path) -> str:
