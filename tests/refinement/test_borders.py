@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,10 @@ import torch
 from segcode.field.grid import Grid
 from segcode.refinement.borders import along_outlines
 from segcode.refinement.observations import region_of_cells
+from segcode.refinement.result import SegmentationMap, Status
 from segcode.truth.mask import mask_truth
 from segcode.truth.scribble import box_truth, point_truth
+from segcode.truth.truth import Truth
 
 SIZE = (24, 32)
 GRID = Grid.over(SIZE)
@@ -58,3 +62,34 @@ def test_a_region_thinner_than_a_cell_keeps_the_mean_of_the_cells_around():
     borders = along_outlines(torch.zeros(2, 6, 8), field_of_sides(truth), truth, GRID)
     assert (borders.pixels[:, 1] == 4).any()
     assert borders.logits[:, 1] == pytest.approx(-2.0)
+
+
+def refined_box():
+    """A map whose logits are equal but for the field of a box that ends between cells."""
+    mask = box(5, 7, 18, 23)
+    truth = mask_truth(mask, 1, 2, "outline")
+    rest, field = torch.zeros(2, 6, 8), field_of_sides(truth)
+    borders = along_outlines(rest, field, truth, GRID)
+    logits = rest + torch.from_numpy(field.T.astype(np.float32)).reshape(rest.shape)
+    return mask, SegmentationMap(logits, truth, Status(0, 0, True), borders=borders)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 5])
+def test_a_map_of_any_size_ends_at_the_outline(scale):
+    mask, result = refined_box()
+    labels = result.unpasted((scale * SIZE[0], scale * SIZE[1]))
+    assert (labels == mask.repeat(scale, 0).repeat(scale, 1)).all()
+
+
+def test_pixels_of_several_allowed_classes_are_decided_by_the_logits_of_their_own_side():
+    mask, result = refined_box()
+    rows, columns = np.nonzero(mask)
+    either = Truth(
+        SIZE,
+        np.stack([rows, columns], 1),
+        np.ones((len(rows), 2), bool),
+        np.ones(len(rows)),
+        np.zeros(2, bool),
+        result.truth.regions,
+    )
+    assert (replace(result, truth=either).labels == mask).all()

@@ -8,11 +8,13 @@ import pytest
 from browser_side import FOUR, png
 
 from segcode.data.files import find_images
+from segcode.data.labels import write_labels
+from segcode.errors import ConfigError
 from segcode.server.journal import Entry
 from segcode.server.library import Library, Limits
 from segcode.server.marks import Brush
 from segcode.server.studio import Studio
-from segcode.server.work import find_work, tidy, without_outputs
+from segcode.server.work import find_work, refuse_foreign, tidy, without_outputs
 
 
 @pytest.fixture
@@ -117,9 +119,36 @@ def test_labels_of_images_that_are_not_done_are_removed_at_start(work, tmp_path,
     if journal:
         paint(studio, "x", "one")
     for path in studio.finished("x"):
-        save(path, 0)
+        write_labels(path, np.zeros((40, 60), np.uint8), FOUR)
     studio = started(work, tmp_path / "ph")
     assert not any(path.exists() for path in studio.finished("x"))
+
+
+def test_labels_that_another_program_made_are_never_removed(work, tmp_path):
+    save(tmp_path / "ph/x.png", 1)
+    studio = started(work, tmp_path / "ph")
+    paint(studio, "x", "one")
+    kept = [save(path, 0) for path in studio.finished("x")]
+    started(work, tmp_path / "ph")
+    assert all(path.exists() for path in kept)
+
+
+@pytest.mark.parametrize("kind", ["labels", "truth"])
+def test_a_folder_with_labels_of_others_is_no_folder_of_work(work, kind):
+    save(work / kind / "x.png", 1)
+    with pytest.raises(ConfigError, match=f"{kind} is not of this page.* give -o another folder"):
+        refuse_foreign(work)
+    (work / "journals").mkdir()
+    refuse_foreign(work)
+
+
+def test_a_name_too_long_for_a_journal_leaves_the_others(work, tmp_path):
+    for name in ("x", "y" * 250):
+        save(tmp_path / f"ph/{name}.png", len(name))
+    studio = started(work, tmp_path / "ph")
+    states = {one.name[0]: studio.state(one.name) for one in studio.library.all()}
+    assert states["x"] == ("untouched", None)
+    assert states["y"][0] == "untouched"
 
 
 def test_labels_of_images_that_are_not_listed_or_whose_journal_is_damaged_stay(work, tmp_path):

@@ -76,7 +76,7 @@ def annotate(
     from segcode.server.library import Library, Limits
     from segcode.server.run import locked, serve
     from segcode.server.studio import Studio
-    from segcode.server.work import find_work, tidy, without_outputs
+    from segcode.server.work import find_work, refuse_foreign, tidy, without_outputs
 
     local = host in ("127.0.0.1", "localhost", "::1")
     paths = find_images(images) if images else []
@@ -89,7 +89,9 @@ def annotate(
     access = Access(hosts=None, token=token) if token else Access()
     asked = LabelStudio(label_studio, label_studio_key, Limits()) if label_studio else None
     trained = load_model(model)
+    refuse_foreign(folder)
     with locked(folder):
+        (folder / "journals").mkdir(exist_ok=True)  # marks the folder as the page's
         library = Library(paths, folder / "uploads", Limits())
         for old, new in find_work(folder, library.all()).items():
             typer.echo(f"the work on {old} is that of {new} now: the images are the same")

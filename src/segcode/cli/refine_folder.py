@@ -117,9 +117,10 @@ def refine_folder(
 
     write_text(table, _text(rows.values()))
     problems = write_each(todo, read, make, write, "Refining")
-    refined = sum(row.labelled > 0 for row in rows.values())
+    own = [row for path, name in names.items() if (row := rows.get(str(name))) and are_written(out / name)]
+    refined = sum(row.labelled > 0 for row in own)
     there = f", {len(paths) - len(todo)} were there" if resume else ""
-    typer.echo(f"{refined} of {len(paths)} images are refined, {len(rows) - refined} have no labels{there}, in {out}")
+    typer.echo(f"{refined} of {len(paths)} images are refined, {len(own) - refined} have no labels{there}, in {out}")
     ordered = sorted(rows.values(), key=lambda row: -row.expected_change)
     write_text(table, _text(ordered))
     if ordered:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from segcode.refinement.borders import Borders
 from segcode.refinement.labelling import labels_of
 from segcode.resampling import logits_at, resize, resize_rows
-from segcode.tensors import LabelImage
+from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.truth import Truth
 
 _BAND: Final = 2**18  # pixels
@@ -73,7 +73,7 @@ class SegmentationMap:
             return labels
         np.copyto(labels, self.truth.labels, where=self.truth.known_mask, casting="unsafe")
         undecided = self.truth.undecided()
-        return undecided.paste(labels, logits_at(self.logits, undecided.pixels, self.truth.size))
+        return undecided.paste(labels, self._logits_at(undecided))
 
     def unpasted(self, size: tuple[int, int] | None = None) -> LabelImage:
         """Class indices without the truth written in, at the size of the image or at another one.
@@ -147,10 +147,26 @@ class SegmentationMap:
     def _highest(self, size: tuple[int, int], classes: slice | Integer[Tensor, "k"]) -> UInt8[Tensor, "H W"]:
         """The place, among some classes, of that with the highest logit, at each pixel of a size."""
         labels = labels_of(self.logits[classes], size).cpu()
-        if self.borders is not None and size == self.truth.size:
+        if self.borders is not None:
+            beside = torch.full(self.truth.size, IGNORE, dtype=torch.uint8)
             rows, columns = self.borders.pixels.T
-            labels[rows, columns] = torch.from_numpy(self.borders.logits)[:, classes].argmax(1).to(labels)
+            beside[rows, columns] = torch.from_numpy(self.borders.logits)[:, classes].argmax(1).to(torch.uint8)
+            down, across = (
+                (2 * torch.arange(new) + 1) * old // (2 * new) for new, old in zip(size, self.truth.size, strict=True)
+            )
+            beside = beside[down][:, across]  # of the nearest pixel
+            labels = torch.where(beside == IGNORE, labels, beside)
         return labels
+
+    def _logits_at(self, truth: Truth) -> Float[ndarray, "n M"]:
+        """Logits at the pixels of a truth's entries."""
+        logits = logits_at(self.logits, truth.pixels, self.truth.size)
+        if self.borders is not None and len(self.borders.pixels):
+            known = self.borders.pixels @ [self.truth.size[1], 1]
+            place = np.searchsorted(known, truth.flat).clip(max=len(known) - 1)
+            beside = known[place] == truth.flat
+            logits[beside] = self.borders.logits[place[beside]]
+        return logits
 
 
 def masked_softmax(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:

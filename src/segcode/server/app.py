@@ -180,7 +180,8 @@ async def upload(
     if len(content) > most:
         cure = "scale it down, or start segcode with the folder that it is in"
         raise HTTPException(413, f"'{said(name)}' has more than {most / 2**20:.0f} MiB: {cure}")
-    return _info(studio, await asyncio.to_thread(studio.upload, name, content))
+    kept = await asyncio.to_thread(studio.upload, name, content)
+    return await asyncio.to_thread(_info, studio, kept)
 
 
 @router.get("/api/images/{name:path}/picture", tags=["images"], responses=_WORK, response_class=Response)

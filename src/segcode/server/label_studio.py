@@ -21,7 +21,7 @@ from segcode.errors import DataError, SegcodeError
 from segcode.server.label_studio_client import LabelStudio, inline_image
 from segcode.server.label_studio_messages import Annotation, Drawn, PredictRequest, Setup, Task, WebhookEvent
 from segcode.server.label_studio_regions import Layout, marks_of, read_layout, regions_of
-from segcode.server.marks import Mark
+from segcode.server.marks import Brush, Mark
 from segcode.server.session import Session
 from segcode.server.studio import Studio
 from segcode.tensors import Image
@@ -82,8 +82,10 @@ class Backend:
         truth = self._truth(key)
         if not known and task.annotations:  # as after a restart
             await self._save(session, truth, task.annotations[-1])
-        truth.points.update(await self._marks(session, drawn, truth.marks))
-        marks = truth.marks
+        just = await self._marks(session, drawn, truth.marks)
+        truth.points.update((name, mark) for name, mark in just if isinstance(mark, Brush))
+        # Regions that are not saved count here alone: Label Studio does not say when they are deleted.
+        marks = truth.marks + [mark for _, mark in just if not isinstance(mark, Brush)]
         return await self._studio.compute(lambda: regions_of(session.final(marks), layout))
 
     def forget(self, project: int, tasks: set[int], annotations: set[int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -273,14 +274,14 @@ class Studio:
 
     def upload(self, name: str, content: bytes) -> Photograph:
         """Keep an image that was sent, under a name that no work was done on. Raises DataError as `Library.upload`."""
-        return self.library.upload(name, content, lambda free: self.log(free).exists())
+        return self.library.upload(name, content, lambda free: _exists(self.log(free)))
 
     def state(self, name: str) -> tuple[State, str | None]:
         """How far the work on an image is, and why it cannot go on, if it cannot; what cannot counts as work."""
         try:
             return self.image(name).document.state, None
         except DataError as error:
-            return "in work" if self.log(name).exists() else "untouched", said(error)
+            return "in work" if _exists(self.log(name)) else "untouched", said(error)
 
     async def write(self, image: OpenImage, entry: Entry) -> None:
         """Write an entry to the journal, apply it, and have the map shown; adding a mark twice changes nothing.
@@ -346,7 +347,7 @@ class Studio:
     async def restore(self) -> None:
         """Write labels and truth of images that are done again, where they are not there."""
         for photograph in await asyncio.to_thread(self.library.all):
-            if all(path.exists() for path in self.finished(photograph.name)):
+            if all(map(_exists, self.finished(photograph.name))):
                 continue
             with suppress(SegcodeError, OSError):  # they are told when the image is opened
                 image = await asyncio.to_thread(self.image, photograph.name)
@@ -429,3 +430,8 @@ class Studio:
             return pixels
 
         return self.session(image.photograph.name, read)
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a file; a name that is too long for one is none."""
+    return os.path.exists(path)  # noqa: PTH110 - pathlib's raises an error for such a name

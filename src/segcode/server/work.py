@@ -11,7 +11,8 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from segcode.errors import DataError
+from segcode.data.images import is_result
+from segcode.errors import ConfigError, DataError
 from segcode.files import UNFINISHED
 from segcode.server.journal import Head, read_head
 from segcode.server.library import Photograph
@@ -58,13 +59,22 @@ def find_work(folder: Path, photographs: Sequence[Photograph]) -> dict[str, str]
     return moves
 
 
+def refuse_foreign(folder: Path) -> None:
+    """Raises ConfigError for a folder of work with labels that are not the page's: it would replace them."""
+    for kind in ("labels", "truth"):
+        if (folder / kind).exists() and not (folder / "journals").is_dir():
+            raise ConfigError(
+                f"{folder / kind} is not of this page, which keeps its own there: give -o another folder for the work"
+            )
+
+
 def tidy(studio: Studio) -> None:
-    """Remove labels and truth of images that are not done, and files that a kill left unfinished."""
+    """Remove labels and truth that segcode wrote of images that are not done, and files that a kill left unfinished."""
     for kind in ("labels", "truth", "uploads"):
         for path in (studio.folder / kind).rglob(f"{UNFINISHED}*"):
             path.unlink(missing_ok=True)
     for photograph in studio.library.all():
-        finished = [path for path in studio.finished(photograph.name) if path.exists()]
+        finished = [path for path in studio.finished(photograph.name) if is_result(path)]
         with suppress(DataError):  # a journal that cannot be read does not say that the image is not done
             if finished and not studio.image(photograph.name).document.done:
                 for path in finished:

@@ -22,9 +22,9 @@ from segcode.training.folds import read_predictions
 
 _FREE: Final = {
     *(f"data.{key}" for key in ("root", "predictions", "preload", "workers")),
-    *(f"hardware.{key}" for key in ("accelerator", "devices", "nodes")),
+    "hardware.accelerator",
 }
-"""What may differ when a training is resumed: where the images are, how they are read, and where is trained."""
+"""What may differ when a training is resumed: where the images are, how they are read, and on what is computed."""
 
 
 @contextmanager

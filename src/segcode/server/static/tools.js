@@ -195,7 +195,7 @@ export class Tools {
   /** Go on with a polygon that was left. */
   resume(polygon) {
     this.pointer ??= [0, 0];
-    this.mark = polygon;
+    this.mark = { ...polygon, id: identity() }; // another tab may go on with it, too
     this.changed();
   }
 
