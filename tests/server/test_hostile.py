@@ -368,6 +368,26 @@ def test_two_thumbnails_are_made_at_a_time_and_each_once(server, monkeypatch):
     assert server.get("/health").json()["bytes_in_memory"] > 0
 
 
+@pytest.mark.parametrize("kind", ["labels.png", "ids.png", "truth.png"])
+def test_an_export_is_encoded_while_others_are_answered(server, monkeypatch, kind):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*_: object, **__: object) -> bytes:
+        begun.set()
+        go_on.wait(30)
+        return b"done"
+
+    monkeypatch.setattr("segcode.server.app.encode_labels", slow)
+    with ThreadPoolExecutor(1) as pool:
+        export = pool.submit(server.get, f"/api/images/a/frame/export/{kind}")
+        try:
+            assert begun.wait(30)
+            assert server.get("/health").status_code == 200
+        finally:
+            go_on.set()
+        assert export.result().content == b"done"
+
+
 def test_a_tab_that_takes_nothing_is_not_read_from_without_end():
     async def waits() -> bool:
         viewer = Viewer()
