@@ -128,7 +128,7 @@ def _images_of(argument: Path) -> list[Path]:
 
 
 def _matches(pattern: Path) -> set[Path]:
-    """The files of a pattern. Its first folders are names as far as they exist; brackets in the rest may be names."""
+    """The files of a pattern. Its first folders, while they exist, are names; brackets in the rest may be names."""
     known = next(parent for parent in pattern.parents if parent.is_dir())
     rest = str(pattern.relative_to(known))
     found = glob(rest, root_dir=known, recursive=True)  # noqa: PTH207 - pathlib's finds hidden files

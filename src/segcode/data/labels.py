@@ -52,7 +52,7 @@ def read_index_labels(path: Path, classes: ClassSet, train_ids: Meanings) -> Lab
 
     A file that `write_labels` wrote says itself which class each id is. In others ids are what the pixels store. In a
     palette, or with fewer than 8 bits, they may also be grey values or the colours of the classes, because programs
-    that make files smaller number ids anew; if more than one of these readings is possible the file is refused.
+    that make files smaller renumber ids; if more than one of these readings is possible the file is refused.
 
     Args:
         path: greyscale or palette, 1 to 16 bits.
@@ -156,7 +156,7 @@ def _declared(path: Path, text: str, present: Iterable[int], classes: ClassSet) 
     for i in present:
         name = declaration.ids.get(i)
         if name is not None and name not in classes.names:
-            cure = "give the class that name, or save the ids anew as greyscale PNG"
+            cure = "give the class that name, or save the ids again as greyscale PNG"
             hint = nearest(name, classes.names)
             raise DataError(f"{path} was written for other classes, and has '{name}' ({hint}): {cure}")
         if name is not None:

@@ -349,7 +349,7 @@ class Studio:
         for photograph in await asyncio.to_thread(self.library.all):
             if all(map(_exists, self.finished(photograph.name))):
                 continue
-            with suppress(SegcodeError, OSError):  # they are told when the image is opened
+            with suppress(SegcodeError, OSError):  # they are reported when the image is opened
                 image = await asyncio.to_thread(self.image, photograph.name)
                 async with image.order:
                     if image.document.done:

@@ -102,7 +102,7 @@ def write_predictions(folder: Path, model: SegCode, source: Subset) -> dict[str,
 
 
 def describe_predictions(folder: Path, classes: ClassSet, digests: Mapping[str, str]) -> None:
-    """Say in predictions.json of which classes a folder's predictions are, and what their files hold."""
+    """Write the classes of a folder's predictions, and the digests of their files, to predictions.json."""
     with replacing(folder / DESCRIPTION) as unfinished:
         write_stored(unfinished, {"classes": classes.names, "sha256_of": dict(digests)})
 
