@@ -388,13 +388,19 @@ def test_an_export_is_encoded_while_others_are_answered(server, monkeypatch, kin
         assert export.result().content == b"done"
 
 
+async def crowded() -> tuple[Viewer, asyncio.Task[None]]:
+    """A tab that has taken none of a thousand messages, and what waits until it has room."""
+    viewer = Viewer()
+    for number in range(1000):
+        viewer.send({"number": number})
+    room = asyncio.create_task(viewer.room())
+    await asyncio.sleep(0)
+    return viewer, room
+
+
 def test_a_tab_that_takes_nothing_is_not_read_from_without_end():
     async def waits() -> bool:
-        viewer = Viewer()
-        for number in range(1000):
-            viewer.send({"number": number})
-        room = asyncio.create_task(viewer.room())
-        await asyncio.sleep(0)
+        viewer, room = await crowded()
         held = not room.done()
         messages = viewer.messages()
         for _ in range(901):
@@ -408,11 +414,7 @@ def test_a_tab_that_takes_nothing_is_not_read_from_without_end():
 
 def test_a_tab_that_is_gone_does_not_hold_up_what_it_asked_for():
     async def goes_on() -> None:
-        viewer = Viewer()
-        for number in range(1000):
-            viewer.send({"number": number})
-        room = asyncio.create_task(viewer.room())
-        await asyncio.sleep(0)
+        viewer, room = await crowded()
         viewer.end()
         await room
 
