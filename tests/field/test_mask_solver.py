@@ -48,14 +48,6 @@ def test_the_default_steps_give_nearly_the_same_labels():
     assert (labels[0] == labels[1]).mean() > 0.97
 
 
-def test_a_start_far_off_does_no_harm(scene):
-    """A truth may have been taken back."""
-    cold = scene.energy(solve(scene).field.ravel())
-    far = 30 * np.random.default_rng(0).standard_normal(scene.base.shape)
-    assert scene.energy(solve(scene, start=far).field.ravel()) <= scene.energy(np.zeros(scene.base.size))
-    assert scene.energy(solve(scene, start=solve(scene).field).field.ravel()) <= cold
-
-
 def test_the_factor_is_that_of_the_bound():
     scene = make_scene(4, labels=20)
     bound = scene.precision.matrix.toarray()

@@ -26,8 +26,8 @@ def prior_of(scene: Scene) -> Prior:
     return Prior(field, None if scene.jacobian is None else scene.jacobian[cells])
 
 
-def solve(scene: Scene, start: np.ndarray | None = None) -> Mode:
-    return find_mode(scene.base[scene.observations.cells], scene.observations, prior_of(scene), start, share=1e-9)
+def solve(scene: Scene) -> Mode:
+    return find_mode(scene.base[scene.observations.cells], scene.observations, prior_of(scene), share=1e-9)
 
 
 def unknowns(scene: Scene, mode: Mode) -> np.ndarray:
@@ -70,14 +70,6 @@ def test_what_is_not_of_the_predicted_class_needs_few_steps(seed):
     mode = find_mode(scene.base[seen.cells], replace(seen, allowed=allowed), prior_of(scene))
     assert mode.converged
     assert mode.steps <= 20
-
-
-def test_a_warm_start_gives_the_same(scene):
-    cold = solve(scene)
-    draw = np.random.default_rng(0)
-    for start in (cold.dual, cold.dual + 0.1 * draw.standard_normal(cold.dual.shape), 100 * cold.dual):
-        assert solve(scene, start).logits == pytest.approx(cold.logits, abs=1e-4)
-    assert solve(scene, cold.dual).steps == 1
 
 
 @pytest.mark.parametrize("code_size", [0, 4])

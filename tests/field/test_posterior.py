@@ -14,9 +14,9 @@ SCENES = {"field": make_scene(0), "field and code": make_scene(1, code_size=4)}
 FEW = 128
 
 
-def solve(scene: Scene, last: Posterior | None = None) -> Posterior:
+def solve(scene: Scene) -> Posterior:
     jacobian = None if scene.jacobian is None else scene.jacobian_at
-    return condition(scene.base, scene.precision, scene.observations, jacobian, last)
+    return condition(scene.base, scene.precision, scene.observations, jacobian)
 
 
 def without_labels(scene: Scene) -> Scene:
@@ -122,24 +122,6 @@ def test_few_and_many_labels_agree_around_the_boundary(code_size, monkeypatch):
     labels = [(scene.base + a).argmax(1) for a in added]
     assert (labels[0] == labels[1]).mean() > 0.95
     assert (labels[0] != scene.base.argmax(1)).mean() > 0.2
-
-
-def test_the_last_posterior_is_a_start_alone(scene):
-    """Fewer, more and other labels before lead to the same mode."""
-    cold = solve(scene)
-    other = replace(make_scene(9, labels=10), base=scene.base, precision=scene.precision, jacobian=scene.jacobian)
-    for before in (without_labels(scene), other, scene):
-        warm = solve(scene, solve(before))
-        assert warm.field == pytest.approx(cold.field, abs=1e-4)
-    assert solve(scene, cold).steps == 1
-
-
-def test_the_last_posterior_hardly_matters_for_many_labels(few_is_zero):
-    scene = make_scene(5, labels=150, grid=Grid(15, 20))
-    other = replace(scene, observations=make_scene(6, labels=150, grid=Grid(15, 20)).observations)
-    cold, warm = solve(scene), solve(scene, solve(other))
-    labels = [(scene.base + found.field).argmax(1) for found in (cold, warm)]
-    assert (labels[0] == labels[1]).mean() > 0.95
 
 
 def test_the_covariance_given_many_labels_needs_no_column_of_the_prior(few_is_zero, monkeypatch):

@@ -49,7 +49,6 @@ def find_mode_on_grid(
     base: Float[ndarray, "n M"],
     observations: Observations,
     precision: Precision,
-    start: Float[ndarray, "c M"] | None = None,
     share: float = 1e-2,
     max_steps: int = 4,
 ) -> GridMode:
@@ -59,7 +58,6 @@ def find_mode_on_grid(
         base: S0 at the labelled cells.
         observations: the labels.
         precision: of the field.
-        start: a field to begin with; 0 by default.
         share: stop when a step lowers the energy by less than this share of it. The labelled pixels themselves are
             written into the map, and the rest of the map follows the first steps.
         max_steps: at most.
@@ -68,12 +66,8 @@ def find_mode_on_grid(
     bound = np.zeros(len(precision.grid))
     bound[cells] = observations.total / 2
     factor = precision.plus(bound)
-    zero = np.zeros((len(precision.grid), base.shape[1]))
-    field = zero if start is None else start
-    pulled = precision.times(field)
-    now = observations.value(base + field[cells]) + 0.5 * float((field * pulled).sum())
-    if (from_zero := observations.value(base)) < now:  # the start is for other labels
-        field, pulled, now = zero, zero, from_zero
+    field = np.zeros((len(precision.grid), base.shape[1]))
+    pulled, now = np.zeros_like(field), observations.value(base)
     for step in range(1, max_steps + 1):
         gradient = pulled.copy()
         gradient[cells] += observations.slope(base + field[cells])

@@ -178,7 +178,6 @@ def find_mode(
     base: Float[ndarray, "n M"],
     observations: Observations,
     prior: Prior,
-    start: Float[ndarray, "n M"] | None = None,
     share: float = SHARE,
 ) -> Mode:
     """Minimise E by Newton's method with step halving.
@@ -187,7 +186,6 @@ def find_mode(
         base: S0 at the labelled cells.
         observations: the labels.
         prior: K at the labelled cells.
-        start: a to begin with, such as that of nearly the same labels; 0 by default.
         share: stop when a step lowers the energy by less than this share of it.
     """
 
@@ -197,11 +195,8 @@ def find_mode(
     def energy_along(a: ndarray, u: ndarray, towards: ndarray, along: ndarray, length: float) -> float:
         return energy(a + length * towards, u + length * along)
 
-    a = np.zeros_like(base) if start is None else start
-    u = prior.times(a)
+    a, u = np.zeros_like(base), np.zeros_like(base)
     now = energy(a, u)
-    if start is not None and (zero := energy(np.zeros_like(a), np.zeros_like(u))) < now:
-        a, u, now = np.zeros_like(a), np.zeros_like(u), zero
     for step in range(1, MAX_STEPS + 1):
         curvature = Curvature.at(base + u, observations, prior)
         right = curvature.weighted(u[..., None])[..., 0] - observations.slope(base + u)

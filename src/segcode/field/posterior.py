@@ -56,7 +56,6 @@ class Posterior:
         code: the mode of the code, in units of s; None where there is no code.
         steps: of the solver.
         converged: whether it stopped by itself.
-        dual: a of `newton.Mode` by cell, a start for nearly the same labels.
     """
 
     precision: Precision
@@ -64,7 +63,6 @@ class Posterior:
     code: Float[ndarray, "N"] | None
     steps: int
     converged: bool
-    dual: dict[int, Float[ndarray, "M"]]
     _observations: Observations | None = None
     _curvature: Curvature | None = None
     _on_grid: GridMode | None = None
@@ -73,7 +71,7 @@ class Posterior:
     def prior(precision: Precision, classes: int, code_size: int | None) -> Posterior:
         """Without any label."""
         code = None if code_size is None else np.zeros(code_size)
-        return Posterior(precision, np.zeros((len(precision.grid), classes)), code, 0, True, {})
+        return Posterior(precision, np.zeros((len(precision.grid), classes)), code, 0, True)
 
     @property
     def nbytes(self) -> int:
@@ -126,7 +124,6 @@ def condition(
     precision: Precision,
     observations: Observations,
     jacobian: JacobianAt | None = None,
-    last: Posterior | None = None,
     settled: Callable[[], Bool[ndarray, "c"]] | None = None,
 ) -> Posterior:
     """The posterior given labels.
@@ -136,7 +133,6 @@ def condition(
         precision: of the field.
         observations: the labels.
         jacobian: of the code, where the model has one.
-        last: the posterior for nearly the same labels; the solver starts from it.
         settled: gives the cells inside a mask, with labelled cells all around them. The field beyond depends on theirs
             through those alone, so it is solved for without them. There it puts the label as far above other classes
             as it stands at most of the cells that were solved for.
@@ -145,8 +141,8 @@ def condition(
         code_size = None if jacobian is None else jacobian(observations.cells).shape[2]
         return Posterior.prior(precision, base.shape[1], code_size)
     if len(observations) <= FEW:
-        return _condition_on_few(base, precision, observations, jacobian, last)
-    return _condition_on_many(base, precision, observations, jacobian, last, settled)
+        return _condition_on_few(base, precision, observations, jacobian)
+    return _condition_on_many(base, precision, observations, jacobian, settled)
 
 
 def preview(
@@ -170,21 +166,17 @@ def _condition_on_few(
     precision: Precision,
     observations: Observations,
     jacobian: JacobianAt | None,
-    last: Posterior | None,
 ) -> Posterior:
     cells = observations.cells
     columns = precision.covariance(cells)
     prior = Prior(columns[cells], None if jacobian is None else jacobian(cells))
-    zero = np.zeros(base.shape[1])
-    start = None if last is None or not last.dual else np.stack([last.dual.get(int(cell), zero) for cell in cells])
-    mode = find_mode(base[cells], observations, prior, start)
+    mode = find_mode(base[cells], observations, prior)
     return Posterior(
         precision,
         (mode.dual.T @ columns.T).T,
         None if jacobian is None else prior.code_of(mode.dual),
         mode.steps,
         mode.converged,
-        dict(zip(cells.tolist(), mode.dual, strict=True)),
         observations,
         Curvature.at(mode.logits, observations, prior),
     )
@@ -195,7 +187,6 @@ def _condition_on_many(
     precision: Precision,
     observations: Observations,
     jacobian: JacobianAt | None,
-    last: Posterior | None,
     settled: Callable[[], Bool[ndarray, "c"]] | None,
 ) -> Posterior:
     """The code is solved for with an even choice of the cells; given it, the field with all that are not settled."""
@@ -203,7 +194,7 @@ def _condition_on_many(
     at_cells = base[cells]
     if jacobian is not None:
         some = cells[np.linspace(0, len(cells) - 1, FEW).astype(int)]
-        code = _condition_on_few(base, precision, observations.at(some), jacobian, None).code
+        code = _condition_on_few(base, precision, observations.at(some), jacobian).code
         at_cells = at_cells + jacobian(cells) @ code
     kept = np.ones(len(cells), bool)
     clear = np.isfinite(leads(at_cells, observations)[1])  # elsewhere labels contradict each other
@@ -212,17 +203,17 @@ def _condition_on_many(
         if not (kept & clear).any():  # every pixel is labelled
             kept[:] = True
     outer, inner = observations.at(cells[kept]), observations.at(cells[~kept])
-    free, start = precision, None if last is None else last.field
+    free = precision
     if len(inner):
         inside = np.isin(np.arange(len(base)), inner.cells)
-        free, start = precision.without(inside), None if start is None else np.where(inside[:, None], 0.0, start)
-    mode = find_mode_on_grid(at_cells[kept], outer, free, start)
+        free = precision.without(inside)
+    mode = find_mode_on_grid(at_cells[kept], outer, free)
     field = mode.field
     if len(inner):
         lead = leads(at_cells[kept] + field[outer.cells], outer)[1]
         field = field.copy()
         field[inner.cells] = rise(at_cells[~kept], inner, float(np.median(lead[clear[kept]])))
-    return Posterior(precision, field, code, mode.steps, mode.converged, {}, outer, None, mode)
+    return Posterior(precision, field, code, mode.steps, mode.converged, outer, None, mode)
 
 
 def _by_draw(solved: Float[ndarray, "c _"], count: int) -> Float[ndarray, "k c M"]:

@@ -144,7 +144,7 @@ class Refiner:
 
     @torch.inference_mode()
     def refine(self, truth: Truth) -> SegmentationMap:
-        """The most likely map given the truth; the solver starts from the last one.
+        """The most likely map given the truth, whatever truth came before.
 
         Raises:
             TruthError: if the truth is for an image of another size, or for other classes.
@@ -152,7 +152,7 @@ class Refiner:
         image = self._checked(truth)
         observations = observe(truth, image.precision.grid, self.constants.label_weight)
         settled = partial(settled_cells, truth, image.precision.grid)
-        posterior = condition(image.base, self._prior(truth), observations, self._jacobian(), self._posterior, settled)
+        posterior = condition(image.base, self._prior(truth), observations, self._jacobian(), settled)
         self._posterior, self._truth = posterior, truth
         status = Status(len(observations), posterior.steps, posterior.converged)
         return self._map(posterior.field, posterior.code, truth, status)

@@ -179,27 +179,22 @@ class Session:
         self._kept = list(marks)
         return self._base
 
-    def _start_from(self, marks: list[Mark], afresh: bool = False) -> None:
-        """Take the sample that the last of these marks names for the initial prediction; none without marks.
-
-        Args:
-            marks: that end with a start, or none.
-            afresh: also forget the last solution, from which the solver would start.
-        """
-        if marks == self._started[0] and not afresh:
+    def _start_from(self, marks: list[Mark]) -> None:
+        """Take the sample that the last of these marks, a start, names for the initial prediction; none without."""
+        if marks == self._started[0]:
             return
-        if marks != self._started[0]:
-            start = marks[-1] if marks else None
-            sample = self._drawn(marks[:-1], start.seed)[start.index] if isinstance(start, Start) else None
-            self._started = list(marks), sample
+        start = marks[-1] if marks else None
+        sample = self._drawn(marks[:-1], start.seed)[start.index] if isinstance(start, Start) else None
+        self._started = list(marks), sample
         self._refiner.reset()
         self._refined = None
         if self._started[1] is not None:
             self._refiner.start_from(self._started[1])
 
     def _drawn(self, marks: list[Mark], seed: int) -> list[SegmentationMap]:
-        self._start_from(started(marks), afresh=True)
-        self._refine(marks)
+        self._start_from(started(marks))
+        if self._refined != marks:
+            self._refine(marks)
         return self._refiner.sample(SAMPLES, seed)
 
     def _refine(self, marks: list[Mark]) -> SegmentationMap:
