@@ -92,14 +92,13 @@ def test_marks_that_are_added_give_what_all_of_them_give(session, tiny_model, im
 
 
 def test_a_map_is_a_function_of_its_marks(tiny_model, mark):
-    """Strokes that come one by one, also by way of drafts, undo and samples, and all at once after a restart."""
+    """Strokes that come one by one, also by way of drafts, and all at once after a restart."""
     image = np.random.default_rng(1).integers(0, 255, (120, 160, 3), np.uint8)
     sweeps = [Brush(label=one % 4, radius=8, points=((5, 20 * one + 9), (150, 25 * one + 3))) for one in range(5)]
     session, marks = Session(tiny_model, image, "cpu"), [mark, *sweeps]
     for count in range(len(marks) + 1):
         session.show(marks[:count], marks[count : count + 1])
         session.show(marks[:count])
-        session.sample(marks[: count // 2], seed=3)
     assert (session.show(marks).painted == IGNORE).mean() > 0.3
     assert int(session.show(marks).solver.split()[0]) > FEW
     assert np.array_equal(session.final(marks), Session(tiny_model, image, "cpu").final(marks))
