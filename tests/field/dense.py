@@ -28,6 +28,23 @@ def dense_precision(precision: Precision) -> ndarray:
 
 
 @dataclass(frozen=True)
+class CodeOfScene:
+    """A code path whose J is known at every cell."""
+
+    everywhere: ndarray
+
+    @property
+    def code_size(self) -> int:
+        return self.everywhere.shape[2]
+
+    def jacobian(self, cells: ndarray) -> ndarray:
+        return self.everywhere[cells]
+
+    def times(self, code: ndarray) -> ndarray:
+        return self.everywhere @ code
+
+
+@dataclass(frozen=True)
 class Scene:
     """Cells with S0, labels and, for some, a code: E over the fields of all classes at all cells and the code.
 
@@ -43,9 +60,9 @@ class Scene:
     observations: Observations
     jacobian: ndarray | None = None
 
-    def jacobian_at(self, cells: ndarray) -> ndarray:
-        assert self.jacobian is not None
-        return self.jacobian[cells]
+    @property
+    def path(self) -> CodeOfScene | None:
+        return None if self.jacobian is None else CodeOfScene(self.jacobian)
 
     @property
     def prior_precision(self) -> ndarray:

@@ -15,8 +15,7 @@ FEW = 128
 
 
 def solve(scene: Scene) -> Posterior:
-    jacobian = None if scene.jacobian is None else scene.jacobian_at
-    return condition(scene.base, scene.precision, scene.observations, jacobian)
+    return condition(scene.base, scene.precision, scene.observations, scene.path)
 
 
 def without_labels(scene: Scene) -> Scene:

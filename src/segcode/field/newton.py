@@ -23,9 +23,10 @@ from jaxtyping import Float, Integer
 from numpy import ndarray
 from scipy.linalg import cho_factor, cho_solve
 
+from segcode.field.closed_form import closed_form
 from segcode.field.likelihood import Observations, softmax
 
-SHARE = 1e-4
+SHARE = 1e-3
 """Newton's method stops when a step lowers the energy by less than this share of it: convergence is quadratic there."""
 
 MAX_STEPS = 50
@@ -48,15 +49,18 @@ class Prior:
 
     def times(self, a: Float[ndarray, "n M *k"]) -> Float[ndarray, "n M *k"]:
         """K a."""
-        added = np.tensordot(self.field, a, 1)
-        if self.code is None:
-            return added
-        return added + np.tensordot(self.code, self.code_of(a), 1)
+        added = _times(self.field, a)
+        return added if self.code is None else added + self.of_code(self.code_of(a))
 
     def code_of(self, a: Float[ndarray, "n M *k"]) -> Float[ndarray, "N *k"]:
         """The code, divided by s: (s J_P)^T a."""
         assert self.code is not None
-        return np.tensordot(self.code, a, ((0, 1), (0, 1)))
+        return self.code.reshape(-1, self.code.shape[2]).T @ a.reshape(-1, *a.shape[2:])
+
+    def of_code(self, code: Float[ndarray, "N *k"]) -> Float[ndarray, "n M *k"]:
+        """What a code, divided by s, adds: s J_P c."""
+        assert self.code is not None
+        return _times(self.code, code)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class Curvature:
             return solved
         lowered = self._without_sets(self._columns())
         small = np.eye(len(self.sets)) + self._along_sets(self.prior.times(lowered))
-        return solved - np.tensordot(lowered, np.linalg.solve(small, self._along_sets(self.prior.times(solved))), 1)
+        return solved - _times(lowered, np.linalg.solve(small, self._along_sets(self.prior.times(solved))))
 
     def information(self) -> Float[ndarray, "n n"]:
         """The mean over classes of the blocks of (W^-1 + K)^-1, without the code: what labels take from C_PP."""
@@ -123,7 +127,7 @@ class Curvature:
         if len(self.sets) == 0:
             return blocks.mean(0)
         lowered = self._without_code(self._columns())
-        reached = np.tensordot(self.prior.field, lowered, 1)
+        reached = _times(self.prior.field, lowered)
         small = np.eye(len(self.sets)) + self._along_sets(reached)
         taken = np.einsum("imr,jmr->ij", lowered, np.linalg.solve(small, lowered.transpose(0, 2, 1)).transpose(0, 2, 1))
         return blocks.mean(0) + taken / lowered.shape[1]
@@ -148,10 +152,10 @@ class Curvature:
             return solved
         lowered = self._without_code(self._of_one_class(self.prior.code))
         small = np.eye(lowered.shape[2]) + self.prior.code_of(lowered)
-        return solved - np.tensordot(lowered, np.linalg.solve(small, self.prior.code_of(solved)), 1)
+        return solved - _times(lowered, np.linalg.solve(small, self.prior.code_of(solved)))
 
     def _without_code(self, right: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
-        reached = np.tensordot(self.prior.field, right, 1).transpose(1, 0, 2)
+        reached = _times(self.prior.field, right).transpose(1, 0, 2)
         c = self.inner @ reached
         shared = cho_solve(self.outer, c.sum(0))
         return right - (c - self.inner @ shared).transpose(1, 0, 2)
@@ -180,7 +184,7 @@ def find_mode(
     prior: Prior,
     share: float = SHARE,
 ) -> Mode:
-    """Minimise E by Newton's method with step halving.
+    """Minimise E by Newton's method with step halving, from the closed form.
 
     Args:
         base: S0 at the labelled cells.
@@ -195,8 +199,10 @@ def find_mode(
     def energy_along(a: ndarray, u: ndarray, towards: ndarray, along: ndarray, length: float) -> float:
         return energy(a + length * towards, u + length * along)
 
-    a, u = np.zeros_like(base), np.zeros_like(base)
-    now = energy(a, u)
+    a = closed_form(base, observations, prior.field)
+    u = prior.times(a)
+    if (now := energy(a, u)) > (zero := observations.value(base)):
+        a, u, now = np.zeros_like(base), np.zeros_like(base), zero
     for step in range(1, MAX_STEPS + 1):
         curvature = Curvature.at(base + u, observations, prior)
         right = curvature.weighted(u[..., None])[..., 0] - observations.slope(base + u)
@@ -208,6 +214,12 @@ def find_mode(
         if before - now <= share * abs(now):
             return Mode(a, base + u, step, True)
     return Mode(a, base + u, MAX_STEPS, False)
+
+
+def _times(matrix: Float[ndarray, "*rows n"], a: Float[ndarray, "n *k"]) -> Float[ndarray, "*rows *k"]:
+    """The sum over the last axis of one and the first of the other, by one product of matrices."""
+    product: ndarray = matrix.reshape(-1, len(a)) @ a.reshape(len(a), -1)
+    return product.reshape(*matrix.shape[:-1], *a.shape[1:])
 
 
 def _length(energy: Callable[[float], float], now: float) -> float:

@@ -27,10 +27,18 @@ FEW: Final = 128
 
 
 @runtime_checkable
-class JacobianAt(Protocol):
-    """s J / T at some cells."""
+class CodeAtCells(Protocol):
+    """What the code adds to the logits of cells: s J / T times a code in units of s."""
 
-    def __call__(self, cells: ndarray) -> Float[ndarray, "n M N"]: ...
+    @property
+    def code_size(self) -> int:
+        """N."""
+
+    def jacobian(self, cells: ndarray) -> Float[ndarray, "n M N"]:
+        """Return s J / T at some cells."""
+
+    def times(self, code: Float[ndarray, "N"]) -> Float[ndarray, "c M"]:
+        """Return s J c / T at all cells."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,7 @@ class Posterior:
             curvature, labelled = self._curvature, self._observations.cells
             at = field[labelled].transpose(0, 2, 1)  # n M k
             if curvature.prior.code is not None:
-                at = at + np.tensordot(curvature.prior.code, code.T, 1)
+                at = at + curvature.prior.of_code(code.T)
             away = curvature.solve(curvature.weighted(at) + curvature.noise(count, draw))
             field = field - np.tensordot(self.precision.covariance(labelled), away, 1).transpose(0, 2, 1)
             if curvature.prior.code is not None:
@@ -123,7 +131,7 @@ def condition(
     base: Float[ndarray, "c M"],
     precision: Precision,
     observations: Observations,
-    jacobian: JacobianAt | None = None,
+    path: CodeAtCells | None = None,
     settled: Callable[[], Bool[ndarray, "c"]] | None = None,
 ) -> Posterior:
     """The posterior given labels.
@@ -132,17 +140,16 @@ def condition(
         base: S0 / T at every cell.
         precision: of the field.
         observations: the labels.
-        jacobian: of the code, where the model has one.
+        path: of the code, where the model has one.
         settled: gives the cells inside a mask, with labelled cells all around them. The field beyond depends on theirs
             through those alone, so it is solved for without them. There it puts the label as far above other classes
             as it stands at most of the cells that were solved for.
     """
     if len(observations) == 0:
-        code_size = None if jacobian is None else jacobian(observations.cells).shape[2]
-        return Posterior.prior(precision, base.shape[1], code_size)
+        return Posterior.prior(precision, base.shape[1], None if path is None else path.code_size)
     if len(observations) <= FEW:
-        return _condition_on_few(base, precision, observations, jacobian)
-    return _condition_on_many(base, precision, observations, jacobian, settled)
+        return _condition_on_few(base, precision, observations, path)
+    return _condition_on_many(base, precision, observations, path, settled)
 
 
 def preview(
@@ -165,16 +172,16 @@ def _condition_on_few(
     base: Float[ndarray, "c M"],
     precision: Precision,
     observations: Observations,
-    jacobian: JacobianAt | None,
+    path: CodeAtCells | None,
 ) -> Posterior:
     cells = observations.cells
     columns = precision.covariance(cells)
-    prior = Prior(columns[cells], None if jacobian is None else jacobian(cells))
+    prior = Prior(columns[cells], None if path is None else path.jacobian(cells))
     mode = find_mode(base[cells], observations, prior)
     return Posterior(
         precision,
         (mode.dual.T @ columns.T).T,
-        None if jacobian is None else prior.code_of(mode.dual),
+        None if path is None else prior.code_of(mode.dual),
         mode.steps,
         mode.converged,
         observations,
@@ -186,16 +193,17 @@ def _condition_on_many(
     base: Float[ndarray, "c M"],
     precision: Precision,
     observations: Observations,
-    jacobian: JacobianAt | None,
+    path: CodeAtCells | None,
     settled: Callable[[], Bool[ndarray, "c"]] | None,
 ) -> Posterior:
     """The code is solved for with an even choice of the cells; given it, the field with all that are not settled."""
     cells, code = observations.cells, None
     at_cells = base[cells]
-    if jacobian is not None:
+    if path is not None:
         some = cells[np.linspace(0, len(cells) - 1, FEW).astype(int)]
-        code = _condition_on_few(base, precision, observations.at(some), jacobian).code
-        at_cells = at_cells + jacobian(cells) @ code
+        code = _condition_on_few(base, precision, observations.at(some), path).code
+        assert code is not None
+        at_cells = at_cells + path.times(code)[cells]
     kept = np.ones(len(cells), bool)
     clear = np.isfinite(leads(at_cells, observations)[1])  # elsewhere labels contradict each other
     if settled is not None:

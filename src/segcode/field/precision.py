@@ -27,6 +27,7 @@ from scipy.sparse.linalg import SuperLU, splu
 from segcode.errors import ConfigError
 from segcode.field.constants import FieldConstants
 from segcode.field.grid import Grid
+from segcode.field.kept import Kept
 from segcode.field.likelihood import softmax
 
 LEAF: Final = 16
@@ -161,8 +162,7 @@ class Precision:
         degree = np.bincount(first, weights, count) + np.bincount(second, weights, count) + self.pull
         self._entries = np.concatenate([degree, -weights, -weights]) / variance
         self.matrix = _pattern(grid, dissected=False).matrix(self._entries)
-        self._known = np.zeros(0, np.int64)
-        self._columns = np.zeros((0, count))  # row by row
+        self._columns = Kept(self._computed)
 
     @cached_property
     def _factor(self) -> Factor:
@@ -183,15 +183,7 @@ class Precision:
 
     def covariance(self, cells: Integer[ndarray, "k"]) -> Float[ndarray, "n k"]:
         """The columns of C at some cells, distinct ones; those of the last call are kept."""
-        new = np.setdiff1d(cells, self._known)
-        if len(new):
-            units = np.zeros((len(self.grid), len(new)))
-            units[new, np.arange(len(new))] = 1.0
-            kept = np.isin(self._known, cells)
-            self._columns = np.concatenate([self._columns[kept], self.solve(units).T])
-            self._known = np.concatenate([self._known[kept], new])
-        order = np.argsort(self._known)
-        return self._columns[order[np.searchsorted(self._known, cells, sorter=order)]].T
+        return self._columns(cells).T
 
     def sample(self, count: int, draw: np.random.Generator) -> Float[ndarray, "n count"]:
         """Draws from N(0, C): C (B^T W^(1/2) e1 + u^(1/2) e2), B the differences over edges (perturb and solve)."""
@@ -230,6 +222,11 @@ class Precision:
     def nbytes(self) -> int:
         """Memory of the factorisation and of the columns, in bytes."""
         return 12 * (self._factor.nnz + self.matrix.nnz) + self._columns.nbytes
+
+    def _computed(self, cells: Integer[ndarray, "k"]) -> Float[ndarray, "k n"]:
+        units = np.zeros((len(self.grid), len(cells)))
+        units[cells, np.arange(len(cells))] = 1.0
+        return self.solve(units).T
 
 
 def _factorise(matrix: sparse.csc_matrix) -> SuperLU:

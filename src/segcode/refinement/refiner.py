@@ -17,13 +17,14 @@ from segcode.edges.features import EdgeNetwork, at_cells, edge_features, load_ed
 from segcode.errors import DataError, TruthError
 from segcode.field.constants import FieldConstants, load_constants
 from segcode.field.grid import Grid
+from segcode.field.kept import Kept
 from segcode.field.look import expected_changes
-from segcode.field.posterior import JacobianAt, Posterior, condition, preview
+from segcode.field.posterior import Posterior, condition, preview
 from segcode.field.precision import Precision, cell_pull, edge_weights
 from segcode.model.checkpoint import LoadedModel
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
-from segcode.prediction import CallableSegmenter, InitialPrediction, Segmenter
+from segcode.prediction import CallableSegmenter, CodePath, InitialPrediction, Segmenter
 from segcode.refinement.borders import along_outlines
 from segcode.refinement.observations import observe, region_of_cells, settled_cells
 from segcode.refinement.places import Place, places_to_look
@@ -31,6 +32,34 @@ from segcode.refinement.result import SegmentationMap, Status, entropy, masked_s
 from segcode.resampling import resize
 from segcode.tensors import Image
 from segcode.truth.truth import Truth
+
+
+class _Code:
+    """The code path at the cells of the field, for codes in units of s."""
+
+    def __init__(self, prediction: InitialPrediction, path: CodePath, grid: Grid, variance: float, temperature: float):
+        self._path, self._grid, self._temperature = path, grid, temperature
+        self._deviation = float(np.sqrt(variance))
+        self._device = prediction.base_logits.device
+        self._pixels = _pixels_of(prediction, grid)
+        self.code_size = path.code_size
+        self.jacobian = Kept(self._jacobian)
+
+    def scaled(self, code: Float[ndarray, "N"]) -> Float[Tensor, "N"]:
+        """C."""
+        return torch.from_numpy(self._deviation * code).float().to(self._device)
+
+    def added(self, code: Float[ndarray, "N"]) -> Float[Tensor, "M h w"]:
+        """What the code adds to the logits, on the grid of the initial prediction."""
+        return self._path.added(self.scaled(code)[None])[0] / self._temperature
+
+    def times(self, code: Float[ndarray, "N"]) -> Float[ndarray, "c M"]:
+        """The same at all cells."""
+        return _at_cells(self.added(code), self._grid)
+
+    def _jacobian(self, cells: ndarray) -> Float[ndarray, "n M N"]:
+        at_pixels = self._path.jacobian(self._pixels[cells]).cpu().numpy().astype(np.float64)
+        return self._deviation / self._temperature * at_pixels
 
 
 @dataclass(frozen=True)
@@ -42,19 +71,14 @@ class _OpenImage:
         prediction: the initial prediction; its logits divided by the temperature.
         base: these logits at the cells of the field.
         precision: the prior of the field.
-        pixels: of the segmenter's grid, one at the centre of each cell.
+        code: the code path, where the segmenter has one and its prior variance is above 0.
     """
 
     size: tuple[int, int]
     prediction: InitialPrediction
     base: Float[ndarray, "c M"]
     precision: Precision
-    pixels: Tensor
-
-    def jacobian(self, cells: ndarray, scale: float) -> Float[ndarray, "n M N"]:
-        """The Jacobian s J / T at some cells."""
-        assert self.prediction.code is not None
-        return scale * self.prediction.code.jacobian(self.pixels[cells]).cpu().numpy().astype(np.float64)
+    code: _Code | None
 
 
 @dataclass(frozen=True)
@@ -124,7 +148,7 @@ class Refiner:
         base = _at_cells(prediction.base_logits, grid)
         pull = cell_pull(base, self.constants)
         precision = Precision(grid, weights, pull, self.constants.prior_variance).factorised()
-        self._open = self._current = _OpenImage(size, prediction, base, precision, _pixels_of(prediction, grid))
+        self._open = self._current = _OpenImage(size, prediction, base, precision, self._code_of(prediction, grid))
         self.reset()
         return self._initial()
 
@@ -152,7 +176,7 @@ class Refiner:
         image = self._checked(truth)
         observations = observe(truth, image.precision.grid, self.constants.label_weight)
         settled = partial(settled_cells, truth, image.precision.grid)
-        posterior = condition(image.base, self._prior(truth), observations, self._jacobian(), settled)
+        posterior = condition(image.base, self._prior(truth), observations, image.code, settled)
         self._posterior, self._truth = posterior, truth
         status = Status(len(observations), posterior.steps, posterior.converged)
         return self._map(posterior.field, posterior.code, truth, status)
@@ -170,11 +194,11 @@ class Refiner:
         observations = observe(truth, image.precision.grid, self.constants.label_weight)
         posterior, known = self._conditioned()
         later = observations.beyond(observe(known, image.precision.grid, self.constants.label_weight))
-        field, jacobian = posterior.field, self._jacobian()
+        field = posterior.field
         if len(later):
             base = image.base + field
-            if jacobian is not None and posterior.code is not None:
-                base[later.cells] += jacobian(later.cells) @ posterior.code
+            if image.code is not None and posterior.code is not None:
+                base[later.cells] += image.code.jacobian(later.cells) @ posterior.code
             field = field + preview(base, posterior, later)
         return self._map(field, posterior.code, truth, Status(len(observations), 1, True))
 
@@ -212,9 +236,10 @@ class Refiner:
         """Where a label is expected to change the map most, given the last truth of `refine`."""
         posterior, truth = self._conditioned()
         grid = posterior.precision.grid
-        logits = self._active.base + posterior.field
-        if posterior.code is not None:
-            logits = logits + _at_cells(self._of_code(posterior.code)[1], grid)
+        image = self._active
+        logits = image.base + posterior.field
+        if image.code is not None and posterior.code is not None:
+            logits = logits + image.code.times(posterior.code)
         changes = expected_changes(logits, posterior, truth_cells(truth, grid))
         return places_to_look(changes, grid, self._active.size, count)
 
@@ -267,21 +292,18 @@ class Refiner:
             return self._posterior.precision
         return prior.cut(regions, self.constants.floor)
 
-    def _jacobian(self) -> JacobianAt | None:
-        if self._active.prediction.code is None or self.constants.code_variance == 0:
+    def _code_of(self, prediction: InitialPrediction, grid: Grid) -> _Code | None:
+        constants = self.constants
+        if prediction.code is None or constants.code_variance == 0:
             return None
-        return partial(self._active.jacobian, scale=self._code_scale / self.constants.temperature)
-
-    @property
-    def _code_scale(self) -> float:
-        return float(np.sqrt(self.constants.code_variance))
+        return _Code(prediction, prediction.code, grid, constants.code_variance, constants.temperature)
 
     def _conditioned(self) -> tuple[Posterior, Truth]:
         image = self._active
         if self._posterior is None or self._truth is None:
             truth = Truth.empty(image.size, image.base.shape[1])
             observations = observe(truth, image.precision.grid, self.constants.label_weight)
-            return condition(image.base, image.precision, observations, self._jacobian()), truth
+            return condition(image.base, image.precision, observations, image.code), truth
         return self._posterior, self._truth
 
     def _initial(self) -> SegmentationMap:
@@ -297,19 +319,12 @@ class Refiner:
         rest = prediction.base_logits
         size = max(rest.shape[1], grid.rows), max(rest.shape[2], grid.columns)
         rest, scaled = resize(rest[None], size)[0], None
-        if code is not None:
-            scaled, of_code = self._of_code(code)
-            rest = rest + resize(of_code[None], size)[0]
+        if code is not None and (path := self._active.code) is not None:
+            scaled = path.scaled(code)
+            rest = rest + resize(path.added(code)[None], size)[0]
         added = torch.from_numpy(np.ascontiguousarray(field.T, np.float32)).reshape(1, -1, *grid.shape).to(rest.device)
         logits = resize(added, size)[0].add_(rest)
         return SegmentationMap(logits, truth, status, scaled, prediction.b, along_outlines(rest, field, truth, grid))
-
-    def _of_code(self, code: Float[ndarray, "N"]) -> tuple[Float[Tensor, "N"], Float[Tensor, "M h w"]]:
-        """C and J c / T, from the code in units of s."""
-        path = self._active.prediction.code
-        assert path is not None
-        scaled = torch.from_numpy(self._code_scale * code).float().to(self._active.prediction.base_logits.device)
-        return scaled, path.added(scaled[None])[0] / self.constants.temperature
 
 
 def as_segmenter(
