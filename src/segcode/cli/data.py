@@ -43,6 +43,7 @@ def check(
     from rich.console import Console
 
     from segcode.data.check import check as read_all
+    from segcode.data.pairs import UnpairedError
     from segcode.data.sources import open_source
 
     console = Console(highlight=False, soft_wrap=True)
@@ -50,6 +51,9 @@ def check(
     for part in split or _splits(data, root):
         try:
             source = open_source(data, root, part, 240, 320)
+        except UnpairedError as error:
+            problems += [f"{part}: {problem}" for problem in error.problems]
+            source = error.rest
         except DataError as error:
             problems.append(f"{part}: {error}")
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from segcode.classes import ClassSet
 from segcode.data.files import by_name, pictures_in
@@ -13,6 +13,8 @@ from segcode.data.images import image_info, read_image
 from segcode.data.labels import LabelFile
 from segcode.errors import DataError
 from segcode.sample import Sample
+
+_SHOWN: Final = 5  # problems in a message
 
 
 class Pair(NamedTuple):
@@ -69,32 +71,65 @@ class PairedFiles:
         return Noted(Sample(pair.name, image, labels), notes + _turned(pair.image))
 
 
-def pair_files(images: Iterable[Path], labels: Path, ending: str = "") -> list[Pair]:
+class UnpairedError(DataError):
+    """Files of a data set have no partner, or several.
+
+    Attributes:
+        problems: a line for each.
+        rest: the pairs that are sound.
+    """
+
+    def __init__(self, problems: Sequence[str], rest: PairedFiles) -> None:
+        more = [f"and {len(problems) - _SHOWN} more: `segcode data check` lists them"] * (len(problems) > _SHOWN)
+        super().__init__("\n".join([*problems[:_SHOWN], *more]))
+        self.problems = tuple(problems)
+        self.rest = rest
+
+
+class Pairing(NamedTuple):
+    """Images and their label files.
+
+    Attributes:
+        pairs: in the order of the images; the label file may be missing, which reading it says.
+        problems: files that cannot be paired, with the reason and the cure.
+    """
+
+    pairs: list[Pair]
+    problems: list[str]
+
+
+def pair_files(images: Iterable[Path], labels: Path, ending: str = "") -> Pairing:
     """Images and the label files of their names with `ending` in a folder, whatever image format these have.
 
-    Names are compared as `name_of` gives them. Where there is no label file the pair names the PNG that is missing.
+    Names are compared as `name_of` gives them.
+    """
+    photographs, label_files = by_name(images), by_name(pictures_in(labels))
+    pairs = [
+        Pair(name, image, label_files.files.get(f"{name}{ending}", labels / f"{name}{ending}.png"))
+        for name, image in photographs.files.items()
+        if f"{name}{ending}" not in label_files.problems
+    ]
+    known = {f"{name}{ending}" for part in photographs for name in part}
+    orphans = [
+        f"{path} has no image: add the image or remove it"
+        for name, path in label_files.files.items()
+        if name not in known
+    ]
+    return Pairing(pairs, [*photographs.problems.values(), *label_files.problems.values(), *orphans])
+
+
+def require_pairs(source: PairedFiles, problems: Sequence[str], folder: Path) -> PairedFiles:
+    """The source, if it is sound.
 
     Raises:
-        DataError: if two images or two label files have one name.
+        DataError: if there are no images in the folder.
+        UnpairedError: if there are problems.
     """
-    files = by_name(pictures_in(labels))
-    return [
-        Pair(name, image, files.get(f"{name}{ending}", labels / f"{name}{ending}.png"))
-        for name, image in by_name(images).items()
-    ]
-
-
-def require_pairs(pairs: Sequence[Pair], folder: Path) -> tuple[Pair, ...]:
-    """The pairs as a tuple. Raises DataError if there are none."""
-    if not pairs:
+    if problems:
+        raise UnpairedError(problems, source)
+    if not source.pairs:
         raise DataError(f"{folder} has no images: check the path, or unpack the data set again")
-    return tuple(pairs)
-
-
-def require_images(labels: Iterable[Path], pairs: Iterable[Pair]) -> None:
-    """Raises DataError if a label file belongs to no image."""
-    if orphans := sorted(set(labels) - {pair.labels for pair in pairs}):
-        raise DataError(f"{len(orphans)} label files have no image, first {orphans[0]}: add the image or remove them")
+    return source
 
 
 def _turned(image: Path) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import io
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -14,10 +14,10 @@ from typing import Final, TypeAlias
 
 from PIL import Image as Pillow
 
-from segcode.data.files import name_of, output_names, pictures_in
+from segcode.data.files import by_name, image_names, name_of, pictures_in
 from segcode.data.images import image_info, open_image, read_image, upright
 from segcode.errors import DataError
-from segcode.files import replacing
+from segcode.files import replacing, require_short_name
 from segcode.server.problems import printable
 from segcode.tensors import Image
 
@@ -60,7 +60,7 @@ class Photograph:
         path: where it is.
         size: rows and columns, once it is upright; zeros if it cannot be read.
         stamp: of the file when it was looked at; None if there was none.
-        problem: why it cannot be read, with the cure.
+        problem: why it cannot be read or worked on, with the cure.
     """
 
     name: str
@@ -138,19 +138,33 @@ class Library:
     """Images by name, in natural order; those that are uploaded come last and are kept."""
 
     def __init__(self, images: Sequence[Path], uploads: Path, limits: Limits) -> None:
-        """Of files, and of a folder for uploads, which is made when it is needed.
+        """Lists files, and those in a folder for uploads, which is made when it is needed.
 
-        Raises:
-            DataError: if two images have one name.
+        Files that share a name are listed with their endings, and with that as their problem; so is a name that is too
+        long for a journal.
         """
         self.limits = limits
         self._uploads = uploads
         self._naming = Lock()
         self._photographs: dict[str, Photograph] = {}
-        for name, path in zip(output_names(images) if images else [], images, strict=True):
-            self._add(printable(name.as_posix()), path)
-        for path in pictures_in(uploads):
-            self._add(f"uploads/{printable(name_of(path))}", path)
+        self._refused: dict[str, str] = {}
+        kept = pictures_in(uploads)
+        names = {path: f"uploads/{name_of(path)}" for path in kept} | image_names(images)
+        named = by_name([*images, *kept], lambda path: printable(names[path]))
+        self._taken = {*named.files, *named.problems}
+        for path in [*images, *kept]:
+            name = printable(names[path])
+            if problem := named.problems.get(name):
+                name += printable(path.suffix)
+                while name in self._taken:
+                    name += "_"
+                self._taken.add(name)
+                self._refused[name] = problem
+            try:
+                require_short_name(Path(f"{name}.jsonl"))  # no other file that is kept of it has a longer name
+            except DataError as error:
+                self._refused[name] = str(error)
+            self._look(name, path)
 
     def get(self, name: str) -> Photograph | None:
         """The image of this name, as its file is now."""
@@ -158,7 +172,7 @@ class Library:
         if known is not None:
             with suppress(OSError):  # a file that is gone stays as it was: reading it says so
                 if known.stamp_now() != known.stamp:
-                    known = self._photographs[name] = Photograph.of(name, known.path)
+                    known = self._look(name, known.path)
         return known
 
     def all(self) -> list[Photograph]:
@@ -181,19 +195,21 @@ class Library:
         free = stem = _file_stem(name)
         number = 1
         with self._naming:
-            while f"uploads/{free}" in self._photographs or taken(f"uploads/{free}"):
+            while f"uploads/{free}" in self._taken or taken(f"uploads/{free}"):
                 number += 1
                 free = f"{stem}-{number}"
             path = self._uploads / f"{free}.{suffix}"
             with replacing(path) as unfinished:
                 unfinished.write_bytes(content)
-            return self._add(f"uploads/{free}", path)
+            self._taken.add(f"uploads/{free}")
+            return self._look(f"uploads/{free}", path)
 
-    def _add(self, name: str, path: Path) -> Photograph:
-        if name in self._photographs:
-            raise DataError(f"{self._photographs[name].path} and {path} would both be called '{name}': rename one")
-        self._photographs[name] = Photograph.of(name, path)
-        return self._photographs[name]
+    def _look(self, name: str, path: Path) -> Photograph:
+        photograph = Photograph.of(name, path)
+        if problem := self._refused.get(name):
+            photograph = replace(photograph, problem=problem)
+        self._photographs[name] = photograph
+        return photograph
 
 
 def _file_stem(name: str) -> str:

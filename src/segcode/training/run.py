@@ -37,7 +37,7 @@ from segcode.training.data import TrainingData
 from segcode.training.experiment import Experiment
 from segcode.training.folds import describe_predictions, fold_experiments, write_predictions
 from segcode.training.module import ENCODER, OF_BASE, TrainingModule
-from segcode.training.run_folder import alone, remember
+from segcode.training.run_folder import held, remember
 
 HUGGINGFACE = "huggingface:"
 """The beginning of a `start` that names a backbone of transformers by folder or name."""
@@ -57,10 +57,10 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
         CheckpointError: if `out` has a training already and `resume` is False, or has none or a damaged one and it is
             True; if the model to start from does not fit.
         ConfigError: if the experiment is not the one to resume, or too large for this machine.
-        DataError: if a sample cannot be read, or nothing is labelled.
-        TrainingError: if the loss is not finite, or another process trains in `out`.
+        DataError: if a sample cannot be read, nothing is labelled, or another process trains in `out`.
+        TrainingError: if the loss is not finite.
     """
-    with alone(out):
+    with held(out):
         return _train(experiment, out, resume, progress)
 
 
@@ -137,7 +137,7 @@ def train_folds(experiment: Experiment, folds: str, out: Path, progress: bool = 
         CheckpointError, ConfigError, DataError: as `train` does.
     """
     _refuse_seen(experiment)
-    with alone(out):
+    with held(out):
         digests: dict[str, str] = {}
         for name, plan, left_out in fold_experiments(experiment, folds):
             folder = out / "folds" / name
