@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 import typer
 
 from segcode.cli import options
-from segcode.cli.loading import choose_device, require_model
+from segcode.cli.loading import choose_device, print_notes, require_model
 from segcode.cli.progress import progress
 from segcode.errors import ConfigError
 
@@ -117,6 +117,7 @@ class Measurement:
         if self.model and self.segmenter:
             raise ConfigError("--model and --segmenter: give one of them")
         source = select(open_source(self.data, self.root, self.split), self.only, self.leave_out)
+        print_notes(source)
         chosen = None if self.constants is None else load_constants(self.constants)
         if self.segmenter:
             refiner, classes, network = Refiner(load_segmenter(self.segmenter), chosen), source.classes, None

@@ -103,7 +103,8 @@ def _read_all(source: Source) -> Iterator[Findings]:
 
 def _find(source: Source, index: int) -> Findings:
     try:
-        sample, notes = source.with_notes(index) if isinstance(source, PairedFiles) else (source[index], ())
+        sample = source[index]
+        notes = source.notes(index) if isinstance(source, PairedFiles) else ()
     except DataError as error:
         return Findings(source.names[index], problem=str(error))
     height, width, _ = sample.image.shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -11,8 +12,9 @@ from segcode.classes import ClassSet
 from segcode.data.files import by_name, pictures_in
 from segcode.data.images import image_info, read_image
 from segcode.data.labels import LabelFile
+from segcode.data.select import Subset
 from segcode.errors import DataError
-from segcode.sample import Sample
+from segcode.sample import Sample, Source
 
 _SHOWN: Final = 5  # problems in a message
 
@@ -23,13 +25,6 @@ class Pair(NamedTuple):
     name: str
     image: Path
     labels: Path | None
-
-
-class Noted(NamedTuple):
-    """A sample, and what is unusual in its files, though they can be read."""
-
-    sample: Sample
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,21 +49,43 @@ class PairedFiles:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
-        return self.with_notes(index).sample
-
-    def with_notes(self, index: int) -> Noted:
-        """A sample, and what is unusual in its files. Raises DataError as reading the sample does."""
         pair = self.pairs[index]
         image = read_image(pair.image)
         if pair.labels is None:
-            return Noted(Sample(pair.name, image), ())
-        labels, notes = self.read_labels(pair.labels)
+            return Sample(pair.name, image)
+        labels = self.read_labels(pair.labels).labels
         if labels.shape != image.shape[:2]:
             raise DataError(
                 f"{pair.labels} is {labels.shape[0]} x {labels.shape[1]}, but its image {pair.image} is "
                 f"{image.shape[0]} x {image.shape[1]}: both must have one size"
             )
-        return Noted(Sample(pair.name, image, labels), notes + _turned(pair.image))
+        return Sample(pair.name, image, labels)
+
+    def notes(self, index: int) -> tuple[str, ...]:
+        """What is unusual in the files of a sample, though they can be read; its image is not decoded.
+
+        Raises:
+            DataError: if the label file or the header of the image cannot be read.
+        """
+        pair = self.pairs[index]
+        return () if pair.labels is None else self.read_labels(pair.labels).notes + _turned(pair.image)
+
+
+def summary_of_notes(source: Source) -> str | None:
+    """How many samples of a source of files have notes, and the first note; None if there are none.
+
+    Raises:
+        DataError: as `PairedFiles.notes`.
+    """
+    places = list(range(len(source)))
+    while isinstance(source, Subset):
+        places = [source.places[place] for place in places]
+        source = source.source
+    if not isinstance(source, PairedFiles):
+        return None
+    with ThreadPoolExecutor() as threads:
+        first = [notes[0] for notes in threads.map(source.notes, places) if notes]
+    return f"{len(first)} of {len(places)} samples have unusual files, the first: {first[0]}" if first else None
 
 
 class UnpairedError(DataError):

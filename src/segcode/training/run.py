@@ -23,6 +23,7 @@ from rich.console import Console
 from torch import Tensor
 
 from segcode.classes import ClassSet
+from segcode.data.pairs import summary_of_notes
 from segcode.data.select import Subset, named
 from segcode.data.sources import open_source
 from segcode.efficientnet import imagenet_weights
@@ -80,6 +81,7 @@ def _train(experiment: Experiment, out: Path, resume: bool, progress: bool) -> P
     warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning's use of PyTorch, not ours
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
     training, validation = _sources(experiment)
+    rank_zero_only(_print_notes)({experiment.data.train: training, experiment.data.validation: validation})
     complete = read_checkpoint(last)["epoch"] + 1 if resume else 0
     remember(experiment, (training, validation), out / "experiment.json", complete)
     model = replace(experiment.model, classes=len(training.classes), trained_on=_seen(experiment))
@@ -240,6 +242,12 @@ def _sources(experiment: Experiment) -> tuple[Source, Source]:
             "data.validation to a split that has other samples"
         )
     return Subset(training, [name for name in training.names if name not in left_out]), Subset(validation, kept)
+
+
+def _print_notes(splits: Mapping[str, Source]) -> None:
+    for split, source in splits.items():
+        if notes := summary_of_notes(source):
+            print(f"{split}: {notes}", file=sys.stderr)
 
 
 def _trainer(
