@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _cure(error: OSError) -> list[str]:
-    """What helps, if it is known."""
+    """The cure of an error of the disk; empty if none is known."""
     match error:
         case IsADirectoryError():
             return ["give a file, not a folder, or move the folder away"]

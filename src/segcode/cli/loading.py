@@ -1,4 +1,4 @@
-"""From what the command line names to a refiner that is ready."""
+"""Loads what the command line names: models, devices, refiners."""
 
 from __future__ import annotations
 

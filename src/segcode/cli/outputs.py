@@ -83,7 +83,7 @@ def write_each(
     problems: list[str] = []
 
     def attempt(step: Callable[[], Any]) -> Any:
-        """What the step returns, or None if it has a problem."""
+        """The result of a step; None if it has a problem, which is kept."""
         try:
             return step()
         except SegcodeError as problem:

@@ -39,7 +39,7 @@ class _Void:
 
 
 class ClassFile(NamedTuple):
-    """What a class file says.
+    """The classes of a class file, and the ids of its label files.
 
     Attributes:
         classes: in the order of the file.

@@ -41,7 +41,7 @@ class LabelFile(NamedTuple):
 
 
 class _Declaration(BaseModel):
-    """What a label file that segcode wrote says of its ids: the name of each class, and the id of void."""
+    """The meaning of the ids in a label file that segcode wrote: the name of each class, and the id of void."""
 
     ids: dict[int, str]
     void: int

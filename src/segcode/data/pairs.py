@@ -20,7 +20,7 @@ _SHOWN: Final = 5  # problems in a message
 
 
 class Pair(NamedTuple):
-    """Where one sample lies. `labels` is None where a split has no public labels."""
+    """The files of one sample. `labels` is None where a split has no public labels."""
 
     name: str
     image: Path
@@ -62,7 +62,7 @@ class PairedFiles:
         return Sample(pair.name, image, labels)
 
     def notes(self, index: int) -> tuple[str, ...]:
-        """What is unusual in the files of a sample, though they can be read; its image is not decoded.
+        """A line for each unusual thing in the files of a sample that can be read; its image is not decoded.
 
         Raises:
             DataError: if the label file or the header of the image cannot be read.

@@ -51,7 +51,7 @@ class Bound:
     keys: int | None = None
 
     def excess(self, size: int, lists: int, keys: int) -> str | None:
-        """What is too much, if anything is."""
+        """The message that names what is more than the bound and the cure; None if nothing is."""
         if size > self.bytes:
             return f"more than {self.bytes / 2**20:.0f} MiB were sent: send less at a time"
         if self.lists is not None and self.keys is not None and (lists > self.lists or keys > self.keys):
@@ -89,7 +89,13 @@ class Guard:
     """Middleware that lets in what `Access` allows, and tells browsers to load nothing from elsewhere."""
 
     def __init__(self, app: ASGIApp, access: Access, bounds: Mapping[str, Bound]) -> None:
-        """Around an application; `bounds` of a body are by path, and `PAGE` for others."""
+        """Wraps an application.
+
+        Args:
+            app: gets the requests that are let in.
+            access: who is let in.
+            bounds: the most of a body by path; `PAGE` for other paths.
+        """
         self._app = app
         self._access = access
         self._bounds = bounds

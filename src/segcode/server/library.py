@@ -27,7 +27,7 @@ _LONGEST: Final = 200  # bytes of a name that is made from an upload's: file sys
 
 
 Stamp: TypeAlias = tuple[int, int, int]
-"""Of a file: time of its last change in nanoseconds, bytes, and its number in the file system; files differ in it."""
+"""A file's time of change in nanoseconds, its bytes, and its number in the file system; they tell files apart."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Photograph:
         return self.name + printable(self.path.suffix)
 
     def stamp_now(self) -> Stamp:
-        """Of the file now. Raises OSError if there is none."""
+        """The stamp of the file now. Raises OSError if there is none."""
         return _stamp(self.path)
 
     def read(self) -> Image:
@@ -117,7 +117,7 @@ class Photograph:
             raise DataError(f"{self.path} cannot be read ({error.strerror}): put it back") from None
 
     def redrawn(self) -> Encoded:
-        """What `read` gives, as a JPEG where it was one, else as PNG. Raises DataError if it cannot be read."""
+        """The pixels that `read` gives, as a JPEG if the file is one, else as PNG. Raises DataError as `read` does."""
         kind = "JPEG" if image_info(self.path).format == "JPEG" else "PNG"
         options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1}
         return _encoded(Pillow.fromarray(self.read()), kind, options)
@@ -213,7 +213,7 @@ class Library:
 
 
 def _file_stem(name: str) -> str:
-    """What a file that was sent may be called, without an ending."""
+    """A safe name without an ending for a file that was sent."""
     stem = Path(unicodedata.normalize("NFC", printable(name)).replace("\0", "_")).stem
     kept = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in stem)
     return kept.encode()[:_LONGEST].decode(errors="ignore").strip("._ ") or "image"

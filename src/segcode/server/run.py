@@ -1,4 +1,4 @@
-"""From an application to a server that says where it is."""
+"""Serves an application at an address, which is printed."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _why_fixed(key: str, experiment: Experiment, complete: int, finished: bool) 
 
 
 def _digest_of_images(experiment: Experiment, sources: tuple[Source, Source]) -> str:
-    """Of classes and names, by which images are known in a folder that was moved; and of the predictions of them."""
+    """A digest of the images' names and classes, wherever their folder is, and of the predictions of them."""
     digest = hashlib.sha256(repr([(source.classes, source.names) for source in sources]).encode())
     if experiment.data.predictions is not None:
         digest.update(json.dumps(read_predictions(experiment.data.predictions)).encode())
