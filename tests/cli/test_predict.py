@@ -1,10 +1,14 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import HEIGHT, WIDTH, files_in, make_model_folder, read, save, segcode, street
+from PIL import Image as Pillow
 from rich.console import Console
 
+from segcode.classes import CAMVID
 from segcode.cli import progress as progress_module
 from segcode.cli.loading import choose_device
 from segcode.cli.outputs import refuse_to_overwrite
@@ -70,6 +74,28 @@ def test_a_name_however_long_does_not_stop_the_others(model, tmp_path, length):
     assert ran.code == (0 if fits else 2)
     assert fits or "has a name of 262 bytes, more than 255: choose a shorter one" in ran.err
     assert "good_labels.png" in files_in(tmp_path / "out")
+
+
+def test_a_large_photograph_takes_less_than_fifty_bytes_a_pixel(tmp_path):
+    model = make_model_folder(tmp_path / "model", CAMVID)
+    small, large = street(tmp_path / "small.png"), tmp_path / "large.png"
+    coarse = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    with Pillow.fromarray(coarse).resize((1600, 1200)) as picture:
+        picture.save(large)
+    script = """
+import resource, sys
+from segcode.cli import main
+for image in sys.argv[3:]:
+    try:
+        main(["predict", image, "--model", sys.argv[1], "-o", sys.argv[2]])
+    except SystemExit as end:
+        assert not end.code
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    command = [sys.executable, "-c", script, model, tmp_path / "out", small, large]
+    ran = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+    before, after = (int(line) for line in ran.stdout.splitlines() if line.isdigit())
+    assert 1024 * (after - before) < 50 * 1600 * 1200
 
 
 def test_a_run_that_was_stopped_goes_on_with_what_is_missing(model, tmp_path):

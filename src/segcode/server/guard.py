@@ -41,13 +41,13 @@ class Amount(NamedTuple):
     """The size of a body, or the most of one. JSON is read in one go while all others wait, so its parts count, too.
 
     Attributes:
-        bytes: that are sent.
+        size: in bytes.
         lists: opening brackets, those in texts included; so are the others.
         keys: colons and opening braces.
         values: commas.
     """
 
-    bytes: int
+    size: float
     lists: float = inf
     keys: float = inf
     values: float = inf
@@ -64,8 +64,8 @@ class Amount(NamedTuple):
 
     def excess(self, most: Amount) -> str | None:
         """The message that names what is more than there may be and the cure; None if nothing is."""
-        if self.bytes > most.bytes:
-            return f"more than {most.bytes / 2**20:.0f} MiB were sent: send less at a time"
+        if self.size > most.size:
+            return f"more than {most.size / 2**20:.0f} MiB were sent: send less at a time"
         if any(one > limit for one, limit in zip(self, most, strict=True)):
             parts = f"{most.lists} lists, {most.keys} keys or {most.values} values"
             return f"more than {parts} were sent: send less at a time"

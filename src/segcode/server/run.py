@@ -48,7 +48,7 @@ def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) 
         app,
         http=Connection,
         log_level="warning",
-        ws_max_size=PAGE.bytes,
+        ws_max_size=int(PAGE.size),
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=2,
     )
