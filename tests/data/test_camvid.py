@@ -121,6 +121,15 @@ def test_lists_choose_the_splits_of_the_original_form(original_root: Path) -> No
     assert open_camvid(original_root, "val").names == ("Seq05VD_f3", "0001TP_1")
 
 
+@pytest.mark.parametrize("begin", [b"", b"\xef\xbb\xbf"])
+def test_a_list_may_be_of_any_bytes(original_root: Path, begin: bytes) -> None:
+    (original_root / "train.txt").write_bytes(begin + b"0001TP_1\r\n")
+    assert open_camvid(original_root, "train").names == ("0001TP_1",)
+    (original_root / "train.txt").write_bytes(begin + b"caf\xe9\r\n")
+    with pytest.raises(DataError, match="which is no image"):
+        open_camvid(original_root, "train")
+
+
 def test_a_list_that_names_no_image_gives_the_nearest(original_root: Path) -> None:
     (original_root / "val.txt").write_text("Seq05VD_f4\n")
     with pytest.raises(DataError, match=r"val\.txt names 'Seq05VD_f4', .* did you mean 'Seq05VD_f3'\?"):

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from unicodedata import normalize
 
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from pictures import noise, save
 
 from segcode.data.files import by_name, find_images, name_of, natural_order, output_names, pictures_below
+from segcode.data.images import read_image
 from segcode.errors import DataError
 from segcode.export.picture import write_picture
 
@@ -124,6 +126,28 @@ def test_of_files_that_share_a_name_none_is_taken(paths: tuple[str, ...]) -> Non
         ((name, problem),) = one_name.problems.items()
         assert problem == f"{paths[0]} and {paths[1]} have one name, '{name}': rename or remove all but one"
         assert not set(map(Path, paths)) & set(one_name.files.values())
+
+
+def test_a_link_to_a_file_that_is_gone_is_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    for name, target in (("gone.png", "nowhere.png"), ("loop.png", "loop.png"), ("folder.png", ".")):
+        (tmp_path / name).symlink_to(target)
+    os.mkfifo(tmp_path / "pipe.png")
+    found = find_images([tmp_path])
+    assert [path.name for path in found] == ["gone.png", "loop.png"]
+    for path in found:
+        with pytest.raises(DataError, match=f"{path.name} is missing"):
+            read_image(path)
+
+
+def test_links_that_lead_back_are_not_followed_and_others_are(tmp_path: Path) -> None:
+    save(tmp_path / "run/a.png", noise(0))
+    save(tmp_path / "elsewhere/deep/b.png", noise(0))
+    (tmp_path / "run/back").symlink_to(".")
+    (tmp_path / "run/up").symlink_to(tmp_path)
+    (tmp_path / "run/day1").symlink_to(tmp_path / "elsewhere")
+    names = {"a", "day1/deep/b"}
+    assert set(output_names(find_images([tmp_path / "run/**/*.png"])).files) == names
+    assert set(pictures_below(tmp_path / "run").files) == names
 
 
 def test_pictures_below_a_folder_are_found_by_their_folders_and_names(tmp_path: Path) -> None:

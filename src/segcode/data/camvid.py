@@ -114,7 +114,8 @@ def _split_names(root: Path, split: str, known: list[str]) -> list[str]:
     listing = root / f"{split}.txt"
     if not listing.is_file():
         raise ConfigError(f"{listing} is missing: list the images of '{split}' in it, a name a line, or use 'all'")
-    names = [name_of(Path(line.strip())) for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = listing.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    names = [name_of(Path(line.strip())) for line in lines if line.strip()]
     if unknown := [name for name in names if name not in known]:
         raise DataError(f"{listing} names '{unknown[0]}', which is no image: {nearest(unknown[0], known)}")
     return names

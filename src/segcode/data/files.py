@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from glob import glob
 from pathlib import Path
@@ -102,14 +102,8 @@ def pictures_in(folder: Path) -> list[Path]:
 
 def pictures_below(folder: Path) -> Named:
     """All image files in a folder and in those below it that are not hidden, by the names that `output_names` gives."""
-    folders = [folder, *(path for path in natural_order(folder.rglob("*")) if path.is_dir())]
-    found = [
-        path
-        for inner in folders
-        if not any(part.startswith(".") for part in inner.relative_to(folder).parts)
-        for path in pictures_in(inner)
-    ]
-    return by_name(found, partial(_name_below, _absolute(folder)))
+    found = [path for inner in _folders_from(folder) for path in pictures_in(inner)]
+    return by_name(natural_order(found), partial(_name_below, _absolute(folder)))
 
 
 def _name_below(folder: Path, path: Path) -> str:
@@ -143,11 +137,40 @@ def _images_of(argument: Path) -> list[Path]:
 def _matches(pattern: Path) -> set[Path]:
     """The files of a pattern. Its first folders, while they exist, are names; brackets in the rest may be names."""
     known = next(parent for parent in pattern.parents if parent.is_dir())
-    rest = str(pattern.relative_to(known))
-    found = glob(rest, root_dir=known, recursive=True)  # noqa: PTH207 - pathlib's finds hidden files
-    found += glob(rest.replace("[", "[[]"), root_dir=known, recursive=True)  # noqa: PTH207
-    return {known / match for match in found}
+    rest = pattern.relative_to(known).parts
+    return {*_expanded(known, rest), *_expanded(known, [part.replace("[", "[[]") for part in rest])}
+
+
+def _expanded(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    if "**" not in parts:
+        found = glob(os.path.join(*parts), root_dir=folder)  # noqa: PTH118, PTH207 - pathlib's finds hidden files
+        yield from (folder / match for match in found)
+        return
+    place = parts.index("**")
+    for start in _expanded(folder, parts[:place]) if place else [folder]:
+        for inner in _folders_from(start):
+            yield from _expanded(inner, parts[place + 1 :] or ["*"])
+
+
+def _folders_from(folder: Path) -> Iterator[Path]:
+    """A folder and those below it that are not hidden. Links are followed, if they do not lead back."""
+    for place, inner, _ in os.walk(folder, followlinks=True):
+        inner[:] = [name for name in inner if name[0] != "." and _ends(Path(place, name))]
+        yield Path(place)
+
+
+def _ends(folder: Path) -> bool:
+    """Whether no link on the way to a folder leads back to a folder before it."""
+    way = [os.path.realpath(part) for part in (_absolute(folder), *_absolute(folder).parents)]
+    return len(set(way)) == len(way)
 
 
 def _only_images(paths: Iterable[Path]) -> list[Path]:
-    return [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and path.is_file()]
+    """Those that are called as images, and are files or links to files that are not there, which reading them says."""
+    return [
+        path
+        for path in paths
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.name[0] != "."
+        and (path.is_file() or (path.is_symlink() and not path.exists()))
+    ]
