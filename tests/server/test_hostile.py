@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -264,6 +265,23 @@ def test_a_name_that_is_not_utf_8_is_listed_and_worked_on(make_server, tmp_path)
     assert server.post(f"/api/images/{listed['name']}/marks", json=stroke()).status_code == 201
     assert server.post(f"/api/images/{listed['name']}/state", json={"done": True}).json()["state"] == "done"
     assert pixels(server.get(f"/api/images/{listed['name']}/thumbnail").content).shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize(
+    "stem", ["new\nline", "tab\tand\x7f", "#?%&", "a b+c;d'e\"f", "back\\slash", "%2e%2e", "a\u3000b"]
+)
+def test_an_image_of_any_name_can_be_painted_and_finished(make_server, tmp_path, stem):
+    path = tmp_path / "images" / f"{stem}.png"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(png(3))
+    server = make_server(paths=[path])
+    (listed,) = server.get("/api/images").json()
+    address = f"/api/images/{quote(listed['name'])}"
+    assert server.post(f"{address}/marks", json=stroke()).status_code == 201
+    assert server.post(f"{address}/state", json={"done": True}).json()["state"] == "done"
+    assert server.get(f"{address}/export/labels.png").status_code == 200
+    assert server.get(f"{address}/thumbnail").status_code == 200
+    assert len([*(tmp_path / "work/labels").iterdir()]) == 1
 
 
 def test_an_image_with_the_longest_name_can_be_finished(make_server, tmp_path):

@@ -23,6 +23,7 @@ from segcode.tensors import Image
 
 _SHOWN: Final = ("PNG", "JPEG", "WEBP")  # by every browser
 _THUMBNAIL: Final = 160
+_ESCAPED: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)}  # control characters: no address has them
 _LONGEST: Final = 200  # bytes of a name that is made from an upload's: file systems allow 255, endings included
 
 
@@ -150,10 +151,11 @@ class Library:
         self._refused: dict[str, str] = {}
         kept = pictures_in(uploads)
         names = {path: f"uploads/{name_of(path)}" for path in kept} | image_names(images)
-        named = by_name([*images, *kept], lambda path: printable(names[path]))
+        names = {path: printable(name).translate(_ESCAPED) for path, name in names.items()}
+        named = by_name([*images, *kept], names.__getitem__)
         self._taken = {*named.files, *named.problems}
         for path in [*images, *kept]:
-            name = printable(names[path])
+            name = names[path]
             if problem := named.problems.get(name):
                 name += printable(path.suffix)
                 while name in self._taken:
