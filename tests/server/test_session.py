@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from time import perf_counter
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
 
 from segcode.errors import DataError, SegcodeError
 from segcode.field.constants import load_constants
@@ -165,6 +167,43 @@ def test_an_accepted_class_stays_as_it_was_and_is_nowhere_else(session):
     other = Brush(label=(label + 1) % 4, radius=3, points=((2, 2),))
     labels = session.show([accepted, other]).labels
     assert np.array_equal(labels == label, (session.first == label) & (painted([other]) == IGNORE))
+
+
+def test_painting_beside_accepted_classes_leaves_them_accepted_and_as_they_were(session):
+    other = int(np.bincount(session.first.ravel(), minlength=4).argmax())
+    marks: list[Mark] = []
+    for label in sorted({*np.unique(session.first).tolist()} - {other}):
+        marks.append(session.accept(marks, label, f"all-{label}"))
+    before = session.show(marks)
+    accepted = {mark.label for mark in marks}
+    kept = np.isin(before.labels, list(accepted))
+    row, column = np.argwhere(binary_erosion(before.labels == other, np.ones((3, 3))))[0]
+    beside = Brush(label=other, radius=0.5, points=((column + 0.5, row + 0.5),))
+    for after in (session.show(marks, [beside]), session.show([*marks, beside])):
+        assert after.exhaustive == before.exhaustive == accepted
+        assert np.array_equal(np.isin(after.labels, list(accepted)), kept)
+        assert np.array_equal(after.labels[kept], before.labels[kept])
+    over = beside.model_copy(update={"label": marks[0].label, "id": "over"})
+    assert session.show([*marks, over]).exhaustive == before.exhaustive
+
+
+def test_a_stroke_takes_no_longer_the_more_classes_were_accepted(tiny_model):
+    image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    session = Session(tiny_model, image, "cpu")
+    seconds = []
+    marks: list[Mark] = []
+    for label in np.unique(session.first).tolist():
+        marks.append(session.accept(marks, label, f"all-{label}"))
+        session.show(marks)
+        taken = []
+        for row in range(10, 60, 10):
+            marks.append(Brush(label=label, radius=3, points=((10, row), (60, row))))
+            began = perf_counter()
+            session.show(marks)
+            taken.append(perf_counter() - began)
+        seconds.append(min(taken))
+    assert len(seconds) > 2
+    assert seconds[-1] < 4 * seconds[0]
 
 
 def test_samples_differ_repeat_and_hold_the_labels(session, mark):

@@ -51,7 +51,8 @@ def export(
         raise ConfigError("export takes either IMAGES or a data set with --data: give one of the two")
     source = None if data is None else open_source(data, root, split)
     paths = find_images(images) if source is None else []
-    names = [str(name).removesuffix("_leftImg8bit") for name in output_names(paths)] if source is None else source.names
+    named, clashes = output_names(paths, ending="_leftImg8bit")
+    names = list(named) if source is None else source.names
     files = [out / f"{name}.png" for name in names]
     refuse_to_overwrite(paths, files)
     refiner, classes = load_refiner(model, device)
@@ -60,16 +61,16 @@ def export(
         classes = source.classes  # these have the ids of its files
 
     def read(index: int) -> Image:
-        return read_image(paths[index]) if source is None else source[index].image
+        return read_image(named[names[index]]) if source is None else source[index].image
 
     todo = [index for index, file in enumerate(files) if not (resume and file.exists())]
-    problems = write_each(
+    failures = write_each(
         todo,
         read,
         lambda _, image: refiner.set_image(image).labels,
         lambda index, labels: write_labels(files[index], labels, classes, raw=True),
         "Exporting",
     )
-    typer.echo(f"{len(files) - len(problems)} label files are in {out}")
-    if problems:
+    typer.echo(f"{len(files) - len(failures)} label files are in {out}")
+    if problems := [*clashes.values(), *failures]:
         raise DataError("\n".join(problems))

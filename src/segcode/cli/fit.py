@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from segcode.cli.loading import print_notes
 from segcode.cli.measuring import Clicks, Constants, Model, SegmenterName, load_segmenter
 from segcode.cli.options import Data, LeaveOut, Only, Root, Split, repeated
 from segcode.errors import ConfigError
@@ -69,7 +70,9 @@ def fit(
         part = select(source, [prefix] if prefix else ())
         step = max(1, -(-len(part) // images))
         predictor = load_segmenter(segmenter) if segmenter else load_model(name).model
-        chosen.append(Fold(prefix, as_segmenter(predictor, None), Subset(part, part.names[step // 2 :: step])))
+        spread = Subset(part, part.names[step // 2 :: step])
+        print_notes(spread)
+        chosen.append(Fold(prefix, as_segmenter(predictor, None), spread))
 
     def report(trial: Trial) -> None:
         wrong, excess = f"{trial.cost.wrong:.4f} of the error left", f"{trial.cost.excess:.1%} too many harmful clicks"

@@ -1,4 +1,4 @@
-"""From what the command line names to a refiner that is ready."""
+"""Loads what the command line names: models, devices, refiners."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from segcode.classes import ClassSet
     from segcode.model.checkpoint import LoadedModel
     from segcode.refinement.refiner import Refiner
+    from segcode.sample import Source
 
 
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -68,3 +69,11 @@ def load_refiner(model: str, device: DeviceName) -> Loaded:
 def print_purpose(model: str, trained: LoadedModel) -> None:
     """Print which model is used and which images it is for, since on other images its maps mean nothing."""
     typer.echo(f"Model {model}, for {trained.purpose}")
+
+
+def print_notes(source: Source) -> None:
+    """Print how many samples have files that can be read and are unusual, such as turned images, and the first."""
+    from segcode.data.pairs import summary_of_notes
+
+    if notes := summary_of_notes(source):
+        typer.echo(notes, err=True)

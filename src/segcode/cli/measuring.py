@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 import typer
 
 from segcode.cli import options
-from segcode.cli.loading import choose_device, require_model
+from segcode.cli.loading import choose_device, print_notes, require_model
 from segcode.cli.progress import progress
 from segcode.errors import ConfigError
 
@@ -57,7 +57,7 @@ Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of the random pi
 
 
 class Measured(NamedTuple):
-    """What is measured.
+    """A refiner, and the images that it is measured on.
 
     Attributes:
         model: None for a segmenter that is not a segcode model.
@@ -99,7 +99,7 @@ class Measurement:
     device: options.Device = "auto"
 
     def open(self) -> Measured:
-        """What the options name.
+        """Loads the refiner and opens the images that the options name.
 
         Raises:
             ConfigError: if neither a model nor a segmenter is named, or both, or one does not exist.
@@ -117,6 +117,7 @@ class Measurement:
         if self.model and self.segmenter:
             raise ConfigError("--model and --segmenter: give one of them")
         source = select(open_source(self.data, self.root, self.split), self.only, self.leave_out)
+        print_notes(source)
         chosen = None if self.constants is None else load_constants(self.constants)
         if self.segmenter:
             refiner, classes, network = Refiner(load_segmenter(self.segmenter), chosen), source.classes, None
@@ -128,7 +129,7 @@ class Measurement:
 
 
 def load_segmenter(name: str) -> Segmenter | Callable[..., object]:
-    """What `--segmenter python:MODULE.NAME` names; modules of the current folder are found.
+    """The function or object that `--segmenter python:MODULE.NAME` names; modules of the current folder are found.
 
     Raises:
         ConfigError: if there is no such module, or no such name in it.
