@@ -267,9 +267,7 @@ def test_a_name_that_is_not_utf_8_is_listed_and_worked_on(make_server, tmp_path)
     assert pixels(server.get(f"/api/images/{listed['name']}/thumbnail").content).shape == (40, 60, 3)
 
 
-@pytest.mark.parametrize(
-    "stem", ["new\nline", "tab\tand\x7f", "#?%&", "a b+c;d'e\"f", "back\\slash", "%2e%2e", "a\u3000b"]
-)
+@pytest.mark.parametrize("stem", ["new\nline", "tab\tand\x7f", "#?%&", "a b+c;d'e\"f", "back\\slash", "a\u3000b"])
 def test_an_image_of_any_name_can_be_painted_and_finished(make_server, tmp_path, stem):
     path = tmp_path / "images" / f"{stem}.png"
     path.parent.mkdir(exist_ok=True)
