@@ -23,14 +23,11 @@ _SILENT: Final = 64  # connections that may be open and have not said yet what t
 _PATIENCE: Final = 10.0  # seconds until they have to
 
 
-def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) -> None:
-    """Serve until Ctrl-C; the address is printed, with the token if there is one, and opened if asked.
-
-    Raises:
-        ConfigError: if the address is taken, or not this machine's.
-    """
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that waits for connections. Raises ConfigError if the address is taken, or not this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # With the protocol named asyncio sends small parts at once; else an answer waits 40 ms for a receipt.
+    listener = socket.socket(family, proto=socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -38,6 +35,16 @@ def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) 
     except OSError as error:
         listener.close()
         raise ConfigError(f"{host} port {port} cannot be bound to ({error.strerror}): give another --port") from None
+    return listener
+
+
+def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) -> None:
+    """Serve until Ctrl-C; the address is printed, with the token if there is one, and opened if asked.
+
+    Raises:
+        ConfigError: if the address is taken, or not this machine's.
+    """
+    listener = listening(host, port)
     name = _reachable(host)
     name = f"[{name}]" if ":" in name else name
     address = f"http://{name}:{listener.getsockname()[1]}/" + (f"?token={quote(token, safe='')}" if token else "")
