@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, Model, Out, Resume, Root, Split
+from segcode.cli.loading import Chosen
+from segcode.cli.options import Out, Resume, Root, Split
 from segcode.cli.outputs import refuse_to_overwrite, write_each
 from segcode.data.sources import Kind
 from segcode.errors import ConfigError, DataError
@@ -28,20 +28,19 @@ Images = Annotated[
 
 def export(
     images: Images,
-    model: Model,
+    chosen: Chosen,
     out: Out,
     data: Annotated[Kind | None, typer.Option(help="A data set instead of images.", show_default=False)] = None,
     root: Root = None,
     split: Split = "val",
     resume: Resume = False,
-    device: Device = "auto",
 ) -> None:
     """Write predictions as label files with the data set's own ids.
 
     Every image gives OUT/NAME.png, in the size of the image. For Cityscapes NAME is CITY_SEQUENCE_FRAME and the ids are
     label ids, not train ids: what the official tool reads with CITYSCAPES_RESULTS=OUT, and the test server unpacks.
     """
-    from segcode.data.files import find_images, output_names
+    from segcode.data.files import find_images, key_of, output_names
     from segcode.data.images import read_image
     from segcode.data.labels import write_labels
     from segcode.data.select import check_classes
@@ -51,10 +50,10 @@ def export(
         raise ConfigError("export takes either IMAGES or a data set with --data: give one of the two")
     source = None if data is None else open_source(data, root, split)
     paths = find_images(images) if source is None else []
-    names = [str(name).removesuffix("_leftImg8bit") for name in output_names(paths)] if source is None else source.names
-    files = [out / f"{name}.png" for name in names]
+    names = [key_of(name) for name in output_names(paths)] if source is None else source.names
+    files = [out / f"{name.removesuffix('_leftImg8bit')}.png" for name in names]
     refuse_to_overwrite(paths, files)
-    refiner, classes = load_refiner(model, device)
+    refiner, classes = chosen.refiner(None if source is None else source.classes)
     if source is not None:
         check_classes(source, classes)
         classes = source.classes  # these have the ids of its files
@@ -66,7 +65,7 @@ def export(
     problems = write_each(
         todo,
         read,
-        lambda _, image: refiner.set_image(image).labels,
+        lambda index, image: refiner.set_image(image, names[index]).labels,
         lambda index, labels: write_labels(files[index], labels, classes, raw=True),
         "Exporting",
     )

@@ -16,6 +16,9 @@ from segcode.errors import DataError
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 """The files of a folder that count as images."""
 
+ARRAY_SUFFIXES: Final = frozenset({".npy", ".npz"})
+"""Those that count as arrays."""
+
 
 def find_images(arguments: Iterable[str | Path]) -> list[Path]:
     """The image files that a command line names, each once, in natural order (frame 2 before frame 10).
@@ -33,12 +36,12 @@ def find_images(arguments: Iterable[str | Path]) -> list[Path]:
     return natural_order(found.values())
 
 
-def name_of(path: Path) -> str:
-    """The name of a sample: that of its file in composed Unicode (NFC), without an ending of `IMAGE_SUFFIXES`.
+def name_of(path: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> str:
+    """The name of a sample: that of its file in composed Unicode (NFC), without one of the suffixes.
 
     A name that would be dots alone, which a folder's name may be, keeps its ending.
     """
-    ends = path.suffix.lower() in IMAGE_SUFFIXES and path.stem.strip(".")
+    ends = path.suffix.lower() in suffixes and path.stem.strip(".")
     return normalize("NFC", path.stem if ends else path.name)
 
 
@@ -47,13 +50,14 @@ def key_of(name: Path) -> str:
     return normalize("NFC", name.as_posix())
 
 
-def by_name(files: Iterable[Path]) -> dict[str, Path]:
+def by_name(files: Iterable[Path], suffixes: frozenset[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
     """Files of one folder by `name_of` them. Raises DataError if two have one name."""
     named: dict[str, Path] = {}
     for path in files:
-        other = named.setdefault(name_of(path), path)
+        name = name_of(path, suffixes)
+        other = named.setdefault(name, path)
         if other is not path:
-            raise DataError(f"{other} and {path} have one name, '{name_of(path)}': rename or remove one")
+            raise DataError(f"{other} and {path} have one name, '{name}': rename or remove one")
     return named
 
 
@@ -88,19 +92,22 @@ def images_in(folder: Path) -> list[Path]:
     return [path for path in pictures_in(folder) if not is_result(path)]
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def pictures_in(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list[Path]:
     """All image files directly in a folder, hidden ones left out, in natural order; none if there is no such folder."""
-    return natural_order(_only_images(folder.iterdir())) if folder.is_dir() else []
+    return natural_order(_only_images(folder.iterdir(), suffixes)) if folder.is_dir() else []
 
 
-def pictures_below(folder: Path) -> dict[str, Path]:
-    """All image files in a folder and in those below it that are not hidden, by `key_of` their names."""
+def pictures_below(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
+    """All image files, or those of other suffixes, in a folder and in those below it, by `key_of` their names.
+
+    Hidden folders and files are left out.
+    """
     folders = [folder, *(path for path in natural_order(folder.rglob("*")) if path.is_dir())]
     return {
         key_of(inner.relative_to(folder) / name): path
         for inner in folders
         if not any(part.startswith(".") for part in inner.relative_to(folder).parts)
-        for name, path in by_name(pictures_in(inner)).items()
+        for name, path in by_name(pictures_in(inner, suffixes), suffixes).items()
     }
 
 
@@ -136,5 +143,5 @@ def _matches(pattern: Path) -> set[Path]:
     return {known / match for match in found}
 
 
-def _only_images(paths: Iterable[Path]) -> list[Path]:
-    return [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and path.is_file()]
+def _only_images(paths: Iterable[Path], suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list[Path]:
+    return [path for path in paths if path.suffix.lower() in suffixes and path.name[0] != "." and path.is_file()]
