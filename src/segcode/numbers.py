@@ -22,6 +22,9 @@ FLOOR: Final = 1e-6
 TOLERANCE: Final = 0.01
 """Sums of probabilities over the classes are this close to 1: half precision and 8 bits round them."""
 
+WHOLES: Final = (100.0, 255.0)
+"""The sums of percentages, and of probabilities in bytes."""
+
 OVERSHOOT: Final = 0.1
 """So far below 0 bicubic resampling brings probabilities; they are cut off there."""
 
@@ -150,11 +153,8 @@ def _guessed(found: Found, source: str) -> Meaning:
     """Raises DataError where the numbers may be several things."""
     if _sums_to_one(found):
         return "probabilities"
-    if (
-        found.lowest >= 0
-        and found.least_sum > 0
-        and (found.highest <= 1 or found.greatest_sum < 1.01 * found.least_sum)
-    ):
+    shares = any(abs(found.least_sum - whole) + abs(found.greatest_sum - whole) < 0.01 * whole for whole in WHOLES)
+    if found.lowest >= 0 and found.least_sum > 0 and (found.highest <= 1 or shares):
         raise DataError(
             f"{source} has {found}: neither probabilities, whose sums are 1, nor surely logits: state which by numbers "
             "(--numbers): logits, or scores to be divided by their sums"
@@ -178,4 +178,4 @@ def _sums_to_one(found: Found) -> bool:
 
 
 def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+    return " x ".join(map(str, shape)) or "a single number"

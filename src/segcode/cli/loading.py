@@ -47,7 +47,7 @@ class Chosen:
         return self.segmenter or require_model(self.model or otherwise)
 
     def open(self, data: ClassSet | None = None, otherwise: str = PHOTOGRAPHS) -> OpenedSegmenter:
-        """The segmenter; stderr says which it is and which images it is for, since on others its maps mean nothing.
+        """The segmenter; a line says which it is and which images it is for, since on others its maps mean nothing.
 
         Args:
             data: classes of the images, if they are a data set.
@@ -60,7 +60,7 @@ class Chosen:
         name = self.name(otherwise)
         opened = open_named(name, self.device, self.classes, self.numbers, self.confidence, data)
         kind = "Model" if opened.model is not None else "Segmenter"
-        typer.echo(f"{kind} {name}, for {opened.purpose}", err=True)
+        typer.echo(f"{kind} {name}, for {opened.purpose}")
         return opened
 
     def load_constants(self) -> FieldConstants:
@@ -106,7 +106,7 @@ def require_model(model: str) -> str:
     if model:
         return model
     lines = [
-        "no model is named: give --segmenter KIND:WHERE, or --model MODEL, the folder of a trained model or one of"
+        "no model is named: give --model MODEL (or --segmenter KIND:WHERE), the folder of a trained model or one of"
     ]
     for name in shipped_models():
         config = json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))

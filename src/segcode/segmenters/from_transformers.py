@@ -72,7 +72,13 @@ class TransformersSegmenter:
         size = (image.shape[0], image.shape[1])
         inputs = self._processed(image)
         offsets = inputs.pop("patch_offsets", None)
-        outputs = self._model(**inputs.to(self._device))
+        try:
+            outputs = self._model(**inputs.to(self._device))
+        except (RuntimeError, TypeError, ValueError) as error:
+            shape, reason = list(inputs["pixel_values"].shape), " ".join(str(error).split())[:200]
+            raise DataError(
+                f"{type(self._model).__name__} fails on pixels {shape} ({reason}): correct preprocessor_config.json"
+            ) from None
         if offsets is not None:  # windows along the longer side, whose scores are averaged
             outputs["patch_offsets"] = offsets
             merged = self._processor.post_process_semantic_segmentation(

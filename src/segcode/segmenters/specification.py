@@ -13,6 +13,7 @@ from segcode.errors import ConfigError, nearest
 from segcode.model.checkpoint import load_model
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
+from segcode.model.shipped import shipped_models
 from segcode.numbers import Meaning, Numbers
 from segcode.prediction import CallableSegmenter, Segmenter
 from segcode.segmenters.from_arrays import ArraySegmenter
@@ -91,6 +92,11 @@ def open_segmenter(
     if kind == "model":
         if classes is not None:
             raise ConfigError(f"'{text}' is a model of segcode and has its classes: leave out --classes")
+        if where not in shipped_models() and not Path(where).exists():
+            raise ConfigError(
+                f"no folder and no shipped model is called '{where}': {nearest(where, shipped_models())} Other segmenters "
+                f"are KIND:WHERE, as python:my_module.logits; the kinds are {', '.join(KINDS)}"
+            )
         model = load_model(where)
         return OpenedSegmenter(SegCodeSegmenter(model.model, device), model.classes, model.purpose, model.model)
 
