@@ -56,7 +56,9 @@ def test_a_function_that_asks_for_it_gets_the_name_of_the_image():
 
 
 def test_a_dict_of_torchvision_is_its_out():
-    assert torch.equal(predict({"out": torch.full((1, 2, 3, 4), 7.0), "aux": 0}).base_logits, torch.full((2, 3, 4), 7.0))
+    assert torch.equal(
+        predict({"out": torch.full((1, 2, 3, 4), 7.0), "aux": 0}).base_logits, torch.full((2, 3, 4), 7.0)
+    )
 
 
 def test_logits_that_are_not_finite_are_refused_with_a_cure():

@@ -62,7 +62,7 @@ Confidence: TypeAlias = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Of labels:DIR, the share of its pixels that are right; 0.9 if not given.",
+        help="Of labels:DIR, the share of its pixels that are right; 0.95 if not given.",
         show_default=False,
     ),
 ]

@@ -18,8 +18,8 @@ from segcode.prediction import InitialPrediction
 from segcode.segmenters.files_of_images import FilesOfImages
 from segcode.tensors import IGNORE, Image
 
-CONFIDENCE: Final = 0.9
-"""The share of the old map's pixels that are believed to be right."""
+CONFIDENCE: Final = 0.95
+"""The share of an old map's pixels that are right, where nobody says it; the lower, the farther a label reaches."""
 
 
 class LabelSegmenter:

@@ -79,7 +79,7 @@ class TransformersSegmenter:
             raise DataError(
                 f"{type(self._model).__name__} fails on pixels {shape} ({reason}): correct preprocessor_config.json"
             ) from None
-        if offsets is not None:  # windows along the longer side, whose scores are averaged
+        if offsets:  # windows along the longer side, whose scores are averaged
             outputs["patch_offsets"] = offsets
             merged = self._processor.post_process_semantic_segmentation(
                 outputs, [size], return_segmentation_scores=True

@@ -94,8 +94,8 @@ def open_segmenter(
             raise ConfigError(f"'{text}' is a model of segcode and has its classes: leave out --classes")
         if where not in shipped_models() and not Path(where).exists():
             raise ConfigError(
-                f"no folder and no shipped model is called '{where}': {nearest(where, shipped_models())} Other segmenters "
-                f"are KIND:WHERE, as python:my_module.logits; the kinds are {', '.join(KINDS)}"
+                f"no folder and no shipped model is called '{where}': {nearest(where, shipped_models())} Other "
+                f"segmenters are KIND:WHERE, as python:my_module.logits; the kinds are {', '.join(KINDS)}"
             )
         model = load_model(where)
         return OpenedSegmenter(SegCodeSegmenter(model.model, device), model.classes, model.purpose, model.model)

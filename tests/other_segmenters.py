@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from torch import nn
 
 NAMES = ("road", "sidewalk", "car", "sky")
-ID2LABEL = dict(enumerate(NAMES))
 CLASSES = "".join(f'[[class]]\nname = "{name}"\n' for name in NAMES)
 PREPARED = 'white = 1\nmean = [0.5, 0.4, 0.3]\ndeviation = [0.25, 0.25, 0.25]\nchannels = "rgb"\n'
 
@@ -44,7 +42,7 @@ def write_onnx(path: Path, net: nn.Module, shape=(1, 3, 32, 64), dynamic: Mappin
     return path
 
 
-def save_segformer(folder: Path, size: int = 64, **config) -> Path:
+def save_segformer(folder: Path, names: Sequence[str] = NAMES) -> Path:
     from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessorPil
 
     torch.manual_seed(0)
@@ -54,14 +52,12 @@ def save_segformer(folder: Path, size: int = 64, **config) -> Path:
         "num_attention_heads": [1, 1, 2, 2],
         "decoder_hidden_size": 16,
     }
-    SegformerForSemanticSegmentation(
-        SegformerConfig(**{**small, "id2label": ID2LABEL, **config})
-    ).save_pretrained(folder)
-    SegformerImageProcessorPil(size={"height": size, "width": size}).save_pretrained(folder)
+    SegformerForSemanticSegmentation(SegformerConfig(**small, id2label=dict(enumerate(names)))).save_pretrained(folder)
+    SegformerImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
 
 
-def save_mask2former(folder: Path) -> Path:
+def save_mask2former(folder: Path, names: Sequence[str] = NAMES) -> Path:
     from transformers import (
         Mask2FormerConfig,
         Mask2FormerForUniversalSegmentation,
@@ -88,7 +84,7 @@ def save_mask2former(folder: Path) -> Path:
         decoder_layers=2,
         num_attention_heads=2,
         num_queries=6,
-        id2label=ID2LABEL,
+        id2label=dict(enumerate(names)),
     )
     Mask2FormerForUniversalSegmentation(config).save_pretrained(folder)
     processor = Mask2FormerImageProcessorPil(size={"shortest_edge": 48, "longest_edge": 120}, size_divisor=32)
@@ -99,6 +95,3 @@ def save_mask2former(folder: Path) -> Path:
 def softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - logits.max(0))
     return powers / powers.sum(0)
-
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
