@@ -21,12 +21,12 @@ class ArraySegmenter:
     def __init__(self, folder: Path, numbers: Numbers) -> None:
         """Of a folder. Raises ConfigError if it has no arrays."""
         self._files = FilesOfImages(folder, ARRAY_SUFFIXES)
-        self._numbers = numbers
+        self.numbers = numbers
 
     def predict(self, image: Image, name: str | None = None) -> InitialPrediction:
         """The array of an image. Raises DataError if it is missing or wrong."""
         path = self._files.of(name)
-        return InitialPrediction(self._numbers.logits(read_array(path), str(path), (image.shape[0], image.shape[1])))
+        return InitialPrediction(self.numbers.logits(read_array(path), str(path), (image.shape[0], image.shape[1])))
 
 
 def read_array(path: Path) -> ndarray:
