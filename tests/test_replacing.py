@@ -1,13 +1,15 @@
+import errno
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from stat import S_ISDIR
 
 import pytest
 
-from segcode import files
 from segcode.errors import DataError
-from segcode.files import replacing, replacing_folder, write_text
+from segcode.files import alone, replacing, replacing_folder, write_text
 
 
 def test_a_file_is_written_into_new_folders_and_replaced(tmp_path: Path) -> None:
@@ -59,31 +61,88 @@ def test_a_name_that_is_too_long_is_refused_with_its_length(tmp_path: Path) -> N
         write_text(tmp_path / ("ü" * 128), "new")
 
 
-def left_behind(path: Path, seconds: float) -> Path:
-    """What a run that was killed `seconds` before this one began left while it wrote `path`."""
+def name_while_written(path: Path) -> Path:
+    """The temporary file of `path`."""
     with replacing(path) as unfinished:
-        unfinished.write_text("half")
-        name = unfinished.name
+        pass
     path.unlink()
-    left = path.with_name(name)
-    left.write_text("half")
-    os.utime(left, (files._STARTED - seconds,) * 2)
-    return left
+    return unfinished
 
 
 def test_what_a_killed_run_left_goes_when_the_file_is_written_again(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    left_behind(path, 10)
+    name_while_written(path).write_text("half")
     write_text(path, "new")
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_another_process_may_be_writing_stays(tmp_path: Path) -> None:
+def test_what_another_process_is_writing_stays_however_old_it_is(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    left = left_behind(path, -10)
-    write_text(path, "new")
+    script = f"""
+from pathlib import Path
+from segcode.files import replacing
+with replacing(Path({str(path)!r})) as unfinished:
+    unfinished.write_text("slow")
+    print(unfinished, flush=True)
+    input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        other = Path(process.stdout.readline().strip())
+        os.utime(other, (0, 0))
+        write_text(path, "quick")
+        assert sorted(tmp_path.iterdir()) == sorted([other, path])
+        assert (path.read_text(), other.read_text()) == ("quick", "slow")
+        process.communicate("\n")
+    assert path.read_text() == "slow"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_locks_files_are_written_and_what_may_be_anothers_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    path = tmp_path / "a.txt"
+    left = name_while_written(path)
+    write_text(path, "one")
+    assert list(tmp_path.iterdir()) == [path]
+    left.write_text("half")
+    write_text(path, "two")
+    assert path.read_text() == "two"
     assert sorted(tmp_path.iterdir()) == sorted([left, path])
-    assert left.read_text() == "half"
+
+
+@pytest.mark.parametrize("reason", [errno.ENOTSUP, errno.ENOLCK])
+def test_a_folder_that_cannot_be_locked_is_used_and_the_danger_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reason: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with alone(tmp_path / "run", "segcode train"):
+        assert (tmp_path / "run").is_dir()
+    error = capsys.readouterr().err
+    assert f"run cannot be locked ({os.strerror(reason)}): start no second `segcode train` in it" in error
+
+
+def test_a_folder_that_another_machine_or_process_holds_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(*_: object) -> None:  # what a network file system answers for a lock of another machine, too
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("fcntl.flock", held)
+    with (
+        pytest.raises(DataError, match="run is in use by another `segcode train`: end that one"),
+        alone(tmp_path / "run", "segcode train"),
+    ):
+        pass
 
 
 def test_threads_that_write_one_file_do_not_mix(tmp_path: Path) -> None:
@@ -100,7 +159,6 @@ def test_a_folder_that_a_killed_run_left_goes_when_it_is_written_again(tmp_path:
         left = unfinished
     for place in (left, left.with_name(f"{left.name}.old")):
         (place / "deep").mkdir(parents=True)
-        os.utime(place, (files._STARTED - 10,) * 2)
     with replacing_folder(folder) as unfinished:
         (unfinished / "a").touch()
     assert list(tmp_path.iterdir()) == [folder]

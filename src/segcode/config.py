@@ -27,7 +27,7 @@ Count = Annotated[int, Field(ge=1, lt=2**31)]
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file. Raises ConfigError if it cannot be read or does not parse."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read ({error.strerror}): give the path of a TOML file that you may read"

@@ -15,7 +15,7 @@ class ConfigError(SegcodeError):
 
 
 class DataError(SegcodeError):
-    """A file of a data set is missing, damaged, or does not fit its partner."""
+    """A file or folder is missing, damaged or in use, or does not fit its partner."""
 
 
 class TruthError(SegcodeError):
@@ -27,7 +27,7 @@ class CheckpointError(SegcodeError):
 
 
 class TrainingError(SegcodeError):
-    """A training cannot go on: it diverges, or another process is at work in its folder."""
+    """A training cannot go on: it diverges."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

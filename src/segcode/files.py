@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from time import time
 from typing import Final
 from uuid import uuid4
+
+from filelock import FileLock, Timeout
 
 from segcode.errors import DataError
 
@@ -20,7 +24,7 @@ LONGEST_NAME: Final = 255
 UNFINISHED: Final = ".segcode-"
 """How the names of files and folders begin that are not finished."""
 
-_STARTED: Final = time()
+_NO_LOCKS: Final = (errno.ENOTSUP, errno.ENOLCK)
 
 
 @contextmanager
@@ -34,14 +38,10 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         DataError: if the name is too long.
     """
-    unfinished = _temporary(path, lambda place: place.touch(exist_ok=False))
-    try:
+    with _temporary(path, lambda place: place.touch(exist_ok=False)) as unfinished:
         yield unfinished
         _flush(unfinished)
         unfinished.replace(path)
-    except BaseException:  # not in the end: by then another thread may write to a file of this name
-        unfinished.unlink(missing_ok=True)
-        raise
     flush_folder(path.parent)
 
 
@@ -51,15 +51,11 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
     As with `replacing`, an old folder stays if the block raises; else it is deleted once the new one is in its place.
     """
-    unfinished = _temporary(folder, Path.mkdir)
-    try:
+    with _temporary(folder, Path.mkdir) as unfinished:
         yield unfinished
         for path in (*unfinished.rglob("*"), unfinished):
             (flush_folder if path.is_dir() else _flush)(path)
         _swap(unfinished, folder)
-    except BaseException:
-        _remove(unfinished)
-        raise
     flush_folder(folder.parent)
 
 
@@ -69,26 +65,88 @@ def write_text(path: Path, text: str) -> None:
         unfinished.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
-def _temporary(path: Path, make: Callable[[Path], None]) -> Path:
+def require_short_name(path: Path) -> None:
+    """Raises DataError if the name of a file is longer than file systems allow."""
+    length = len(os.fsencode(path.name))
+    if length > LONGEST_NAME:
+        raise DataError(f"{path} has a name of {length} bytes, more than {LONGEST_NAME}: choose a shorter one")
+
+
+@contextmanager
+def alone(folder: Path, command: str) -> Iterator[None]:
+    """Holds a folder, which is made if it is not there, for this process alone.
+
+    Where a file system has no locks, which is so of some network file systems, that is said and nothing is held.
+
+    Raises:
+        DataError: if another process holds it, on this machine or another; the message names the command.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DataError(f"{folder} is in use by another `{command}`: end that one, or give -o") from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        print(f"{folder} cannot be locked ({error.strerror}): start no second `{command}` in it", file=sys.stderr)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _temporary(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
     """A hidden file or folder beside `path`, just made; its name is short, however long that of `path` is.
 
-    The name follows from that of `path`: what is there from before this process began is left over from a killed run,
-    and is removed. What is younger belongs to another thread or process; then the name gets a random end.
+    Who writes holds a lock on it. The name follows from that of `path`: what is there without a lock is left over from
+    a killed run, and is removed. If another thread or process holds it, or there are no locks, the name gets a random
+    end. What is there when the block raises is removed.
     """
-    name = os.fsencode(path.name)
-    if len(name) > LONGEST_NAME:
-        raise DataError(f"{path} has a name of {len(name)} bytes, more than {LONGEST_NAME}: choose a shorter one")
+    require_short_name(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    place = path.with_name(f"{UNFINISHED}{sha256(name).hexdigest()[:16]}")
-    with suppress(FileNotFoundError):
-        if place.stat().st_mtime < _STARTED:
+    place = path.with_name(f"{UNFINISHED}{sha256(os.fsencode(path.name)).hexdigest()[:16]}")
+    with suppress(OSError):  # there is none, it is another's, or another user's
+        if (left_over := _lock(place)) is not None:
             _remove(place)
+            os.close(left_over)
+    lock = None
     try:
         make(place)
-    except FileExistsError:
+        lock = _lock(place)
+    except (FileExistsError, FileNotFoundError, BlockingIOError):
         place = place.with_name(f"{place.name}-{uuid4().hex[:8]}")
         make(place)
-    return place
+    try:
+        yield place
+    except BaseException:  # not in the end: by then another thread may write to a file of this name
+        _remove(place)
+        raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(place: Path) -> int | None:
+    """Locks a file or folder until the descriptor that is returned is closed; None where there are no locks.
+
+    Raises:
+        BlockingIOError: if another thread or process holds it.
+        FileNotFoundError: if it is gone.
+    """
+    descriptor = os.open(place, os.O_RDONLY if place.is_dir() else os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), place.stat()):
+            return descriptor
+        raise FileNotFoundError(place)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, FileNotFoundError | BlockingIOError):
+            raise
+        return None
 
 
 def _flush(path: Path) -> None:
@@ -109,7 +167,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
@@ -117,15 +175,15 @@ def _remove(path: Path) -> None:
 
 def _swap(new: Path, folder: Path) -> None:
     """Rename `new` to `folder`; a folder of that name is moved aside first, since a rename cannot replace it."""
-    if not folder.exists():
-        new.rename(folder)
-        return
     aside = new.with_name(f"{new.name}.old")
-    _remove(aside)
-    folder.rename(aside)
-    try:
+    if folder.exists():
+        _remove(aside)
+        folder.rename(aside)
+        try:
+            new.rename(folder)
+        except BaseException:
+            aside.rename(folder)
+            raise
+    else:
         new.rename(folder)
-    except BaseException:
-        aside.rename(folder)
-        raise
     _remove(aside)

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 from command_line import make_model_folder, segcode, street
 
-from segcode.server.run import locked
+from segcode.files import alone
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_help_says_what_becomes_of_the_work():
 
 
 def test_a_second_server_on_the_same_work_is_refused(model, images):
-    with locked(images / "annotations"):
+    with alone(images / "annotations", "segcode annotate"):
         ran = segcode("annotate", images, "--model", model, "--port", 0)
     assert ran.code == 2
     assert "annotations is in use by another `segcode annotate`: end that one, or give -o" in ran.err
@@ -41,7 +41,7 @@ def test_a_second_server_on_the_same_work_is_refused(model, images):
 
 def test_work_whose_server_ended_may_be_continued(tmp_path):
     for _ in range(2):
-        with locked(tmp_path / "deep" / "work"):
+        with alone(tmp_path / "deep" / "work", "segcode annotate"):
             assert (tmp_path / "deep" / "work").is_dir()
 
 

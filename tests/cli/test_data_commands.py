@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from command_line import files_in, read, save, segcode, street
@@ -66,8 +70,45 @@ def test_a_split_that_does_not_open_is_a_problem_among_others(tmp_path):
     save(tmp_path / "valannot/b.png", np.zeros((40, 60), np.uint8))
     ran = segcode("data", "check", "--data", "camvid", "--root", tmp_path)
     assert ran.code == 1
-    assert "val: 1 label files have no image" in ran.out
+    assert "valannot/b.png has no image" in ran.out
     assert "has train/ and no labels: add trainannot/" in ran.out
+
+
+def test_every_file_without_a_partner_or_with_several_is_listed_and_the_rest_is_read(drawn):
+    street(drawn / "images" / "street_000000.jpg")
+    (drawn / "images" / "street_000001.png").write_bytes(b"no image")
+    for name in ("x.png", "y.png", "z.png", "z.bmp"):
+        save(drawn / "labels" / name, np.zeros((24, 32), np.uint8))
+    ran = segcode("data", "check", "--data", "folder", "--root", drawn)
+    assert ran.code == 1
+    for problem in (
+        "images/street_000000.png have one name",
+        "labels/x.png has no image",
+        "labels/y.png has no image",
+        "labels/z.png have one name",
+        "street_000001.png is no image",
+    ):
+        assert problem in ran.out
+    assert "5 problems" in ran.out
+
+
+def test_names_in_brackets_and_of_any_bytes_are_printed(tmp_path):
+    names = ("[/x]", "[red]", "café")
+    tables = (f'[[class]]\nname = "{name}"\ncolour = [{number}, 1, 1]\n' for number, name in enumerate(names))
+    (tmp_path / "classes.toml").write_text("\ufeff" + "".join(tables), encoding="utf-8")
+    street(tmp_path / "images" / "[b]" / "[i].png")
+    save(tmp_path / "labels" / "[b]" / "[i].png", np.zeros((40, 60), np.uint8))
+    (tmp_path / "images" / "[b]" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"no image")
+    command = [sys.executable, "-c", "from segcode.cli import main; main()", "data", "check", "--data", "folder"]
+    for encoding in ("utf-8", "ascii"):
+        ran = subprocess.run(
+            [*command, "--root", str(tmp_path), "--split", "[b]"],
+            capture_output=True,
+            env=os.environ | {"PYTHONIOENCODING": encoding},
+        )
+        assert (ran.returncode, b"Traceback" in ran.stderr) == (1, False)
+        for name in (b"[/x]", b"[red]", b"[b]: 2 images", b"caf\\udce9.png is no image"):
+            assert name in ran.stdout
 
 
 def test_images_without_labels_are_counted(tmp_path):

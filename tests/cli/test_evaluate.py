@@ -1,8 +1,10 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 from command_line import FOUR, files_in, make_model_folder, save, segcode, street
+from PIL import Image as Pillow
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +79,17 @@ def test_mistakes_are_named_with_their_cure(root, model, tmp_path, options, mess
     assert ran.code == 2
     assert message in " ".join(ran.err.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_unusual_in_the_files_is_told_once(root, model, tmp_path):
+    copy = shutil.copytree(root, tmp_path / "data")
+    exif = Pillow.Exif()
+    exif[0x0112] = 3
+    for name in ("a_1", "b_1"):
+        with Pillow.open(copy / f"images/val/{name}.png") as picture:
+            picture.save(copy / f"images/val/{name}.png", exif=exif)
+    ran = evaluate(copy, model, tmp_path / "out", "--truth", "road")
+    assert ran.code == 0, ran.err
+    assert ran.err.count("have unusual files") == 1
+    assert "2 of 4 samples have unusual files, the first: " in ran.err
+    assert "a_1.png is turned as its EXIF orientation 3 says" in ran.err

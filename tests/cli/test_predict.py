@@ -1,10 +1,14 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import HEIGHT, WIDTH, files_in, make_model_folder, read, segcode, street
+from command_line import HEIGHT, WIDTH, files_in, make_model_folder, read, save, segcode, street
+from PIL import Image as Pillow
 from rich.console import Console
 
+from segcode.classes import CAMVID
 from segcode.cli import progress as progress_module
 from segcode.cli.loading import choose_device
 from segcode.cli.outputs import refuse_to_overwrite
@@ -72,6 +76,28 @@ def test_a_name_however_long_does_not_stop_the_others(model, tmp_path, length):
     assert "good_labels.png" in files_in(tmp_path / "out")
 
 
+def test_a_large_photograph_takes_less_than_fifty_bytes_a_pixel(tmp_path):
+    model = make_model_folder(tmp_path / "model", CAMVID)
+    small, large = street(tmp_path / "small.png"), tmp_path / "large.png"
+    coarse = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    with Pillow.fromarray(coarse).resize((1600, 1200)) as picture:
+        picture.save(large)
+    script = """
+import resource, sys
+from segcode.cli import main
+for image in sys.argv[3:]:
+    try:
+        main(["predict", image, "--model", sys.argv[1], "-o", sys.argv[2]])
+    except SystemExit as end:
+        assert not end.code
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    command = [sys.executable, "-c", script, model, tmp_path / "out", small, large]
+    ran = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+    before, after = (int(line) for line in ran.stdout.splitlines() if line.isdigit())
+    assert 1024 * (after - before) < 50 * 1600 * 1200
+
+
 def test_a_run_that_was_stopped_goes_on_with_what_is_missing(model, tmp_path):
     for name in "ab":
         street(tmp_path / "in" / f"{name}.png")
@@ -132,14 +158,31 @@ def test_an_input_is_never_overwritten(model, tmp_path):
 
 
 def test_results_are_named_after_the_images():
-    assert output_names([Path("a.png")]) == [Path("a")]
-    assert output_names([Path("x/a.png"), Path("x/b.jpg")]) == [Path("a"), Path("b")]
-    assert output_names([Path("x/a.png"), Path("x/y/a.png")]) == [Path("a"), Path("y/a")]
+    assert list(output_names([Path("a.png")]).files) == ["a"]
+    assert list(output_names([Path("x/a.png"), Path("x/b.jpg")]).files) == ["a", "b"]
+    assert list(output_names([Path("x/a.png"), Path("x/y/a.png")]).files) == ["a", "y/a"]
 
 
-def test_images_that_differ_in_their_ending_only_are_refused():
-    with pytest.raises(DataError, match=r"x/a\.png and x/a\.jpg would both be written as 'a'"):
-        output_names([Path("x/a.png"), Path("x/a.jpg")])
+@pytest.mark.parametrize("command", ["predict", "export", "refine-folder"])
+def test_images_that_differ_in_their_ending_only_are_listed_and_do_not_stop_the_others(model, tmp_path, command):
+    for name in ("a.jpg", "a.png", "b.png"):
+        street(tmp_path / "in" / name)
+    save(tmp_path / "known" / "b.png", np.full((HEIGHT, WIDTH), 255, np.uint8))
+    labels = ["--labels", tmp_path / "known"] if command == "refine-folder" else []
+    ran = segcode(command, tmp_path / "in", *labels, "--model", model, "-o", tmp_path / "out")
+    assert ran.code == 2
+    assert f"{tmp_path / 'in/a.jpg'} and {tmp_path / 'in/a.png'} have one name, 'a': rename or remove all" in ran.err
+    assert {name[0] for name in files_in(tmp_path / "out")} <= {"b", "l"}
+    assert any(name.startswith("b") for name in files_in(tmp_path / "out"))
+
+
+def test_two_images_are_never_exported_to_one_file(model, tmp_path):
+    for name in ("x.png", "x_leftImg8bit.png"):
+        street(tmp_path / "in" / name)
+    ran = segcode("export", tmp_path / "in", "--model", model, "-o", tmp_path / "out")
+    assert ran.code == 2
+    assert "have one name, 'x'" in ran.err
+    assert files_in(tmp_path / "out") == set()
 
 
 def test_another_spelling_of_an_input_is_seen(tmp_path):

@@ -126,6 +126,29 @@ def test_names_with_dots_and_other_endings_find_their_own_labels(model, tmp_path
         assert (read(tmp_path / "out" / f"{name}_labels.png")[10:20, 10:30] == value).all()
 
 
+def test_two_label_files_of_one_name_are_listed_and_their_image_is_not_taken_for_unlabelled(model, images, tmp_path):
+    for name in ("a.png", "a.bmp", "b.png"):
+        partial(tmp_path / "known" / name)
+    ran = segcode("refine-folder", images, "--labels", tmp_path / "known", "--model", model, "-o", tmp_path / "out")
+    assert ran.code == 2
+    assert "a.bmp and " in ran.err
+    assert "have one name, 'a'" in ran.err
+    assert "1 of 3 images are refined, 1 have no labels" in ran.out
+    assert files_in(tmp_path / "out") == {f"{name}_{ending}.png" for name in "bc" for ending in ENDINGS} | {ORDER}
+
+
+def test_the_table_keeps_names_with_line_ends(model, tmp_path):
+    for name in ("a\nb", 'c"d\x0b\u2028e', "f"):
+        street(tmp_path / "images" / f"{name}.png")
+    partial(tmp_path / "known" / "f.png")
+    run = ["refine-folder", tmp_path / "images", "--labels", tmp_path / "known", "--model", model, "-o"]
+    assert segcode(*run, tmp_path / "out").code == 0
+    whole = (tmp_path / "out" / ORDER).read_bytes()
+    ran = segcode(*run, tmp_path / "out", "--resume")
+    assert "3 were there" in ran.out
+    assert (tmp_path / "out" / ORDER).read_bytes() == whole
+
+
 def test_a_run_that_was_killed_goes_on_with_what_is_missing(model, images, tmp_path):
     partial(tmp_path / "known" / "a.png")
     run = ["refine-folder", images, "--labels", tmp_path / "known", "--model", model, "-o", tmp_path / "out"]

@@ -11,6 +11,8 @@ from PIL import Image as Pillow
 
 from segcode.data.camvid import open_camvid
 from segcode.data.check import Size, check
+from segcode.data.pairs import summary_of_notes
+from segcode.data.select import Subset
 from segcode.errors import DataError
 from segcode.sample import Sample
 from segcode.tensors import IGNORE
@@ -91,3 +93,18 @@ def test_what_is_unusual_but_readable_is_noted_and_no_problem(tmp_path: Path) ->
     assert report.problems == ()
     assert [found.name for found in report.noted] == ["0001TP_2"]
     assert "0001TP_2.png is turned as its EXIF orientation 3 says" in report.noted[0].notes[0]
+
+
+def test_the_notes_of_a_source_are_counted_and_the_first_is_given(tmp_path: Path) -> None:
+    make_segnet(tmp_path)
+    source = open_camvid(tmp_path, "train")
+    assert summary_of_notes(source) is summary_of_notes(InMemory([labelled("a", 0)])) is None
+    for pair in source.pairs:
+        exif = Pillow.Exif()
+        exif[0x0112] = 3
+        Pillow.fromarray(noise(0)).save(pair.image, exif=exif)
+    first = "0001TP_2.png is turned as its EXIF orientation 3 says"
+    assert f"2 of 2 samples have unusual files, the first: {tmp_path}/train/{first}" in str(summary_of_notes(source))
+    part = Subset(Subset(source, source.names[::-1]), [source.names[1]])
+    assert "1 of 1 samples have unusual files" in str(summary_of_notes(part))
+    assert "0001TP_10.png" in str(summary_of_notes(part))

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from unicodedata import normalize
 
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from pictures import noise, save
 
 from segcode.data.files import by_name, find_images, name_of, natural_order, output_names, pictures_below
+from segcode.data.images import read_image
 from segcode.errors import DataError
 from segcode.export.picture import write_picture
 
@@ -104,31 +106,53 @@ def test_an_image_and_its_labels_have_one_name_however_it_is_written(stem: str, 
 @given(st.lists(LETTERS, min_size=2, max_size=2, unique_by=lambda name: normalize("NFC", name)))
 def test_different_names_stay_different(stems: list[str]) -> None:
     paths = [Path(f"/x/{stem}.png") for stem in stems]
-    assert len(set(output_names(paths))) == 2
+    assert list(output_names(paths).files.values()) == paths
 
 
 def test_a_name_of_dots_alone_is_no_folder() -> None:
-    assert output_names([Path("/x/..png"), Path("/x/...png")]) == [Path("..png"), Path("...png")]
+    assert list(output_names([Path("/x/..png"), Path("/x/...png")]).files) == ["..png", "...png"]
 
 
 def test_a_dot_in_a_name_is_no_ending() -> None:
-    assert output_names([Path("cam.front.0001.png"), Path("cam.front.0002.JPG"), Path("v1.5")]) == [
-        Path("cam.front.0001"),
-        Path("cam.front.0002"),
-        Path("v1.5"),
-    ]
+    names = output_names([Path("cam.front.0001.png"), Path("cam.front.0002.JPG"), Path("v1.5")])
+    assert list(names.files) == ["cam.front.0001", "cam.front.0002", "v1.5"]
 
 
-def test_two_spellings_of_one_name_are_refused() -> None:
-    with pytest.raises(DataError, match="have one name, 'ü': rename or remove one"):
-        by_name([Path("ü.png"), Path("u\u0308.png")])
-    with pytest.raises(DataError, match="would both be written as 'ü'"):
-        output_names([Path("ü.png"), Path("u\u0308.png")])
+@pytest.mark.parametrize(
+    "paths", [("x/ü.png", "x/u\u0308.png"), ("x/ü.png", "x/ü.jpg"), ("x/ü/a.png", "x/u\u0308/a.png")]
+)
+def test_of_files_that_share_a_name_none_is_taken(paths: tuple[str, ...]) -> None:
+    for one_name in (by_name(map(Path, paths)), output_names([*map(Path, paths), Path("x/other/b.png")])):
+        ((name, problem),) = one_name.problems.items()
+        assert problem == f"{paths[0]} and {paths[1]} have one name, '{name}': rename or remove all but one"
+        assert not set(map(Path, paths)) & set(one_name.files.values())
+
+
+def test_a_link_to_a_file_that_is_gone_is_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    for name, target in (("gone.png", "nowhere.png"), ("loop.png", "loop.png"), ("folder.png", ".")):
+        (tmp_path / name).symlink_to(target)
+    os.mkfifo(tmp_path / "pipe.png")
+    found = find_images([tmp_path])
+    assert [path.name for path in found] == ["gone.png", "loop.png"]
+    for path in found:
+        with pytest.raises(DataError, match=f"{path.name} is missing"):
+            read_image(path)
+
+
+def test_links_that_lead_back_are_not_followed_and_others_are(tmp_path: Path) -> None:
+    save(tmp_path / "run/a.png", noise(0))
+    save(tmp_path / "elsewhere/deep/b.png", noise(0))
+    (tmp_path / "run/back").symlink_to(".")
+    (tmp_path / "run/up").symlink_to(tmp_path)
+    (tmp_path / "run/day1").symlink_to(tmp_path / "elsewhere")
+    names = {"a", "day1/deep/b"}
+    assert set(output_names(find_images([tmp_path / "run/**/*.png"])).files) == names
+    assert set(pictures_below(tmp_path / "run").files) == names
 
 
 def test_pictures_below_a_folder_are_found_by_their_folders_and_names(tmp_path: Path) -> None:
     for name in ("a.b.PNG", "Su\u0308d/c.tif", ".hidden/d.png", "e.txt"):
         save(tmp_path / name.replace(".txt", ".png"), noise(0, 2, 2))
     (tmp_path / "e.png").rename(tmp_path / "e.txt")
-    assert set(pictures_below(tmp_path)) == {"a.b", "Süd/c"}
-    assert pictures_below(tmp_path / "nowhere") == {}
+    assert set(pictures_below(tmp_path).files) == {"a.b", "Süd/c"}
+    assert pictures_below(tmp_path / "nowhere").files == {}

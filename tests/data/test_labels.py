@@ -256,3 +256,42 @@ def test_a_damaged_declaration_is_refused(tmp_path: Path, text: str) -> None:
         picture.save(tmp_path / "a.png", pnginfo=note)
     with pytest.raises(DataError, match=r"a\.png is a picture that segcode made|does not declare"):
         read(tmp_path / "a.png")
+
+
+def as_pgm(ids: np.ndarray, most: int, plain: bool) -> bytes:
+    body = " ".join(map(str, ids.ravel())).encode() if plain else ids.tobytes()
+    return f"P{2 if plain else 5} {ids.shape[1]} {ids.shape[0]} {most}\n".encode() + body
+
+
+@given(arrays(np.uint8, (3, 4), elements=st.sampled_from([0, 1, 255])), st.integers(1, 255), st.booleans())
+def test_ids_that_their_format_scales_are_never_read_as_others(tmp_path_factory, ids, most, plain):
+    path = tmp_path_factory.mktemp("labels") / "a.png"
+    ids = np.minimum(ids, most)
+    path.write_bytes(as_pgm(ids, most, plain))
+    try:
+        labels = read_index_labels(path, TWO, {0: 0, 1: 1, IGNORE: IGNORE}).labels
+    except DataError:
+        assert most != 255
+    else:
+        assert np.array_equal(labels, ids)
+
+
+def test_a_negative_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    save(path, np.array([[0, 7, 11]], np.uint8))
+    photometric = struct.pack("<HHIHH", 262, 3, 1, 1, 0)
+    content = path.read_bytes()
+    assert content.count(photometric) == 1
+    path.write_bytes(content.replace(photometric, struct.pack("<HHIHH", 262, 3, 1, 0, 0)))
+    with pytest.raises(DataError, match=r"is a negative .* which changes ids: save labels as greyscale"):
+        read(path)
+
+
+def test_ids_in_a_tiff_are_refused_if_their_compression_changes_them(tmp_path):
+    ids = np.random.default_rng(0).choice(np.array([0, 7, 11], np.uint8), (16, 16))
+    for compression in ("tiff_lzw", "tiff_deflate", "packbits"):
+        Pillow.fromarray(ids).save(tmp_path / "a.tif", compression=compression)
+        assert np.array_equal(read_index_labels(tmp_path / "a.tif", TWO, {i: i for i in range(12)}).labels, ids)
+    Pillow.fromarray(ids).save(tmp_path / "a.tif", compression="jpeg")
+    with pytest.raises(DataError, match="a TIFF with the compression of JPEG, which changes ids"):
+        read(tmp_path / "a.tif")

@@ -50,6 +50,22 @@ def test_full_maps_are_the_decoders(config):
     assert (linearisation.base_logits + linearisation.added(codes) - decoded).norm() <= 1e-5 * decoded.norm()
 
 
+def test_with_a_mirrored_view_of_the_same_size_a_mirror_image_has_the_mirrored_map():
+    model = make_model(replace(TINY, mirrored_view=1.0))
+    image = torch.rand(1, 3, *TINY.size)
+    logits, mirrored = (linearise(model, each).base_logits for each in (image, image.flip(3)))
+    assert torch.allclose(mirrored.flip(2), logits, atol=1e-5)
+    alone = [linearise(make_model(TINY), each).base_logits.softmax(0) for each in (image, image.flip(3))]
+    assert torch.allclose(logits.exp(), (alone[0] + alone[1].flip(2)) / 2, atol=1e-5)
+
+
+def test_the_mirrored_view_may_be_of_another_scale():
+    image = torch.rand(1, 3, *TINY.size)
+    maps = [linearise(make_model(replace(TINY, mirrored_view=scale)), image) for scale in (0.5, 1.5)]
+    assert maps[0].size == maps[1].size == TINY.size
+    assert not torch.allclose(maps[0].base_logits, maps[1].base_logits, atol=1e-3)
+
+
 def test_it_holds_what_the_model_gives_for_zero_code(tiny_model):
     image = torch.rand(1, 3, *TINY.size)
     linearisation, output = linearise(tiny_model, image), tiny_model(image, torch.zeros(1, 8, *TINY.size))

@@ -227,8 +227,16 @@ def test_damaged_arrays_and_those_with_objects_are_refused(arrays):
 
 def test_two_arrays_of_one_name_are_refused(arrays):
     np.savez(arrays / "left" / "a.npz", np.zeros((4, 2, 2)))
-    with pytest.raises(DataError, match="have one name, 'a'"):
-        opened(f"arrays:{arrays}")
+    segmenter = opened(f"arrays:{arrays}").segmenter
+    with pytest.raises(DataError, match="have one name, 'left/a'"):
+        segmenter.predict(IMAGE, "left/a")
+
+
+def test_images_of_cityscapes_are_known_without_their_ending(arrays):
+    (arrays / "b.npz").rename(arrays / "b_leftImg8bit.npz")
+    segmenter = opened(f"arrays:{arrays}").segmenter
+    expected = segmenter.predict(IMAGE, "b").base_logits
+    assert torch.equal(segmenter.predict(IMAGE, "b_leftImg8bit").base_logits, expected)
 
 
 @pytest.mark.parametrize("scale", [1, 2])

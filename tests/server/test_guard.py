@@ -34,6 +34,9 @@ async def live(websocket: WebSocket) -> None:
     await websocket.close()
 
 
+BOUND = guard.Amount(100, lists=5, keys=5, values=20)
+
+
 def client(access: Access | None = None, address: str = LOCAL) -> TestClient:
     routes = [
         Route("/", page),
@@ -43,7 +46,7 @@ def client(access: Access | None = None, address: str = LOCAL) -> TestClient:
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, access=access or Access(), bounds={"/body": guard.Bound(100, lists=5, keys=5)})],
+        middleware=[Middleware(Guard, access=access or Access(), bounds={"/body": BOUND})],
     )
     return TestClient(app, base_url=address, follow_redirects=False)
 
@@ -96,10 +99,10 @@ def test_a_body_has_a_bound_however_it_is_sent():
     assert client().post("/body", content=b"x" * 100).text == "100"
 
 
-@pytest.mark.parametrize("content", [b"[" * 6, b"{" * 6, b'"a":1,' * 6])
+@pytest.mark.parametrize("content", [b"[" * 6, b"{" * 6, b'"a":1,' * 6, b"1," * 21])
 def test_what_takes_long_to_read_has_a_bound(content):
     refused = client().post("/body", content=content)
-    assert (refused.status_code, "more than 5 lists or 5 keys were sent" in refused.text) == (413, True)
+    assert (refused.status_code, "more than 5 lists, 5 keys or 20 values were sent" in refused.text) == (413, True)
 
 
 def test_the_servers_own_page_is_let_in():

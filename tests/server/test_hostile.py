@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
+import httpx
 import numpy as np
 import pytest
 import uvicorn
@@ -20,6 +22,7 @@ from browser_side import ADDRESS, FOUR, Server, Tab, pixels, png
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from segcode.classes import ClassSet
 from segcode.server import run
@@ -264,6 +267,21 @@ def test_a_name_that_is_not_utf_8_is_listed_and_worked_on(make_server, tmp_path)
     assert pixels(server.get(f"/api/images/{listed['name']}/thumbnail").content).shape == (40, 60, 3)
 
 
+@pytest.mark.parametrize("stem", ["new\nline", "tab\tand\x7f", "#?%&", "a b+c;d'e\"f", "back\\slash", "a\u3000b"])
+def test_an_image_of_any_name_can_be_painted_and_finished(make_server, tmp_path, stem):
+    path = tmp_path / "images" / f"{stem}.png"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(png(3))
+    server = make_server(paths=[path])
+    (listed,) = server.get("/api/images").json()
+    address = f"/api/images/{quote(listed['name'])}"
+    assert server.post(f"{address}/marks", json=stroke()).status_code == 201
+    assert server.post(f"{address}/state", json={"done": True}).json()["state"] == "done"
+    assert server.get(f"{address}/export/labels.png").status_code == 200
+    assert server.get(f"{address}/thumbnail").status_code == 200
+    assert len([*(tmp_path / "work/labels").iterdir()]) == 1
+
+
 def test_an_image_with_the_longest_name_can_be_finished(make_server, tmp_path):
     path = tmp_path / "images" / ("n" * 245 + ".png")
     path.parent.mkdir(exist_ok=True)
@@ -423,13 +441,10 @@ def test_a_tab_that_is_gone_does_not_hold_up_what_it_asked_for():
 
 
 @contextmanager
-def listening() -> Iterator[int]:
+def listening(app: ASGIApp) -> Iterator[int]:
     """A real server with the connections of `serve`."""
-    app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("in"))])
     server = uvicorn.Server(uvicorn.Config(app, port=0, http=run.Connection, log_level="error"))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(256)
+    with run.listening("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         yield listener.getsockname()[1]
@@ -437,9 +452,12 @@ def listening() -> Iterator[int]:
         thread.join()
 
 
-def ask(port: int) -> bytes:
+TINY = Starlette(routes=[Route("/", lambda _: PlainTextResponse("in"))])
+
+
+def ask(port: int, path: str = "/") -> bytes:
     with socket.create_connection(("127.0.0.1", port), 5) as one:
-        one.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        one.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         return b"".join(iter(lambda: one.recv(4096), b""))
 
 
@@ -453,7 +471,7 @@ def ended(one: socket.socket) -> bool:
 
 def test_who_says_nothing_is_cut_off(monkeypatch):
     monkeypatch.setattr(run, "_PATIENCE", 0.1)
-    with listening() as port, socket.create_connection(("127.0.0.1", port)) as silent:
+    with listening(TINY) as port, socket.create_connection(("127.0.0.1", port)) as silent:
         silent.sendall(b"GET / HTTP/1.1\r\nHost: loc")
         assert ended(silent)
         assert b"200 OK" in ask(port)
@@ -461,7 +479,7 @@ def test_who_says_nothing_is_cut_off(monkeypatch):
 
 def test_silent_connections_make_room_for_those_that_ask(monkeypatch):
     monkeypatch.setattr(run, "_SILENT", 8)
-    with listening() as port:
+    with listening(TINY) as port:
         many = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]
         assert b"200 OK" in ask(port)
         assert all(ended(one) for one in many[:22])
@@ -474,3 +492,30 @@ def test_the_address_that_is_printed_is_one_that_a_browser_can_open(host):
     shown = run._reachable(host)
     assert shown not in ("0.0.0.0", "::", "")
     assert host in ("0.0.0.0", "::", "") or shown == host
+
+
+def test_an_upload_that_is_broken_off_leaves_nothing_and_the_server_goes_on(make_server, tmp_path, capfd):
+    content = png(5, (200, 300))
+    with listening(make_server().app) as port:
+        before = sorted((tmp_path / "work").rglob("*"))
+        for sent in (0, 1, len(content) // 2, len(content) - 1):
+            with socket.create_connection(("127.0.0.1", port), 5) as one:
+                one.sendall(
+                    b"POST /api/images?name=half.png HTTP/1.1\r\nHost: localhost\r\n"
+                    + f"Content-Length: {len(content)}\r\n\r\n".encode()
+                    + content[:sent]
+                )
+        assert b"half" not in ask(port, "/api/images")
+        assert sorted((tmp_path / "work").rglob("*")) == before
+        assert httpx.post(f"http://localhost:{port}/api/images?name=half.png", content=content).status_code == 201
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_answers_over_one_connection_do_not_wait_for_a_receipt():
+    seconds = []
+    with listening(TINY) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        for _ in range(10):
+            began = time.perf_counter()
+            client.get("/")
+            seconds.append(time.perf_counter() - began)
+    assert sorted(seconds)[2] < 0.03

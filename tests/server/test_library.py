@@ -191,11 +191,26 @@ def test_an_image_that_is_gone_is_told(library):
             look()
 
 
-def test_two_images_of_one_name_are_refused(tmp_path):
-    images = [save(tmp_path / name) for name in ("uploads/a.png", "b.png")]
-    save(tmp_path / "work" / "uploads" / "a.jpg")
-    with pytest.raises(DataError, match="would both be called 'uploads/a'"):
-        Library(images, tmp_path / "work" / "uploads", Limits())
+def test_images_of_one_name_are_marked_with_the_reason_beside_the_others(tmp_path):
+    paths = [save(tmp_path / name) for name in ("a.jpg", "a.png", "b.png", "uploads/c.png", "a.jpg.png")]
+    save(tmp_path / "work" / "uploads" / "c.jpg")
+    library = Library(paths, tmp_path / "work" / "uploads", Limits())
+    for _ in range(2):
+        found = {one.name: one.problem for one in library.all()}
+        assert list(found) == ["a.jpg_", "a.png", "b", "uploads/c.png", "a.jpg", "uploads/c.jpg"]
+        for name in ("a.jpg_", "a.png"):
+            assert f"{tmp_path}/a.jpg and {tmp_path}/a.png have one name, 'a'" in found[name]
+        assert "have one name, 'uploads/c'" in found["uploads/c.jpg"]
+        assert found["b"] is found["a.jpg"] is None
+        os.utime(paths[0], (1, 1))  # a change of the file is no cure
+    assert library.upload("c.png", encoded()).name == "uploads/c-2"
+
+
+def test_a_name_that_is_too_long_for_a_journal_is_marked_with_the_reason(tmp_path):
+    paths = [save(tmp_path / f"{letter * length}.png") for letter, length in (("a", 249), ("b", 250))]
+    fits, too_long = Library(paths, tmp_path / "uploads", Limits()).all()
+    assert fits.problem is None
+    assert "has a name of 256 bytes, more than 255: choose a shorter one" in too_long.problem
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", header_of(14_000, 14_000)])

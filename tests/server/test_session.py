@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from time import perf_counter
 
 import numpy as np
 import pytest
+import torch
+from scipy.ndimage import binary_erosion
 
+from segcode.classes import CAMVID
+from segcode.data.labels import write_labels
 from segcode.errors import DataError, SegcodeError
 from segcode.field.constants import load_constants
 from segcode.field.posterior import FEW
+from segcode.prediction import InitialPrediction
 from segcode.refinement import refiner
+from segcode.segmenters.specification import open_segmenter
 from segcode.server.marks import SAMPLES, Brush, Mark, Painting, Polygon, Reset, Start
 from segcode.server.session import WORKING_PIXELS, Session
 from segcode.tensors import IGNORE
@@ -167,6 +174,43 @@ def test_an_accepted_class_stays_as_it_was_and_is_nowhere_else(session):
     assert np.array_equal(labels == label, (session.first == label) & (painted([other]) == IGNORE))
 
 
+def test_painting_beside_accepted_classes_leaves_them_accepted_and_as_they_were(session):
+    other = int(np.bincount(session.first.ravel(), minlength=4).argmax())
+    marks: list[Mark] = []
+    for label in sorted({*np.unique(session.first).tolist()} - {other}):
+        marks.append(session.accept(marks, label, f"all-{label}"))
+    before = session.show(marks)
+    accepted = {mark.label for mark in marks}
+    kept = np.isin(before.labels, list(accepted))
+    row, column = np.argwhere(binary_erosion(before.labels == other, np.ones((3, 3))))[0]
+    beside = Brush(label=other, radius=0.5, points=((column + 0.5, row + 0.5),))
+    for after in (session.show(marks, [beside]), session.show([*marks, beside])):
+        assert after.exhaustive == before.exhaustive == accepted
+        assert np.array_equal(np.isin(after.labels, list(accepted)), kept)
+        assert np.array_equal(after.labels[kept], before.labels[kept])
+    over = beside.model_copy(update={"label": marks[0].label, "id": "over"})
+    assert session.show([*marks, over]).exhaustive == before.exhaustive
+
+
+def test_a_stroke_takes_no_longer_the_more_classes_were_accepted(tiny_model):
+    image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    session = Session(tiny_model, image, "cpu")
+    seconds = []
+    marks: list[Mark] = []
+    for label in np.unique(session.first).tolist():
+        marks.append(session.accept(marks, label, f"all-{label}"))
+        session.show(marks)
+        taken = []
+        for row in range(10, 60, 10):
+            marks.append(Brush(label=label, radius=3, points=((10, row), (60, row))))
+            began = perf_counter()
+            session.show(marks)
+            taken.append(perf_counter() - began)
+        seconds.append(min(taken))
+    assert len(seconds) > 2
+    assert seconds[-1] < 4 * seconds[0]
+
+
 def test_samples_differ_repeat_and_hold_the_labels(session, mark):
     drawn, again, others = (session.sample([mark], seed) for seed in (1, 1, 2))
     assert len(drawn) == SAMPLES
@@ -228,6 +272,35 @@ def test_any_segmenter_is_worked_on(image, mark):
     assert session.classes == 5
     assert (shown.labels[painted([mark]) != IGNORE] == mark.label).all()
     assert len(session.sample([mark], 0)) == SAMPLES
+
+
+class ByName:
+    """Another class everywhere for each name; it keeps the sizes that it sees."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str | None, tuple[int, ...]]] = []
+
+    def predict(self, image, name=None):
+        self.seen.append((name, image.shape[:2]))
+        logits = torch.zeros(5, 4, 6)
+        logits[2 if name == "left/a" else 4] = 5
+        return InitialPrediction(logits)
+
+
+def test_the_segmenter_is_told_the_name_of_the_image(image):
+    segmenter = ByName()
+    assert (Session(segmenter, image, name="left/a").first == 2).all()
+    assert segmenter.seen == [("left/a", image.shape[:2])]
+
+
+def test_label_maps_of_a_large_photograph_fit_its_smaller_copy(tmp_path):
+    labels = np.zeros((1100, 1501), np.uint8)
+    labels[:, 700:] = 3
+    write_labels(tmp_path / "a.png", labels, CAMVID)
+    segmenter = open_segmenter(f"labels:{tmp_path}", classes="camvid").segmenter
+    session = Session(segmenter, np.zeros((1100, 1501, 3), np.uint8), name="a")
+    assert session.working != (1100, 1501)
+    assert (session.final([]) == labels).mean() > 0.998
 
 
 def test_what_failed_is_not_taken_for_shown(session, mark):

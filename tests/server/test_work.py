@@ -149,6 +149,13 @@ def test_a_name_too_long_for_a_journal_leaves_the_others(work, tmp_path):
     states = {one.name[0]: studio.state(one.name) for one in studio.library.all()}
     assert states["x"] == ("untouched", None)
     assert states["y"][0] == "untouched"
+    assert "choose a shorter one" in states["y"][1]
+    paint(studio, "x", "one")
+    (tmp_path / "ph/x.png").rename(tmp_path / f"ph/{'z' * 250}.png")
+    started(work, tmp_path / "ph")
+    (tmp_path / f"ph/{'z' * 250}.png").rename(tmp_path / "ph/z.png")
+    (tmp_path / f"ph/{'y' * 250}.png").unlink()
+    assert marks(started(work, tmp_path / "ph")) == {"z": ["one"]}
 
 
 def test_labels_of_images_that_are_not_listed_or_whose_journal_is_damaged_stay(work, tmp_path):

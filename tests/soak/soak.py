@@ -20,8 +20,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
 
@@ -128,10 +131,10 @@ class Server:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def resident(self) -> float:
-        """MiB of memory."""
+    def resident(self, kind: str = "VmRSS") -> float:
+        """MiB of memory, or with "VmHWM" the most that it was."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
+        return int(re.search(rf"{kind}:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
 
 
 @dataclass(frozen=True)
@@ -394,6 +397,109 @@ def check_slow_readers(folder: Path, seconds: float) -> Found:
     return found
 
 
+# ------------------------------------------------------------------------------------------------ responsive
+
+LONGEST_WAIT, MOST_MEMORY = 0.1, 1500  # seconds, MiB
+MEGABYTE = 2**20 - 100
+HOSTILE = {
+    "points": b'{"kind":"polygon","label":1,"points":[' + b"[1,1]," * 24_000 + b"1]}",
+    "runs": b'{"kind":"region","label":1,"size":[1,1],"runs":[' + b"1," * (MEGABYTE // 2 - 50) + b"1]}",
+    "fractions": b'{"kind":"region","label":1,"size":[1,1],"runs":[' + b"1.5," * (MEGABYTE // 4 - 50) + b"1]}",
+    "keys": b'{"kind":"reset",' + b",".join(b'"k%d":1' % number for number in range(900)) + b"}",
+    "text": b'{"kind":"' + b"x" * MEGABYTE + b'"}',
+    "10 MB": b"[" * 10_000_000,
+}
+EXPORTS = ("labels.png", "ids.png", "colours.png", "coco.json", "truth.png", "marks.json")
+
+
+def longest_wait(port: int, work: Callable[[], object]) -> float:
+    """The longest that /health took, asked every 3 ms, while some work was done; seconds."""
+    waits, stop = [0.0], threading.Event()
+
+    def watch() -> None:
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        while not stop.wait(0.003):
+            began = time.perf_counter()
+            connection.request("GET", "/health")
+            connection.getresponse().read()
+            waits.append(time.perf_counter() - began)
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        try:
+            work()
+        finally:
+            stop.set()
+        watching.result()
+    return max(waits)
+
+
+def photograph(path: Path, height: int, width: int) -> None:
+    coarse = np.random.default_rng(0).integers(0, 256, (height // 40, width // 40, 3), np.uint8)
+    Pillow.fromarray(coarse).resize((width, height), Pillow.Resampling.BICUBIC).save(path)
+
+
+def check_responsive(folder: Path) -> Found:
+    """Large and hostile requests hold up no others, and thumbnails of large photographs take little memory.
+
+    Each request is made three times: what it costs itself returns, what the machine does beside it does not. What the
+    server that does nothing takes at the most, asked as long as a request lasts, is subtracted.
+    """
+    found = Found("responsive")
+    images = folder / "images"
+    images.mkdir()
+    photograph(images / "m.jpg", 3000, 4000)
+    for number in range(30):
+        path, kind = images / f"p{number}", ".jpg" if number < 20 else ".png"
+        if number in (0, 20):
+            photograph(path.with_suffix(kind), 6000, 8000)
+        else:
+            os.link(images / ("p0.jpg" if number < 20 else "p20.png"), path.with_suffix(kind))
+    server = Server(images, folder / "work")
+    marks, json_type = "/api/images/m/marks", {"Content-Type": "application/json"}
+    rle = b'{"action":"x","annotation":{"id":1,"result":[{"value":{"rle":[' + b"99," * 999_000 + b"1]}}]}}"
+    stroke = {"kind": "brush", "id": "a", "label": 3, "radius": 50, "points": [[500, 2500], [3000, 2700]]}
+    with server.client() as client:
+
+        def post(path: str, body: bytes) -> Callable[[], httpx.Response]:
+            return lambda: client.post(path, content=body, headers=json_type)
+
+        def get(path: str) -> Callable[[], httpx.Response]:
+            return lambda: client.get(f"/api/images/m/{path}")
+
+        requests = {f"mark of {name}": post(marks, body) for name, body in HOSTILE.items()}
+        requests |= {"Label Studio, numbers": post("/webhook", rle)}
+        requests |= {"Label Studio, lists": post("/predict", b'{"tasks":[' + b"[]," * 99_000 + b"1]}")}
+        requests |= {"stroke": post(marks, json.dumps(stroke).encode())}
+        requests |= {f"export {kind}": get(f"export/{kind}") for kind in EXPORTS}
+        requests |= {"done": post("/api/images/m/state", b'{"done":true}'), "picture": get("picture")}
+
+        def thumbnails() -> None:
+            for path in images.glob("p*"):
+                os.utime(path)  # none is kept from before
+            with ThreadPoolExecutor(30) as pool:
+                answers = pool.map(lambda number: client.get(f"/api/images/p{number}/thumbnail").status_code, range(30))
+                found.check(set(answers) == {200}, "not every thumbnail was made")
+
+        requests["30 thumbnails at once"] = thumbnails
+        slowest, worst = 0.0, ""
+        for name, request in requests.items():
+            began = time.monotonic()
+            busy = min(longest_wait(server.port, request) for _ in range(3))
+            seconds = max(1, (time.monotonic() - began) / 3)
+            idle = longest_wait(server.port, partial(time.sleep, seconds))
+            wait = busy - idle
+            found.say(f"{name}: {1000 * wait:.0f} ms beyond the {1000 * idle:.0f} ms of the idle server")
+            found.check(wait < LONGEST_WAIT, f"{name} held up others for {wait:.2f} s")
+            slowest, worst = max((slowest, worst), (wait, name))
+        memory = server.resident("VmHWM")
+        found.check(memory < MOST_MEMORY, f"30 thumbnails took {memory:.0f} MiB")
+    server.kill()
+    found.say(f"the longest wait was that of {worst}")
+    found.figures |= {"wait_ms": round(1000 * slowest), "peak_mib": round(memory)}
+    return found
+
+
 # ------------------------------------------------------------------------------------------------ full disk
 
 
@@ -499,7 +605,7 @@ def draw_images(folder: Path, count: int, height: int, width: int, split: str = 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=MINUTES, help="about how long; kills are in proportion")
-    parser.add_argument("--only", default="", help="one section: server, training, batches, slow, full")
+    parser.add_argument("--only", default="", help="one section: server, training, batches, slow, responsive, full")
     parser.add_argument("--out", type=Path, default=Path("soak"), help="a folder for the work and soak.json")
     options = parser.parse_args()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -510,6 +616,7 @@ def main() -> int:
         "training": lambda folder: check_training(folder, kills),
         "batches": lambda folder: check_batches(folder, kills),
         "slow": lambda folder: check_slow_readers(folder, 60 * share),
+        "responsive": check_responsive,
         "full": lambda folder: check_full_disk(folder, max(1, round(5 * share))),
     }
     results, seconds = [], {}

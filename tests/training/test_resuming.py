@@ -243,19 +243,19 @@ def test_a_checkpoint_that_is_not_finite_is_not_written(tmp_path):
 
 
 def test_a_second_training_in_a_run_folder_is_refused(experiment_file, tmp_path):
-    with FileLock(tmp_path / ".lock"), pytest.raises(TrainingError, match="in use by another `segcode train`"):
+    with FileLock(tmp_path / ".lock"), pytest.raises(DataError, match="in use by another `segcode train`"):
         train(read_experiment(experiment_file), tmp_path, progress=False)
 
 
 def test_the_run_folder_of_a_killed_process_is_free(experiment_file, tmp_path):
     script = (
-        "from segcode.training.run_folder import _lock; from pathlib import Path;"
-        f"lock = _lock(Path({str(tmp_path)!r})); print(1, flush=True); input()"
+        "from segcode.files import alone; from pathlib import Path;"
+        f"lock = alone(Path({str(tmp_path)!r}), 'other'); lock.__enter__(); print(1, flush=True); input()"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        with pytest.raises(TrainingError):
+        with pytest.raises(DataError, match="in use"):
             train(read_experiment(experiment_file), tmp_path, progress=False)
         process.kill()
         process.wait()

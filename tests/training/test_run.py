@@ -136,6 +136,19 @@ def test_a_validation_of_void_alone_is_refused(experiment_file, finished, tmp_pa
         train(read_experiment(experiment_file, (*LAST_STAGE, *settings)), tmp_path / "out", progress=False)
 
 
+def test_what_is_unusual_in_the_files_is_told_once_for_each_split(experiment_file, tmp_path, capsys):
+    root = Path(copytree(experiment_file.parent, tmp_path / "data"))
+    exif = Pillow.Exif()
+    exif[0x0112] = 3
+    with Pillow.open(root / "images/train/1.png") as picture:
+        picture.save(root / "images/train/1.png", exif=exif)
+    changes = [f'data.root="{root}"', "epochs=1"]
+    train(read_experiment(experiment_file, changes), tmp_path / "out", progress=False)
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if "unusual" in line]
+    assert told.startswith("train: 1 of 8 samples have unusual files, the first: ")
+    assert "1.png is turned as its EXIF orientation 3 says" in told
+
+
 def test_the_seed_decides_a_training(experiment_file, tmp_path):
     plan = replace(read_experiment(experiment_file), epochs=1)
     first, again, other = (

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import warnings
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from typing import Annotated, Final, NoReturn
 
 import typer
@@ -108,6 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Anything else that goes wrong is a bug and shows where it is.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's matrices are small, and its threads slow PyTorch's
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     warnings.filterwarnings("ignore", module=r"PIL\.")  # an image is read, or refused in one line
     try:
         app(arguments)
@@ -123,13 +128,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _cure(error: OSError) -> list[str]:
-    """What helps, if it is known."""
+    """The cure of an error of the disk; empty if none is known."""
     match error:
         case IsADirectoryError():
             return ["give a file, not a folder, or move the folder away"]
         case NotADirectoryError() | FileExistsError():
             return ["a file is where a folder should be: move it away, or choose another place"]
-        case PermissionError():
+        case PermissionError() | OSError(errno=errno.EROFS):
             return ["change its permissions, or choose a place that is open to you"]
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return ["free some space, or choose another disk"]

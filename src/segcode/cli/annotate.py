@@ -67,11 +67,12 @@ def annotate(
     from secrets import token_urlsafe
 
     from segcode.data.files import find_images, shared_folder
+    from segcode.files import alone
     from segcode.server.app import create_app
     from segcode.server.guard import Access
     from segcode.server.label_studio_client import LabelStudio
     from segcode.server.library import Library, Limits
-    from segcode.server.run import locked, serve
+    from segcode.server.run import serve
     from segcode.server.studio import Studio
     from segcode.server.work import find_work, refuse_foreign, tidy, without_outputs
 
@@ -87,7 +88,7 @@ def annotate(
     asked = LabelStudio(label_studio, label_studio_key, Limits()) if label_studio else None
     opened, constants = chosen.open(), chosen.load_constants()
     refuse_foreign(folder)
-    with locked(folder):
+    with alone(folder, "segcode annotate"):
         (folder / "journals").mkdir(exist_ok=True)  # marks the folder as the page's
         library = Library(paths, folder / "uploads", Limits())
         for old, new in find_work(folder, library.all()).items():

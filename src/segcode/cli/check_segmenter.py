@@ -37,17 +37,17 @@ def check_segmenter(
     look whether each colour of the legend lies on its class. check.txt, which is printed, has the range of the numbers,
     what they are taken for, the share of each class, and warnings. The four are evenly chosen from those given.
     """
-    from segcode.data.files import find_images, key_of, output_names
+    from segcode.data.files import find_images, image_names
     from segcode.data.images import read_image
     from segcode.export.picture import write_picture
     from segcode.files import write_text
     from segcode.segmenters.check import check, check_sheet, warnings_of
 
     paths = find_images(images)
-    names = dict(zip(paths, output_names(paths), strict=True))
+    names = image_names(paths)
     step = max(1, -(-len(paths) // _SHOWN))
     opened = open_named(segmenter, device, classes, numbers, confidence)
-    checked = [check(opened, read_image(path), key_of(names[path])) for path in paths[step // 2 :: step]]
+    checked = [check(opened, read_image(path), names[path]) for path in paths[step // 2 :: step]]
     write_picture(out / "check.png", check_sheet(checked, opened.classes))
     lines = [f"{segmenter}, for {opened.purpose}", *_described(checked, opened.classes.names)]
     lines += [f"warning: {warning}" for warning in warnings_of(checked)] or ["nothing looks wrong"]

@@ -41,8 +41,10 @@ def check(
     wrong.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from segcode.data.check import check as read_all
+    from segcode.data.pairs import UnpairedError
     from segcode.data.sources import open_source
 
     console = Console(highlight=False, soft_wrap=True)
@@ -50,10 +52,13 @@ def check(
     for part in split or _splits(data, root):
         try:
             source = open_source(data, root, part, 240, 320)
+        except UnpairedError as error:
+            problems += [f"{part}: {problem}" for problem in error.problems]
+            source = error.rest
         except DataError as error:
             problems.append(f"{part}: {error}")
             continue
-        report = read_all(source, partial(progress, total=len(source), description=f"Reading {part}"))
+        report = read_all(source, partial(progress, total=len(source), description=f"Reading {escape(part)}"))
         console.print(_table(part, len(source), report))
         for found in report.noted:
             for note in found.notes:
@@ -108,16 +113,17 @@ def _splits(data: Kind, root: Path | None) -> list[str]:
 
 
 def _table(split: str, images: int, report: Report) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
     sizes = ", ".join(f"{count} of {size.width} x {size.height}" for size, count in report.sizes.items())
     unlabelled = f"; {len(report.unlabelled)} without labels" if report.unlabelled else ""
     title = f"{split}: {images} images ({sizes or 'none readable'}){unlabelled}"
-    table = Table("class", title=title, title_justify="left")
+    table = Table("class", title=escape(title), title_justify="left")
     table.add_column("pixels", justify="right")
     table.add_column("images", justify="right")
     for name, share, number in zip(report.classes.names, report.shares, report.images, strict=True):
-        table.add_row(name, f"{100 * share:.2f} %", str(number))
+        table.add_row(escape(name), f"{100 * share:.2f} %", str(number))
     table.add_row("void", f"{100 * report.void_share:.2f} %", "", style="dim")
     return table
 

@@ -40,7 +40,7 @@ def export(
     Every image gives OUT/NAME.png, in the size of the image. For Cityscapes NAME is CITY_SEQUENCE_FRAME and the ids are
     label ids, not train ids: what the official tool reads with CITYSCAPES_RESULTS=OUT, and the test server unpacks.
     """
-    from segcode.data.files import find_images, key_of, output_names
+    from segcode.data.files import find_images, output_names
     from segcode.data.images import read_image
     from segcode.data.labels import write_labels
     from segcode.data.select import check_classes
@@ -50,8 +50,9 @@ def export(
         raise ConfigError("export takes either IMAGES or a data set with --data: give one of the two")
     source = None if data is None else open_source(data, root, split)
     paths = find_images(images) if source is None else []
-    names = [key_of(name) for name in output_names(paths)] if source is None else source.names
-    files = [out / f"{name.removesuffix('_leftImg8bit')}.png" for name in names]
+    named, clashes = output_names(paths, ending="_leftImg8bit")
+    names = list(named) if source is None else source.names
+    files = [out / f"{name}.png" for name in names]
     refuse_to_overwrite(paths, files)
     refiner, classes = chosen.refiner(None if source is None else source.classes)
     if source is not None:
@@ -59,16 +60,16 @@ def export(
         classes = source.classes  # these have the ids of its files
 
     def read(index: int) -> Image:
-        return read_image(paths[index]) if source is None else source[index].image
+        return read_image(named[names[index]]) if source is None else source[index].image
 
     todo = [index for index, file in enumerate(files) if not (resume and file.exists())]
-    problems = write_each(
+    failures = write_each(
         todo,
         read,
         lambda index, image: refiner.set_image(image, names[index]).labels,
         lambda index, labels: write_labels(files[index], labels, classes, raw=True),
         "Exporting",
     )
-    typer.echo(f"{len(files) - len(problems)} label files are in {out}")
-    if problems:
+    typer.echo(f"{len(files) - len(failures)} label files are in {out}")
+    if problems := [*clashes.values(), *failures]:
         raise DataError("\n".join(problems))

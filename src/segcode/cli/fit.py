@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segcode.cli import options
-from segcode.cli.loading import open_named
+from segcode.cli.loading import open_named, print_notes
 from segcode.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ def fit(
         predictor = open_named(name, device, classes, numbers, confidence, source.classes)
         check_classes(source, predictor.classes)
         names = evenly(part.names, images)
-        chosen.append(Fold(prefix, predictor.segmenter, Subset(part, names)))
+        spread = Subset(part, names)
+        print_notes(spread)
+        chosen.append(Fold(prefix, predictor.segmenter, spread))
         if rest := evenly([name for name in part.names if name not in names], images):
             others.append(Fold(prefix, predictor.segmenter, Subset(part, rest)))
 

@@ -1,4 +1,4 @@
-"""From what the command line names to a refiner that is ready."""
+"""Loads what the command line names: models, devices, refiners."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from segcode.classes import ClassSet
     from segcode.field.constants import FieldConstants
     from segcode.refinement.refiner import Refiner
+    from segcode.sample import Source
     from segcode.segmenters.specification import OpenedSegmenter
 
 PHOTOGRAPHS: Final = "camvid"
@@ -124,3 +125,11 @@ def choose_device(name: options.DeviceName) -> str:
             "and whether torch is installed with CUDA"
         )
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def print_notes(source: Source) -> None:
+    """Print how many samples have files that can be read and are unusual, such as turned images, and the first."""
+    from segcode.data.pairs import summary_of_notes
+
+    if notes := summary_of_notes(source):
+        typer.echo(notes, err=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 import typer
 
 from segcode.cli import options
-from segcode.cli.loading import Chosen
+from segcode.cli.loading import Chosen, print_notes
 from segcode.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of the random pi
 
 
 class Measured(NamedTuple):
-    """What is measured.
+    """A refiner, and the images that it is measured on.
 
     Attributes:
         model: None for a segmenter that is not a segcode model.
@@ -72,7 +72,7 @@ class Measurement(Chosen):
     leave_out: options.LeaveOut
 
     def measured(self) -> Measured:
-        """What the options name.
+        """Loads the refiner and opens the images that the options name.
 
         Raises:
             ConfigError: if neither a model nor a segmenter is named, or both, or one does not exist.
@@ -87,6 +87,7 @@ class Measurement(Chosen):
 
         name = self.name(otherwise="")
         source = select(open_source(self.data, self.root, self.split), self.only, self.leave_out)
+        print_notes(source)
         opened = self.open(source.classes, otherwise="")
         refiner = Refiner(opened.segmenter, self.load_constants())
         settings = {"data": self.data, "root": self.root, "split": self.split, "model": name}

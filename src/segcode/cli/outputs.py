@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -35,9 +36,9 @@ def are_written(place: Path) -> bool:
 
 def refuse_to_overwrite(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     """Raises DataError if a result would be written over a file that it is made from."""
-    read = {path.resolve() for path in inputs}
+    read = set(map(os.path.realpath, inputs))  # pathlib's raises an error for a link that leads to itself
     for path in outputs:
-        if path.resolve() in read:
+        if os.path.realpath(path) in read:
             raise DataError(f"{path} is an input and would be overwritten: give another folder with -o")
 
 
@@ -83,7 +84,7 @@ def write_each(
     problems: list[str] = []
 
     def attempt(step: Callable[[], Any]) -> Any:
-        """What the step returns, or None if it has a problem."""
+        """The result of a step; None if it has a problem, which is kept."""
         try:
             return step()
         except SegcodeError as problem:

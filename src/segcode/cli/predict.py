@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -24,22 +23,23 @@ def predict(images: Images, chosen: Chosen, out: Out, resume: Resume = False) ->
     Images of several folders keep these folders below OUT. An image that cannot be read does not stop the others;
     the end of the output lists all such images.
     """
-    from segcode.data.files import find_images, key_of, output_names
+    from segcode.data.files import find_images, output_names
     from segcode.data.images import read_image
 
-    paths = find_images(images)
-    names = dict(zip(paths, output_names(paths), strict=True))
-    places = {path: out / name for path, name in names.items()}
-    refuse_to_overwrite(paths, [file for place in places.values() for file in map_files(place)])
-    todo = [path for path in paths if not (resume and are_written(places[path]))]
+    found = find_images(images)
+    named, clashes = output_names(found)
+    refuse_to_overwrite(found, [file for name in named for file in map_files(out / name)])
+    todo = [name for name in named if not (resume and are_written(out / name))]
     refiner, classes = chosen.refiner()
 
-    def make(path: Path, image: Image) -> Made:
-        prediction = refiner.set_image(image, key_of(names[path]))
-        return Made(places[path], image, prediction.labels, prediction.entropy())
+    def make(name: str, image: Image) -> Made:
+        prediction = refiner.set_image(image, name)
+        return Made(out / name, image, prediction.labels, prediction.entropy())
 
-    problems = write_each(todo, read_image, make, lambda _, made: made.write(classes), "Predicting")
-    there = f", {len(paths) - len(todo)} were there" if resume else ""
-    typer.echo(f"{len(todo) - len(problems)} of {len(paths)} images are predicted{there}, in {out}")
-    if problems:
+    failures = write_each(
+        todo, lambda name: read_image(named[name]), make, lambda _, made: made.write(classes), "Predicting"
+    )
+    there = f", {len(named) - len(todo)} were there" if resume else ""
+    typer.echo(f"{len(todo) - len(failures)} of {len(found)} images are predicted{there}, in {out}")
+    if problems := [*clashes.values(), *failures]:
         raise DataError("\n".join(problems))

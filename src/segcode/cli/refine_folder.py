@@ -74,52 +74,51 @@ def refine_folder(
     to change, the largest first. A file that cannot be read, or does not fit, does not stop the others; the end of
     the output lists all such files.
     """
-    from segcode.data.files import find_images, key_of, output_names, pictures_below
+    from segcode.data.files import find_images, output_names, pictures_below
     from segcode.data.images import read_image
 
-    paths = find_images(images)
-    names = dict(zip(paths, output_names(paths), strict=True))
-    given = pictures_below(labels)
-    known = {path: given.pop(key_of(name), None) for path, name in names.items()}
+    found = find_images(images)
+    named, clashes = output_names(found)
+    given, doubles = pictures_below(labels)
+    problems = [*clashes.values(), *(doubles[name] for name in named if name in doubles)]
+    known = {name: given.get(name) for name in named if name not in doubles}
     if not any(known.values()):
-        raise DataError(
-            f"{labels} has no {names[paths[0]]}.png, nor labels of any other image: name them as the images"
-        )
-    if given:
-        typer.echo(f"{len(given)} label files belong to none of the images, first {min(given.values())}", err=True)
-    written = [file for name in names.values() for file in map_files(out / name)]
-    refuse_to_overwrite([*paths, *(file for file in known.values() if file)], written)
+        cause = f"{labels} has no {next(iter(named), '')}.png, nor labels of any other image: name them as the images"
+        raise DataError("\n".join(problems) or cause)
+    if spare := [path for name, path in given.items() if name not in {*named, *clashes}]:
+        typer.echo(f"{len(spare)} label files belong to none of the images, first {spare[0]}", err=True)
+    written = [file for name in known for file in map_files(out / name)]
+    refuse_to_overwrite([*found, *(file for file in known.values() if file)], written)
     refiner, classes = chosen.refiner()
     extents = read_extents(extent, classes)
     table = out / "look_first.csv"
     rows = _rows(table) if resume else {}
-    todo = [path for path, name in names.items() if not (str(name) in rows and are_written(out / name))]
+    todo = [name for name in known if not (name in rows and are_written(out / name))]
 
-    def read(path: Path) -> Given:
-        image, file = read_image(path), known[path]
+    def read(name: str) -> Given:
+        image, file = read_image(named[name]), known[name]
         size = image.shape[0], image.shape[1]
         return Given(image, read_partial_labels(file, size, classes) if file else None)
 
-    def make(path: Path, given: Given) -> Made:
-        result = refiner.set_image(given.image, key_of(names[path]))
+    def make(name: str, given: Given) -> Made:
+        result = refiner.set_image(given.image, name)
         if given.labels is not None:
             result = refiner.refine(partial_truth(given.labels, len(classes), extents))
-        row = Row(str(names[path]), int(result.truth.known_mask.sum()), refiner.expected_change())
-        rows[row.image] = row
-        return Made(out / names[path], given.image, result.labels, result.entropy())
+        rows[name] = Row(name, int(result.truth.known_mask.sum()), refiner.expected_change())
+        return Made(out / name, given.image, result.labels, result.entropy())
 
-    def write(path: Path, made: Made) -> None:
+    def write(name: str, made: Made) -> None:
         made.write(classes)
-        line = _text([rows[str(names[path])]], header=False)  # ordered at the end; here so that --resume finds it
+        line = _text([rows[name]], header=False)  # ordered at the end; here so that --resume finds it
         with table.open("ab") as file:
             file.write(os.fsencode(line))
 
     write_text(table, _text(rows.values()))
-    problems = write_each(todo, read, make, write, "Refining")
-    own = [row for path, name in names.items() if (row := rows.get(str(name))) and are_written(out / name)]
+    problems += write_each(todo, read, make, write, "Refining")
+    own = [row for name in known if (row := rows.get(name)) and are_written(out / name)]
     refined = sum(row.labelled > 0 for row in own)
-    there = f", {len(paths) - len(todo)} were there" if resume else ""
-    typer.echo(f"{refined} of {len(paths)} images are refined, {len(own) - refined} have no labels{there}, in {out}")
+    there = f", {len(known) - len(todo)} were there" if resume else ""
+    typer.echo(f"{refined} of {len(found)} images are refined, {len(own) - refined} have no labels{there}, in {out}")
     ordered = sorted(rows.values(), key=lambda row: -row.expected_change)
     write_text(table, _text(ordered))
     if ordered:
@@ -134,7 +133,7 @@ def _rows(table: Path) -> dict[str, Row]:
     """The rows of a table that is there, by image."""
     rows: dict[str, Row] = {}
     text = os.fsdecode(table.read_bytes()) if table.exists() else ""
-    for line in csv.reader(text.splitlines()):
+    for line in csv.reader(StringIO(text, newline="")):
         with suppress(ValueError):  # the header, or a line that a killed run did not end
             image, labelled, change = line
             rows[image] = Row(image, int(labelled), float(change))

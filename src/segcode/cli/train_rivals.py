@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segcode.cli.loading import choose_device
+from segcode.cli.loading import choose_device, print_notes
 from segcode.cli.options import Data, Device, LeaveOut, Root, Split
 from segcode.cli.progress import progress, somebody_watches
 
@@ -51,6 +51,7 @@ def train_rivals(
     trained = load_model(model)
     trained.model.to(choose_device(device))
     source = select(open_source(data, root, split), leave_out=leave_out)
+    print_notes(source)
     config = HeadTraining(epochs=epochs, beta=beta, seed=seed)
     heads, losses = train_heads(
         trained.model,

@@ -86,7 +86,7 @@ class Augment(nn.Module):
         return Augmented(self.colour(images), labels)
 
     def _places(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 2 3"]:
-        """Where the pixels of changed images lie in the old ones: affine maps of x and y in -1..1."""
+        """The places in the old images of the pixels of the changed ones: affine maps of x and y in -1..1."""
         config, (height, width) = self.config, images.shape[2:]
 
         def uniform(count: int = 1) -> Float[Tensor, "B count"]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from segcode.classes import CAMVID, Colour
-from segcode.data.files import images_in, name_of, pictures_in
+from segcode.data.files import images_in, name_of
 from segcode.data.labels import LabelFile, read_colour_labels, read_index_labels
-from segcode.data.pairs import PairedFiles, pair_files, require_images, require_pairs
+from segcode.data.pairs import PairedFiles, pair_files, require_pairs
 from segcode.errors import ConfigError, DataError, nearest
 from segcode.tensors import IGNORE
 
@@ -69,6 +69,7 @@ def open_camvid(root: Path, split: str) -> PairedFiles:
     Raises:
         ConfigError: if there is no such split.
         DataError: if `root` has none of these forms, or a list names an image that is not there.
+        UnpairedError: if several images or label files have one name, or labels have no image.
     """
     if (root / "701_StillsRaw_full").is_dir():
         return _open_original(root, split)
@@ -89,19 +90,20 @@ def _open_splits(root: Path, split: str) -> PairedFiles:
     if not annotations.is_dir():
         read = partial(read_colour_labels, train_ids=_ORIGINAL_IDS)
         annotations, ending = root / f"{split}_labels", "_L"
-    pairs = require_pairs(pair_files(images_in(root / split), annotations, ending), root / split)
-    if not annotations.is_dir():
+    pairs, problems = pair_files(images_in(root / split), annotations, ending)
+    if pairs and not annotations.is_dir():
         raise DataError(f"{root} has {split}/ and no labels: add {split}annot/ (SegNet's ids) or {split}_labels/")
-    require_images(pictures_in(annotations), pairs)
-    return PairedFiles(CAMVID, pairs, read)
+    return require_pairs(PairedFiles(CAMVID, tuple(pairs), read), problems, root / split)
 
 
 def _open_original(root: Path, split: str) -> PairedFiles:
     images = images_in(root / "701_StillsRaw_full")
-    pairs = {pair.name: pair for pair in pair_files(images, root / "LabeledApproved_full", "_L")}
-    names = _split_names(root, split, list(pairs))
-    chosen = require_pairs([pairs[name] for name in names], root)
-    return PairedFiles(CAMVID, chosen, partial(read_colour_labels, train_ids=_ORIGINAL_IDS))
+    pairs, problems = pair_files(images, root / "LabeledApproved_full", "_L")
+    there = {pair.name: pair for pair in pairs}
+    chosen = tuple(there[name] for name in _split_names(root, split, list(there)))
+    return require_pairs(
+        PairedFiles(CAMVID, chosen, partial(read_colour_labels, train_ids=_ORIGINAL_IDS)), problems, root
+    )
 
 
 def _split_names(root: Path, split: str, known: list[str]) -> list[str]:
@@ -112,7 +114,8 @@ def _split_names(root: Path, split: str, known: list[str]) -> list[str]:
     listing = root / f"{split}.txt"
     if not listing.is_file():
         raise ConfigError(f"{listing} is missing: list the images of '{split}' in it, a name a line, or use 'all'")
-    names = [name_of(Path(line.strip())) for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = listing.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    names = [name_of(Path(line.strip())) for line in lines if line.strip()]
     if unknown := [name for name in names if name not in known]:
         raise DataError(f"{listing} names '{unknown[0]}', which is no image: {nearest(unknown[0], known)}")
     return names

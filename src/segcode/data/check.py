@@ -1,4 +1,4 @@
-"""What is wrong with a data set, all at once, and what is in it."""
+"""All problems of a data set at once, and counts of its images and classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Progress = Callable[[Iterable["Findings"]], Iterable["Findings"]]
 
 
 class Size(NamedTuple):
-    """Of an image in pixels."""
+    """The size of an image in pixels."""
 
     height: int
     width: int
@@ -31,7 +31,7 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings:
-    """What is known of one sample after reading it.
+    """The size, labels and problems of one sample.
 
     Attributes:
         size: of its image; None if it could not be read.
@@ -49,7 +49,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Report:
-    """What is in a source.
+    """The counts and problems of a source.
 
     Attributes:
         problems: of the samples that cannot be used, in the source's order.
@@ -103,7 +103,8 @@ def _read_all(source: Source) -> Iterator[Findings]:
 
 def _find(source: Source, index: int) -> Findings:
     try:
-        sample, notes = source.with_notes(index) if isinstance(source, PairedFiles) else (source[index], ())
+        sample = source[index]
+        notes = source.notes(index) if isinstance(source, PairedFiles) else ()
     except DataError as error:
         return Findings(source.names[index], problem=str(error))
     height, width, _ = sample.image.shape

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from segcode.classes import CITYSCAPES
-from segcode.data.files import natural_order
+from segcode.data.files import by_name, natural_order
 from segcode.data.labels import read_index_labels
 from segcode.data.pairs import Pair, PairedFiles, require_pairs
 from segcode.errors import ConfigError, nearest
@@ -27,6 +27,7 @@ def open_cityscapes(root: Path, split: str) -> PairedFiles:
     Raises:
         ConfigError: if there is no such split.
         DataError: if the split has no images.
+        UnpairedError: if two images have one name.
     """
     there = [name for name in ("train", "val", "test") if (root / "leftImg8bit" / name).is_dir()]
     if there and split not in there:
@@ -34,13 +35,15 @@ def open_cityscapes(root: Path, split: str) -> PairedFiles:
     folder = root / "leftImg8bit" / split
     annotations = root / "gtFine" / split
     kind, train_ids = _label_files(annotations)
-    pairs = [
+    images, problems = by_name(
+        natural_order(folder.glob("*/*_leftImg8bit.png")), lambda path: path.stem.removesuffix("_leftImg8bit")
+    )
+    pairs = tuple(
         Pair(name, image, None if split == "test" else annotations / image.parent.name / f"{name}_gtFine_{kind}.png")
-        for image in natural_order(folder.glob("*/*_leftImg8bit.png"))
-        for name in [image.stem.removesuffix("_leftImg8bit")]
-    ]
+        for name, image in images.items()
+    )
     read = partial(read_index_labels, classes=CITYSCAPES, train_ids=train_ids)
-    return PairedFiles(CITYSCAPES, require_pairs(pairs, folder), read)
+    return require_pairs(PairedFiles(CITYSCAPES, pairs, read), list(problems.values()), folder)
 
 
 def _label_files(annotations: Path) -> tuple[str, dict[int, int]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from glob import glob
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from unicodedata import normalize
 
 from segcode.data.images import is_result
@@ -18,6 +19,18 @@ IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".t
 
 ARRAY_SUFFIXES: Final = frozenset({".npy", ".npz"})
 """Those that count as arrays."""
+
+
+class Named(NamedTuple):
+    """Files by their names.
+
+    Attributes:
+        files: those that have a name of their own, in their order.
+        problems: for each other name the files that have it, and the cure.
+    """
+
+    files: dict[str, Path]
+    problems: dict[str, str]
 
 
 def find_images(arguments: Iterable[str | Path]) -> list[Path]:
@@ -45,36 +58,29 @@ def name_of(path: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> str:
     return normalize("NFC", path.stem if ends else path.name)
 
 
-def key_of(name: Path) -> str:
-    """A name with its folders, such as `output_names` gives, in composed Unicode."""
-    return normalize("NFC", name.as_posix())
-
-
-def by_name(files: Iterable[Path], suffixes: frozenset[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
-    """Files of one folder by `name_of` them. Raises DataError if two have one name."""
-    named: dict[str, Path] = {}
+def by_name(files: Iterable[Path], name: Callable[[Path], str] = name_of) -> Named:
+    """Files by their names. Of files that share one none is taken, since nothing tells which of them is meant."""
+    named: dict[str, list[Path]] = {}
     for path in files:
-        name = name_of(path, suffixes)
-        other = named.setdefault(name, path)
-        if other is not path:
-            raise DataError(f"{other} and {path} have one name, '{name}': rename or remove one")
-    return named
+        named.setdefault(name(path), []).append(path)
+    problems = {
+        each: f"{' and '.join(map(str, paths))} have one name, '{each}': rename or remove all but one"
+        for each, paths in named.items()
+        if len(paths) > 1
+    }
+    return Named({each: paths[0] for each, paths in named.items() if each not in problems}, problems)
 
 
-def output_names(images: Sequence[Path]) -> list[Path]:
-    """A name for each image's results: `name_of` it, in its folder below the one that all share.
+def image_names(images: Sequence[Path]) -> dict[Path, str]:
+    """A name for each image: `name_of` it, in its folder below the one that all share."""
+    shared = shared_folder(images) if images else Path()
+    return {path: _name_below(shared, path) for path in images}
 
-    Raises:
-        DataError: if two images of a folder differ in nothing but their ending.
-    """
-    shared = shared_folder(images)
-    names = [_absolute(path).relative_to(shared).with_name(name_of(path)) for path in images]
-    owners: dict[Path, Path] = {}
-    for name, image in zip(names, images, strict=True):
-        if name in owners:
-            raise DataError(f"{owners[name]} and {image} would both be written as '{name}': rename one, or run twice")
-        owners[name] = image
-    return names
+
+def output_names(images: Sequence[Path], ending: str = "") -> Named:
+    """Images by the names of their results: `image_names` without an ending."""
+    names = image_names(images)
+    return by_name(images, lambda path: names[path].removesuffix(ending))
 
 
 def shared_folder(files: Sequence[Path]) -> Path:
@@ -97,18 +103,15 @@ def pictures_in(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list
     return natural_order(_only_images(folder.iterdir(), suffixes)) if folder.is_dir() else []
 
 
-def pictures_below(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
-    """All image files, or those of other suffixes, in a folder and in those below it, by `key_of` their names.
+def pictures_below(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> Named:
+    """All image files in a folder and in those below it that are not hidden, by the names that `output_names` gives."""
+    found = [path for inner in _folders_from(folder) for path in pictures_in(inner, suffixes)]
+    return by_name(natural_order(found), partial(_name_below, _absolute(folder), suffixes=suffixes))
 
-    Hidden folders and files are left out.
-    """
-    folders = [folder, *(path for path in natural_order(folder.rglob("*")) if path.is_dir())]
-    return {
-        key_of(inner.relative_to(folder) / name): path
-        for inner in folders
-        if not any(part.startswith(".") for part in inner.relative_to(folder).parts)
-        for name, path in by_name(pictures_in(inner, suffixes), suffixes).items()
-    }
+
+def _name_below(folder: Path, path: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> str:
+    """`name_of` a file with the folders that it is in below another, in composed Unicode."""
+    return normalize("NFC", (_absolute(path).parent.relative_to(folder) / name_of(path, suffixes)).as_posix())
 
 
 def _absolute(path: Path) -> Path:
@@ -137,11 +140,40 @@ def _images_of(argument: Path) -> list[Path]:
 def _matches(pattern: Path) -> set[Path]:
     """The files of a pattern. Its first folders, while they exist, are names; brackets in the rest may be names."""
     known = next(parent for parent in pattern.parents if parent.is_dir())
-    rest = str(pattern.relative_to(known))
-    found = glob(rest, root_dir=known, recursive=True)  # noqa: PTH207 - pathlib's finds hidden files
-    found += glob(rest.replace("[", "[[]"), root_dir=known, recursive=True)  # noqa: PTH207
-    return {known / match for match in found}
+    rest = pattern.relative_to(known).parts
+    return {*_expanded(known, rest), *_expanded(known, [part.replace("[", "[[]") for part in rest])}
+
+
+def _expanded(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    if "**" not in parts:
+        found = glob(os.path.join(*parts), root_dir=folder)  # noqa: PTH118, PTH207 - pathlib's finds hidden files
+        yield from (folder / match for match in found)
+        return
+    place = parts.index("**")
+    for start in _expanded(folder, parts[:place]) if place else [folder]:
+        for inner in _folders_from(start):
+            yield from _expanded(inner, parts[place + 1 :] or ["*"])
+
+
+def _folders_from(folder: Path) -> Iterator[Path]:
+    """A folder and those below it that are not hidden. Links are followed, if they do not lead back."""
+    for place, inner, _ in os.walk(folder, followlinks=True):
+        inner[:] = [name for name in inner if name[0] != "." and _ends(Path(place, name))]
+        yield Path(place)
+
+
+def _ends(folder: Path) -> bool:
+    """Whether no link on the way to a folder leads back to a folder before it."""
+    way = [os.path.realpath(part) for part in (_absolute(folder), *_absolute(folder).parents)]
+    return len(set(way)) == len(way)
 
 
 def _only_images(paths: Iterable[Path], suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list[Path]:
-    return [path for path in paths if path.suffix.lower() in suffixes and path.name[0] != "." and path.is_file()]
+    """Those that are called as images, and are files or links to files that are not there, which reading them says."""
+    return [
+        path
+        for path in paths
+        if path.suffix.lower() in suffixes
+        and path.name[0] != "."
+        and (path.is_file() or (path.is_symlink() and not path.exists()))
+    ]

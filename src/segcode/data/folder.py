@@ -11,9 +11,9 @@ from pydantic import Field
 
 from segcode.classes import ClassSet
 from segcode.config import parse, read_toml
-from segcode.data.files import images_in, pictures_in
+from segcode.data.files import images_in
 from segcode.data.labels import read_index_labels
-from segcode.data.pairs import PairedFiles, pair_files, require_images, require_pairs
+from segcode.data.pairs import PairedFiles, pair_files, require_pairs
 from segcode.errors import ConfigError, nearest
 from segcode.palette import completed_colours
 from segcode.tensors import IGNORE
@@ -40,7 +40,7 @@ class _Void:
 
 
 class ClassFile(NamedTuple):
-    """What a class file says.
+    """The classes of a class file, and the ids of its label files.
 
     Attributes:
         classes: in the order of the file.
@@ -60,17 +60,17 @@ def open_folder(root: Path, split: str) -> PairedFiles:
 
     Raises:
         ConfigError: if there is no such split, or the class file is wrong.
-        DataError: if there are no images, two of one name, or labels without an image.
+        DataError: if there are no images.
+        UnpairedError: if several images or label files have one name, or labels have no image.
     """
     classes, train_ids = read_class_file(root / CLASS_FILE)
     part = _part_of(root / "images", split)
     images, labels = root / "images" / part, root / "labels" / part
-    pairs = pair_files(images_in(images), labels)
-    require_images(pictures_in(labels), pairs)
+    pairs, problems = pair_files(images_in(images), labels)
     if not labels.is_dir():
         pairs = [pair._replace(labels=None) for pair in pairs]
     read = partial(read_index_labels, classes=classes, train_ids=train_ids)
-    return PairedFiles(classes, require_pairs(pairs, images), read)
+    return require_pairs(PairedFiles(classes, tuple(pairs), read), problems, images)
 
 
 def read_class_file(path: Path) -> ClassFile:

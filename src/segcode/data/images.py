@@ -47,7 +47,7 @@ _END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 class ImageInfo(NamedTuple):
-    """What the header of an image file says.
+    """Size, format and orientation of an image file.
 
     Attributes:
         height: rows of the upright image, as `read_image` gives it.
@@ -64,7 +64,7 @@ class ImageInfo(NamedTuple):
 
     @property
     def media_type(self) -> str:
-        """Of the file's content, such as "image/jpeg"."""
+        """The media type of the file's content, such as "image/jpeg"."""
         return Pillow.MIME[self.format]
 
 

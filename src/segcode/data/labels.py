@@ -24,6 +24,8 @@ MOST_STRAYS: Final = 0.01
 """Largest share of pixels of a label file in colours of no class. Scaling or JPEG changes all borders between classes,
 which are several percent of a picture."""
 
+_PHOTOMETRIC: Final = 262  # the tag of a TIFF: 0 where white is 0
+
 Meanings = Mapping[int, int]
 """The class index, or IGNORE, of ids in a label file."""
 
@@ -41,7 +43,7 @@ class LabelFile(NamedTuple):
 
 
 class _Declaration(BaseModel):
-    """What a label file that segcode wrote says of its ids: the name of each class, and the id of void."""
+    """The meaning of the ids in a label file that segcode wrote: the name of each class, and the id of void."""
 
     ids: dict[int, str]
     void: int
@@ -63,8 +65,8 @@ def read_index_labels(path: Path, classes: ClassSet, train_ids: Meanings) -> Lab
         DataError: if the file is unreadable, lossy or in colours, has unknown ids, or ids that can be read in two ways.
     """
     with open_image(path) as opened:
-        if opened.format in ("JPEG", "MPO"):
-            raise DataError(f"{path} is a JPEG, which changes ids: save labels as greyscale (L) PNG")
+        if changing := _changes_ids(opened):
+            raise DataError(f"{path} is {changing}, which changes ids: save labels as greyscale (L) PNG")
         bits, declared = _bits(opened), opened.info.get(NOTE)
         picture = upright(opened)
         if picture.mode not in ("1", "L", "P") and not picture.mode.startswith("I;16"):
@@ -164,6 +166,20 @@ def _declared(path: Path, text: str, present: Iterable[int], classes: ClassSet) 
         elif i not in meanings:
             raise DataError(f"{path} has the id {i}, which it does not declare: write it again")
     return meanings
+
+
+def _changes_ids(picture: Pillow.Image) -> str | None:
+    """The format of a picture that is still to be decoded, if its pixels are not what was saved or not as stored."""
+    if picture.format in ("JPEG", "MPO"):
+        return "a JPEG"
+    if picture.info.get("compression") in ("jpeg", "tiff_jpeg"):
+        return "a TIFF with the compression of JPEG"
+    if picture.mode == "L" and getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
+        return "a negative (a TIFF in which white is 0)"
+    arguments = getattr(picture, "tile", [[None]])[0][-1]
+    if picture.format == "PPM" and isinstance(arguments, tuple) and arguments[-1] != 255:
+        return f"a PGM with a maximum of {arguments[-1]}, not 255"
+    return None
 
 
 def _bits(picture: Pillow.Image) -> int:

@@ -22,8 +22,8 @@ class Subset:
             raise ConfigError(f"no sample is called '{unknown[0]}': {nearest(unknown[0], places)}")
         if not names:
             raise ConfigError("no samples are left: choose more names, or leave out fewer")
-        self._source = source
-        self._places = [places[name] for name in names]
+        self.source = source
+        self.places = [places[name] for name in names]
         self.classes = source.classes
         self.names = tuple(names)
 
@@ -31,7 +31,7 @@ class Subset:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
-        return self._source[self._places[index]]
+        return self.source[self.places[index]]
 
 
 def select(source: Source, only: Collection[str] = (), leave_out: Collection[str] = ()) -> Source:

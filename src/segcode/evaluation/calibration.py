@@ -75,7 +75,7 @@ class _Judged(NamedTuple):
 
 
 class _Outlook(NamedTuple):
-    """What one state of the refiner says of an image."""
+    """The map of an image in one state of the refiner, and how sure it is."""
 
     labels: LabelImage
     probabilities: dict[str, Float[ndarray, "M H W"]]

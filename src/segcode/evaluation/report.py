@@ -20,7 +20,7 @@ from segcode.evaluation.results import Results, Row
 from segcode.files import replacing, write_text
 
 Figures: TypeAlias = Mapping[str, Callable[[], Figure]]
-"""What draws each figure, by file name without ending."""
+"""The functions that draw the figures, by file name without ending."""
 
 
 def write_report(
@@ -71,7 +71,7 @@ def percent(share: object) -> str:
 
 
 def number(value: object) -> str:
-    """With three decimals, a count as it is; a dash where there is none."""
+    """A figure as text: with three decimals, a count as it is; a dash where there is none."""
     if isinstance(value, float):
         return f"{value:.3f}"
     return "-" if value is None else str(value)

@@ -28,7 +28,7 @@ BELOW_PASTING: Final = 0.002
 
 @dataclass(frozen=True)
 class Subject:
-    """What a row is about.
+    """The subject of a row.
 
     Attributes:
         protocol: clicks, pixels, mask, click or calibration.

@@ -28,7 +28,7 @@ LENGTHS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 @dataclass(frozen=True)
 class GridMode:
-    """Where the energy is least.
+    """The field at which the energy is least.
 
     Attributes:
         field: of each class at each cell.

@@ -163,7 +163,7 @@ class Curvature:
 
 @dataclass(frozen=True)
 class Mode:
-    """Where the energy is least.
+    """The field at which the energy is least.
 
     Attributes:
         dual: a, with u = K a.

@@ -111,7 +111,7 @@ def dissection(grid: Grid) -> Integer[ndarray, "n"]:
 
 
 class Pattern(NamedTuple):
-    """Where a matrix on a grid has entries, by column, and which of the diagonal and the edges stands there."""
+    """The places of a matrix's entries on a grid, by column, and which of the diagonal and the edges stands there."""
 
     rows: Integer[ndarray, "z"]
     starts: Integer[ndarray, "_"]

@@ -28,6 +28,8 @@ class ModelConfig:
             is the paper's decoder, one layer for each resolution; at 8 the path stays coarse and only the last layer, a
             product with full-resolution features, makes it sharp.
         base_stride: likewise of the path of the initial prediction.
+        mirrored_view: test-time augmentation: the initial prediction is the mean of the probabilities of the image and
+            of its mirror image at this scale; 0 for the image alone.
         code_grid: rows and columns of the grid that the code is laid out on, at every image size.
         conditioning: "product" gives the decoder x * g(f) beside x and f; "concatenation" only x and f, which
             makes the Jacobian the same for every image (an ablation).
@@ -56,6 +58,7 @@ class ModelConfig:
     code_channels: int = 32
     code_stride: Literal[2, 4, 8, 16] = 8
     base_stride: Literal[2, 4, 8, 16] = 8
+    mirrored_view: float = 0.0
     code_grid: tuple[int, int] = (6, 8)
     conditioning: Literal["product", "concatenation"] = "product"
     code_sees: Literal["image", "prediction"] = "image"
@@ -74,5 +77,7 @@ class ModelConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}: give rows and columns of at least 1, below 2^31 cells"
                 )
+        if not 0 <= self.mirrored_view <= 4:
+            raise ConfigError(f"mirrored_view is {self.mirrored_view}: give a scale of at most 4, or 0 for none")
         if not 2 <= self.classes <= IGNORE:
             raise ConfigError(f"classes is {self.classes}: a segmentation has 2 to {IGNORE}")

@@ -58,7 +58,7 @@ class DilatedBottleneck(nn.Module):
 
 
 def upsampled(skips: Pyramid, layers: Iterable[nn.Module]) -> Pyramid:
-    """From the coarsest of the features up: each layer gets those below it, enlarged, and those of its own stride."""
+    """A pyramid from the coarsest features up: each layer gets those below, enlarged, and those of its own stride."""
     (stride, x), *finer = skips.items()
     pyramid = {stride: x}
     for (stride, skip), layer in zip(finer, layers, strict=True):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from segcode.model.features import Pyramid
 from segcode.model.jacobian import jacobian
@@ -60,6 +62,8 @@ def linearise(model: SegCode, image: ImageBatch) -> Linearisation:
     """Linearise a model in evaluation mode at one image (1, 3, H, W) in 0..1."""
     features = model.features(image)
     base_logits = model.decoder.base(features)
+    if scale := model.config.mirrored_view:
+        base_logits = _mean(base_logits, _mirrored_view(model, image, scale))
     seen = model.seen_by_code(base_logits, features)
     return Linearisation(
         base_logits=base_logits[0],
@@ -68,6 +72,20 @@ def linearise(model: SegCode, image: ImageBatch) -> Linearisation:
         decoder=model.decoder,
         b=resize(model.uncertainty(seen), base_logits.shape[2:])[0, 0],
     )
+
+
+def _mirrored_view(model: SegCode, image: ImageBatch, scale: float) -> Float[Tensor, "1 M _ _"]:
+    """S0 of the mirror image at another scale, mirrored back."""
+    size = [max(1, round(scale * side)) for side in image.shape[2:]]
+    seen = functional.interpolate(image.flip(3), size, mode="bilinear", antialias=True)
+    logits: Tensor = model.decoder.base(model.features(seen)).flip(3)
+    return logits
+
+
+def _mean(first: Float[Tensor, "1 M h w"], second: Float[Tensor, "1 M _ _"]) -> Float[Tensor, "1 M h w"]:
+    """The logarithm of the mean of two maps' probabilities, on the grid of the first."""
+    both = torch.stack([first.log_softmax(1), resize(second, first.shape[2:]).log_softmax(1)])
+    return both.logsumexp(0) - math.log(2)
 
 
 @torch.no_grad()

@@ -87,7 +87,7 @@ class SegCode(nn.Module):
         return Reconstruction(base_logits, base_logits + resize(added, size), resize(uncertainty, size), code)
 
     def seen_by_code(self, base_logits: Logits, features: Pyramid) -> Pyramid:
-        """What code path, label encoder and b are conditioned on."""
+        """The features that code path, label encoder and b are conditioned on."""
         if self.prediction_features is None:
             return features
         rows, columns = base_logits.shape[2:]

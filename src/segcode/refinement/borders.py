@@ -62,7 +62,7 @@ def along_outlines(
 
 
 def _mixed(regions: Integer[ndarray, "H W"], of_cells: Integer[ndarray, "h w"]) -> Bool[ndarray, "H W"]:
-    """Where one of the four cells around a pixel lies in another region than the pixel."""
+    """The pixels at which one of the four cells around a pixel lies in another region than the pixel."""
     (above, under), (left, right) = (
         [part.numpy() for part in between(torch.arange(size), size, cells)[:2]]
         for size, cells in zip(regions.shape, of_cells.shape, strict=True)

@@ -11,7 +11,7 @@ from segcode.refinement.objective import Objective
 from segcode.refinement.solution import Solution, StopReason
 
 LENGTHS = (4.0, 2.0, 1.4, 1.0, 0.7, 0.5, 0.25, 0.1, 0.03, 0.01, 1e-3)
-"""Of a step. Lengths above 1 are best where the energy gets flatter along the step."""
+"""Lengths of a step that are tried. Those above 1 are best where the energy gets flatter along the step."""
 
 
 def gauss_newton(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -> Solution:

@@ -95,7 +95,7 @@ class Predictive:
     mutual_information: Float[ndarray, "H W"]
 
     def entropy(self) -> Float[ndarray, "H W"]:
-        """Of the probabilities, in nats."""
+        """The entropy of the probabilities in nats."""
         return entropy(self.probabilities)
 
 
@@ -237,7 +237,7 @@ class Refiner:
 
     @torch.inference_mode()
     def places_to_look(self, count: int = 8) -> list[Place]:
-        """Where a label is expected to change the map most, given the last truth of `refine`."""
+        """The places where a label is expected to change the map most, given the last truth of `refine`."""
         posterior, truth = self._conditioned()
         grid = posterior.precision.grid
         image = self._active
@@ -254,7 +254,7 @@ class Refiner:
 
     @property
     def prediction(self) -> InitialPrediction:
-        """Of the image; its logits are divided by the temperature."""
+        """The initial prediction of the image; its logits are divided by the temperature."""
         return self._active.prediction
 
     @property

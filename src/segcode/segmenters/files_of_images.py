@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
+from unicodedata import normalize
 
-from segcode.data.files import IMAGE_SUFFIXES, key_of, pictures_below
+from segcode.data.files import IMAGE_SUFFIXES, pictures_below
 from segcode.errors import ConfigError, DataError
+
+_ENDING: Final = "_leftImg8bit"
+"""Of images of Cityscapes; their names count without it."""
 
 
 class FilesOfImages:
@@ -16,19 +21,21 @@ class FilesOfImages:
 
         Raises:
             ConfigError: if the folder has none.
-            DataError: if two have one name.
         """
         self._folder = folder
-        self._files = pictures_below(folder, suffixes) if folder.is_dir() else {}
+        files, self._problems = pictures_below(folder, suffixes)
+        self._files = {name.removesuffix(_ENDING): path for name, path in files.items()}
         if not self._files:
             there = "has no files" if folder.is_dir() else "is no folder with files"
             raise ConfigError(f"{folder} {there} ({', '.join(sorted(suffixes))}): give the folder that holds them")
 
     def of(self, name: str | None) -> Path:
-        """The file of an image. Raises DataError if there is none."""
+        """The file of an image. Raises DataError if there is none, or two."""
         if name is None:
             raise DataError(f"the image has no name to find its file in {self._folder} by: give one to set_image")
-        path = self._files.get(key_of(Path(name)))
+        if name in self._problems:
+            raise DataError(self._problems[name])
+        path = self._files.get(normalize("NFC", name).removesuffix(_ENDING))
         if path is None:
             first = min(self._files)
             raise DataError(

@@ -25,7 +25,7 @@ from segcode.data.labels import encode_labels
 from segcode.errors import SegcodeError
 from segcode.export.runs import coco, coco_id
 from segcode.palette import distinct_colours
-from segcode.server.guard import LABEL_STUDIO, Access, Bound, Guard
+from segcode.server.guard import LABEL_STUDIO, Access, Amount, Guard
 from segcode.server.journal import Entry
 from segcode.server.label_studio import Backend
 from segcode.server.label_studio import router as label_studio_router
@@ -81,7 +81,7 @@ def create_app(
     app.state.model_name, app.state.purpose = model_name, purpose
     app.state.label_studio = Backend(studio, f"segcode {Path(model_name).name}", label_studio)
     bounds = dict.fromkeys(("/setup", "/predict", "/webhook"), LABEL_STUDIO)
-    bounds["/api/images"] = Bound(2 * studio.library.limits.bytes)
+    bounds["/api/images"] = Amount(2 * studio.library.limits.bytes)
     app.add_middleware(Guard, access=access or Access(), bounds=bounds)
     app.add_exception_handler(RequestValidationError, wrong)
     app.add_exception_handler(ClientDisconnect, gone)

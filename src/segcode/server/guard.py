@@ -8,7 +8,8 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from math import inf
+from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -36,39 +37,46 @@ _HEADERS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Bound:
-    """The most of a body. JSON is read in one go while all others wait, so what takes time to read is bounded, too.
+class Amount(NamedTuple):
+    """The size of a body, or the most of one. JSON is read in one go while all others wait, so its parts count, too.
 
-    Args:
-        bytes: that are sent.
-        lists: in JSON; None if it is none.
-        keys: likewise, and objects.
+    Attributes:
+        size: in bytes.
+        lists: opening brackets, those in texts included; so are the others.
+        keys: colons and opening braces.
+        values: commas.
     """
 
-    bytes: int
-    lists: int | None = None
-    keys: int | None = None
+    size: float
+    lists: float = inf
+    keys: float = inf
+    values: float = inf
 
-    def excess(self, size: int, lists: int, keys: int) -> str | None:
-        """What is too much, if anything is."""
-        if size > self.bytes:
-            return f"more than {self.bytes / 2**20:.0f} MiB were sent: send less at a time"
-        if self.lists is not None and self.keys is not None and (lists > self.lists or keys > self.keys):
-            return f"more than {self.lists} lists or {self.keys} keys were sent: send less at a time"
+    @staticmethod
+    def of(content: bytes) -> Amount:
+        """The amount of a body, or of a part of it."""
+        keys = content.count(b"{") + content.count(b":")
+        return Amount(len(content), content.count(b"["), keys, content.count(b","))
+
+    def plus(self, other: Amount) -> Amount:
+        """The amount of two parts."""
+        return Amount(*(one + more for one, more in zip(self, other, strict=True)))
+
+    def excess(self, most: Amount) -> str | None:
+        """The message that names what is more than there may be and the cure; None if nothing is."""
+        if self.size > most.size:
+            return f"more than {most.size / 2**20:.0f} MiB were sent: send less at a time"
+        if any(one > limit for one, limit in zip(self, most, strict=True)):
+            parts = f"{most.lists} lists, {most.keys} keys or {most.values} values"
+            return f"more than {parts} were sent: send less at a time"
         return None
 
 
-PAGE: Final = Bound(2**20, lists=25_000, keys=1000)
+PAGE: Final = Amount(2**20, lists=25_000, keys=1000, values=1_000_000)
 """A message of the page: a stroke of 20 000 points, or a mask with the outline of a photograph."""
 
-LABEL_STUDIO: Final = Bound(8 * 2**20, lists=100_000, keys=100_000)
+LABEL_STUDIO: Final = Amount(8 * 2**20, lists=100_000, keys=100_000, values=1_000_000)
 """A message of Label Studio, with the masks of all annotations of a task."""
-
-
-def counts(content: bytes) -> tuple[int, int, int]:
-    """Bytes, lists and keys of JSON, brackets and colons in its texts included."""
-    return len(content), content.count(b"["), content.count(b"{") + content.count(b":")
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,14 @@ class Access:
 class Guard:
     """Middleware that lets in what `Access` allows, and tells browsers to load nothing from elsewhere."""
 
-    def __init__(self, app: ASGIApp, access: Access, bounds: Mapping[str, Bound]) -> None:
-        """Around an application; `bounds` of a body are by path, and `PAGE` for others."""
+    def __init__(self, app: ASGIApp, access: Access, bounds: Mapping[str, Amount]) -> None:
+        """Wraps an application.
+
+        Args:
+            app: gets the requests that are let in.
+            access: who is let in.
+            bounds: the most of a body by path; `PAGE` for other paths.
+        """
         self._app = app
         self._access = access
         self._bounds = bounds
@@ -126,9 +140,9 @@ class Guard:
             receive = self._bounded(receive, self._bounds.get(scope["path"], PAGE))
         await self._app(scope, receive, with_headers)
 
-    def _bounded(self, receive: Receive, bound: Bound) -> Receive:
+    def _bounded(self, receive: Receive, most: Amount) -> Receive:
         """Receive a body up to a bound and a time; the application answers 413 or 408 beyond it."""
-        taken, complete = (0, 0, 0), False
+        taken, complete = Amount(0, 0, 0, 0), False
         end = asyncio.get_running_loop().time() + _PATIENCE
 
         async def take() -> Message:
@@ -141,10 +155,9 @@ class Guard:
             except TimeoutError:
                 late = f"the body was not there after {_PATIENCE:.0f} seconds: send less at a time"
                 raise HTTPException(408, late, {"Connection": "close"}) from None
-            more = counts(message.get("body", b""))
-            taken = taken[0] + more[0], taken[1] + more[1], taken[2] + more[2]
+            taken = taken.plus(Amount.of(message.get("body", b"")))
             complete = not message.get("more_body", False)
-            if excess := bound.excess(*taken):
+            if excess := taken.excess(most):
                 raise HTTPException(413, excess)
             return message
 

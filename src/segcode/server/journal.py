@@ -23,7 +23,7 @@ from segcode.server.library import Photograph, Stamp
 from segcode.server.marks import AnyMark, Mark
 
 VERSION: Final = 1
-"""Of the format; a log of another version is refused."""
+"""The version of the format; a log of another one is refused."""
 
 _LINE: Final = re.compile(rb'\{"crc32":"([0-9a-f]{8})",(.*)', re.DOTALL)
 _ANOTHER: Final = "put that image back and start segcode again, or move this file away to begin again"
@@ -124,7 +124,7 @@ class Journal:
     """The log of an image as a file."""
 
     def __init__(self, path: Path, photograph: Photograph, classes: tuple[str, ...]) -> None:
-        """Of an image and a model's classes; no file is made before there is something to write."""
+        """Names the log of an image for a model's classes; no file is made before there is something to write."""
         self.path = path
         self._photograph = photograph
         self._classes = classes

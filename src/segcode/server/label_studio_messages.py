@@ -22,7 +22,7 @@ class Value(BaseModel):
     width: FiniteFloat = 0
     height: FiniteFloat = 0
     rotation: FiniteFloat = 0
-    """Of a rectangle around its corner (x, y), clockwise, in degrees."""
+    """Degrees by which a rectangle is turned around its corner (x, y), clockwise."""
     points: Many[tuple[FiniteFloat, FiniteFloat]] = []
     brushlabels: Many[str] = []
     keypointlabels: Many[str] = []
@@ -81,7 +81,7 @@ class Context(BaseModel):
 
 
 class Parameters(BaseModel):
-    """Of a request for predictions."""
+    """The parameters of a request for predictions."""
 
     context: Context | None = None
 

@@ -42,7 +42,7 @@ class Layout:
     labels: dict[int, str]
 
     def source(self, data: dict[str, Any]) -> str:
-        """Where a task's image is. Raises DataError if the task does not say."""
+        """The path or address of a task's image. Raises DataError if the task does not say."""
         source = data.get(self.key)
         if not isinstance(source, str) or not source:
             raise DataError(f"the task's '{self.key}' is {source!r}: let it be the path of an image")
@@ -156,7 +156,7 @@ def _point(one: Drawn, label: int, size: tuple[int, int]) -> Brush:
 
 
 def _corners(value: Value, size: tuple[int, int]) -> list[tuple[float, float]]:
-    """Of a rectangle, in per cent; it is turned in pixels."""
+    """The corners of a rectangle in per cent of the image; it is turned in pixels."""
     height, width = size
     turn = math.radians(value.rotation)
     sides = [(0.0, 0.0), (value.width, 0.0), (value.width, value.height), (0.0, value.height)]

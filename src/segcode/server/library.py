@@ -6,7 +6,7 @@ import io
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -14,20 +14,21 @@ from typing import Final, TypeAlias
 
 from PIL import Image as Pillow
 
-from segcode.data.files import name_of, output_names, pictures_in
+from segcode.data.files import by_name, image_names, name_of, pictures_in
 from segcode.data.images import image_info, open_image, read_image, upright
 from segcode.errors import DataError
-from segcode.files import replacing
+from segcode.files import replacing, require_short_name
 from segcode.server.problems import printable
 from segcode.tensors import Image
 
 _SHOWN: Final = ("PNG", "JPEG", "WEBP")  # by every browser
 _THUMBNAIL: Final = 160
+_ESCAPED: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)}  # control characters: no address has them
 _LONGEST: Final = 200  # bytes of a name that is made from an upload's: file systems allow 255, endings included
 
 
 Stamp: TypeAlias = tuple[int, int, int]
-"""Of a file: time of its last change in nanoseconds, bytes, and its number in the file system; files differ in it."""
+"""A file's time of change in nanoseconds, its bytes, and its number in the file system; they tell files apart."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Photograph:
         path: where it is.
         size: rows and columns, once it is upright; zeros if it cannot be read.
         stamp: of the file when it was looked at; None if there was none.
-        problem: why it cannot be read, with the cure.
+        problem: why it cannot be read or worked on, with the cure.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Photograph:
         return self.name + printable(self.path.suffix)
 
     def stamp_now(self) -> Stamp:
-        """Of the file now. Raises OSError if there is none."""
+        """The stamp of the file now. Raises OSError if there is none."""
         return _stamp(self.path)
 
     def read(self) -> Image:
@@ -117,7 +118,7 @@ class Photograph:
             raise DataError(f"{self.path} cannot be read ({error.strerror}): put it back") from None
 
     def redrawn(self) -> Encoded:
-        """What `read` gives, as a JPEG where it was one, else as PNG. Raises DataError if it cannot be read."""
+        """The pixels that `read` gives, as a JPEG if the file is one, else as PNG. Raises DataError as `read` does."""
         kind = "JPEG" if image_info(self.path).format == "JPEG" else "PNG"
         options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1}
         return _encoded(Pillow.fromarray(self.read()), kind, options)
@@ -138,19 +139,34 @@ class Library:
     """Images by name, in natural order; those that are uploaded come last and are kept."""
 
     def __init__(self, images: Sequence[Path], uploads: Path, limits: Limits) -> None:
-        """Of files, and of a folder for uploads, which is made when it is needed.
+        """Lists files, and those in a folder for uploads, which is made when it is needed.
 
-        Raises:
-            DataError: if two images have one name.
+        Files that share a name are listed with their endings, and with that as their problem; so is a name that is too
+        long for a journal.
         """
         self.limits = limits
         self._uploads = uploads
         self._naming = Lock()
         self._photographs: dict[str, Photograph] = {}
-        for name, path in zip(output_names(images) if images else [], images, strict=True):
-            self._add(printable(name.as_posix()), path)
-        for path in pictures_in(uploads):
-            self._add(f"uploads/{printable(name_of(path))}", path)
+        self._refused: dict[str, str] = {}
+        kept = pictures_in(uploads)
+        names = {path: f"uploads/{name_of(path)}" for path in kept} | image_names(images)
+        names = {path: printable(name).translate(_ESCAPED) for path, name in names.items()}
+        named = by_name([*images, *kept], names.__getitem__)
+        self._taken = {*named.files, *named.problems}
+        for path in [*images, *kept]:
+            name = names[path]
+            if problem := named.problems.get(name):
+                name += printable(path.suffix)
+                while name in self._taken:
+                    name += "_"
+                self._taken.add(name)
+                self._refused[name] = problem
+            try:
+                require_short_name(Path(f"{name}.jsonl"))  # no other file that is kept of it has a longer name
+            except DataError as error:
+                self._refused[name] = str(error)
+            self._look(name, path)
 
     def get(self, name: str) -> Photograph | None:
         """The image of this name, as its file is now."""
@@ -158,7 +174,7 @@ class Library:
         if known is not None:
             with suppress(OSError):  # a file that is gone stays as it was: reading it says so
                 if known.stamp_now() != known.stamp:
-                    known = self._photographs[name] = Photograph.of(name, known.path)
+                    known = self._look(name, known.path)
         return known
 
     def all(self) -> list[Photograph]:
@@ -181,23 +197,25 @@ class Library:
         free = stem = _file_stem(name)
         number = 1
         with self._naming:
-            while f"uploads/{free}" in self._photographs or taken(f"uploads/{free}"):
+            while f"uploads/{free}" in self._taken or taken(f"uploads/{free}"):
                 number += 1
                 free = f"{stem}-{number}"
             path = self._uploads / f"{free}.{suffix}"
             with replacing(path) as unfinished:
                 unfinished.write_bytes(content)
-            return self._add(f"uploads/{free}", path)
+            self._taken.add(f"uploads/{free}")
+            return self._look(f"uploads/{free}", path)
 
-    def _add(self, name: str, path: Path) -> Photograph:
-        if name in self._photographs:
-            raise DataError(f"{self._photographs[name].path} and {path} would both be called '{name}': rename one")
-        self._photographs[name] = Photograph.of(name, path)
-        return self._photographs[name]
+    def _look(self, name: str, path: Path) -> Photograph:
+        photograph = Photograph.of(name, path)
+        if problem := self._refused.get(name):
+            photograph = replace(photograph, problem=problem)
+        self._photographs[name] = photograph
+        return photograph
 
 
 def _file_stem(name: str) -> str:
-    """What a file that was sent may be called, without an ending."""
+    """A safe name without an ending for a file that was sent."""
     stem = Path(unicodedata.normalize("NFC", printable(name)).replace("\0", "_")).stem
     kept = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in stem)
     return kept.encode()[:_LONGEST].decode(errors="ignore").strip("._ ") or "image"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from segcode.errors import DataError, SegcodeError
-from segcode.server.guard import PAGE, counts
+from segcode.server.guard import PAGE, Amount
 from segcode.server.journal import Entry, ReplacedError
 from segcode.server.messages import REQUEST, Accept, Add, Draw, Fill, Look, Sample, SetDone, Step, Watch, frame
 from segcode.server.problems import OTHER_WORK, disk_message, reasons, said
@@ -71,7 +71,7 @@ async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, text: str) -
     """Do what a message asks, or send the reason why not; no mark is lost by it."""
     mark = None
     try:
-        if excess := PAGE.excess(*counts(text.encode())):
+        if excess := Amount.of(text.encode()).excess(PAGE):
             raise DataError(excess)
         request = REQUEST.validate_json(text)
         mark = request.mark.id if isinstance(request, Add) else getattr(request, "id", None)  # that it asks to keep

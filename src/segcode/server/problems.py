@@ -36,7 +36,7 @@ def said(problem: object) -> str:
 
 
 def reasons(errors: Sequence[Any]) -> list[dict[str, Any]]:
-    """What is wrong with a message, without what was sent: where, why, and the kind of error."""
+    """The first errors in a message, each with its place, reason and kind, and without what was sent."""
     return [
         {"loc": [part if isinstance(part, int) else said(part)[:100] for part in error["loc"]],
          "msg": said(error["msg"]), "type": error["type"]}

@@ -1,4 +1,4 @@
-"""From an application to a server that says where it is."""
+"""Serves an application at an address, which is printed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import socket
 import sys
 import webbrowser
 from asyncio import TimerHandle, Transport
-from contextlib import AbstractContextManager
-from pathlib import Path
 from threading import Timer
 from typing import ClassVar, Final
 from urllib.parse import quote
@@ -16,27 +14,28 @@ from urllib.parse import quote
 import torch
 import uvicorn
 from fastapi import FastAPI
-from filelock import FileLock, Timeout
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from segcode.errors import ConfigError, DataError
+from segcode.errors import ConfigError
 from segcode.server.guard import PAGE
 
 _SILENT: Final = 64  # connections that may be open and have not said yet what they ask for
 _PATIENCE: Final = 10.0  # seconds until they have to
 
 
-def locked(folder: Path) -> AbstractContextManager[object]:
-    """A folder of work for one server alone.
-
-    Raises:
-        DataError: if another server has it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that waits for connections. Raises ConfigError if the address is taken, or not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol named asyncio sends small parts at once; else an answer waits 40 ms for a receipt.
+    listener = socket.socket(family, proto=socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return FileLock(folder / ".lock").acquire(timeout=0)
-    except Timeout:
-        raise DataError(f"{folder} is in use by another `segcode annotate`: end that one, or give -o") from None
+        listener.bind((host, port))
+        listener.listen(128)  # who comes before the server is ready waits
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"{host} port {port} cannot be bound to ({error.strerror}): give another --port") from None
+    return listener
 
 
 def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) -> None:
@@ -45,15 +44,7 @@ def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) 
     Raises:
         ConfigError: if the address is taken, or not this machine's.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(128)  # who comes before the server is ready waits
-    except OSError as error:
-        listener.close()
-        raise ConfigError(f"{host} port {port} cannot be bound to ({error.strerror}): give another --port") from None
+    listener = listening(host, port)
     name = _reachable(host)
     name = f"[{name}]" if ":" in name else name
     address = f"http://{name}:{listener.getsockname()[1]}/" + (f"?token={quote(token, safe='')}" if token else "")
@@ -64,7 +55,7 @@ def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) 
         app,
         http=Connection,
         log_level="warning",
-        ws_max_size=PAGE.bytes,
+        ws_max_size=int(PAGE.size),
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=2,
     )

@@ -146,7 +146,7 @@ class Session:
         return [resize_labels(_pasted(one.unpasted(), painting), *size) for one in drawn]
 
     def look(self, marks: list[Mark]) -> list[Place]:
-        """Where to label next, in pixels of the image."""
+        """The places to label next, in pixels of the image."""
         self.show(marks)
         return [_scaled(place, 1 / self.scale) for place in self._refiner.places_to_look()]
 

@@ -274,7 +274,7 @@ class Studio:
             return opened
 
     def log(self, name: str) -> Path:
-        """Where the journal of an image is."""
+        """The path of an image's journal."""
         return self.folder / "journals" / f"{name}.jsonl"
 
     def upload(self, name: str, content: bytes) -> Photograph:
@@ -330,7 +330,7 @@ class Studio:
             self._discard(image)
 
     def finished(self, name: str) -> tuple[Path, Path]:
-        """Where the labels and the truth of an image are while it is done."""
+        """The paths of the labels and the truth that an image has while it is done."""
         return self.folder / "labels" / f"{name}.png", self.folder / "truth" / f"{name}.png"
 
     async def set_done(self, image: OpenImage, done: bool) -> None:

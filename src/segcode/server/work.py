@@ -38,7 +38,7 @@ def find_work(folder: Path, photographs: Sequence[Photograph]) -> dict[str, str]
     digest = cache(Photograph.digest)
     settled = {one.name for one in photographs if one.name in heads and _is_about(heads[one.name], one, digest)}
     moves = _matches(
-        [one for one in photographs if one.name not in settled],
+        [one for one in photographs if one.name not in settled and one.problem is None],
         {name: head for name, head in heads.items() if name not in settled},
         digest,
     )

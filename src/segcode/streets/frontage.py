@@ -24,7 +24,7 @@ _SHOPS: Final[tuple[Colour, ...]] = (
 _ROOFS: Final[tuple[Colour, ...]] = ((0.50, 0.27, 0.20), (0.36, 0.30, 0.29), (0.30, 0.32, 0.36), (0.55, 0.36, 0.26))
 _WOODS: Final[tuple[Colour, ...]] = ((0.52, 0.40, 0.29), (0.62, 0.60, 0.56), (0.80, 0.79, 0.75))
 _DEPTH: Final = 11.0
-"""From the front of a building to its back."""
+"""Metres from the front of a building to its back."""
 
 
 def build_frontage(site: Site, side: int, start: float, stop: float) -> None:

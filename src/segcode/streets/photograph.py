@@ -44,7 +44,7 @@ def photograph(name: str, scene: Scene, camera: Camera, random: np.random.Genera
 
 
 class _Tables:
-    """What shading needs of each surface, as arrays over the surfaces' numbers."""
+    """The properties that shading needs of each surface, as arrays over the surfaces' numbers."""
 
     def __init__(self, scene: Scene, camera: Camera) -> None:
         surfaces, count = scene.surfaces, len(scene.surfaces)

@@ -98,7 +98,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one street has in common along its length and on both sides; metres.
+    """The measures and looks that one street has in common along its length and on both sides; metres.
 
     Attributes:
         half_road: from the axis to the edge of the carriageway.
@@ -128,12 +128,12 @@ class Plan:
 
     @property
     def kerb_at(self) -> float:
-        """From the axis to the step."""
+        """Metres from the axis to the step of the kerb."""
         return self.half_road + self.strip
 
     @property
     def frontage(self) -> float:
-        """From the axis to the building line."""
+        """Metres from the axis to the building line."""
         return self.kerb_at + self.footway
 
 

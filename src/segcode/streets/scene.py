@@ -18,7 +18,7 @@ from segcode.streets.traffic import drive, furnish, park_cars
 _WIDE: Final = 90.0
 """Half the width of the built world in metres."""
 _BEHIND: Final = -10.0
-"""Where the street begins: behind the camera."""
+"""Metres along the axis at which the street begins, behind the camera."""
 _SKY: Final = Place((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
 
@@ -95,7 +95,7 @@ def _footway(site: Site, side: int, start: float, stop: float) -> None:
 
 
 def _horizon(site: Site, end: float) -> None:
-    """What closes the view: houses across the street's end, or a town far behind it."""
+    """Builds what closes the view: houses across the street's end, or a town far behind it."""
     draw = site.draw
     edge, z, widest = (_WIDE, end + 13, 18.0) if draw.chance(0.6) else (2 * _WIDE, end + 120, 40.0)
     x = -edge

@@ -88,7 +88,7 @@ class Surface:
 
 @dataclass(frozen=True)
 class Frame:
-    """What a camera sees: for each pixel the inverse depth, the surface's number, and the part of its sprite.
+    """A picture before shading: for each pixel the inverse depth, the surface's number, and the part of its sprite.
 
     Attributes:
         planes: for each surface the rows of its homography: (s/z, t/z, 1/z) = planes @ ray.
@@ -141,7 +141,7 @@ class Projection:
         return slice(top, bottom), slice(left, right)
 
     def locate(self, number: int) -> Located:
-        """Where the rays of a surface's box meet its plane."""
+        """The points at which the rays of a surface's box meet its plane."""
         rows, columns = self.box(number)
         s, t, inverse = self._across[number, :, :, columns] + self._down[number, :, rows]
         # where the plane is behind the camera 1/z is negative, and no s fits between 0 and it
@@ -150,7 +150,7 @@ class Projection:
 
 @dataclass(frozen=True)
 class Located:
-    """Where the rays of a box of pixels meet a plane: s/z, t/z and 1/z, and whether within the parallelogram."""
+    """The points where the rays of a box of pixels meet a plane: s/z, t/z and 1/z, and whether in the parallelogram."""
 
     s: Float32[ndarray, "h w"]
     t: Float32[ndarray, "h w"]

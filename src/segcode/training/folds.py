@@ -108,7 +108,7 @@ def describe_predictions(folder: Path, classes: ClassSet, digests: Mapping[str, 
 
 
 def read_predictions(folder: Path) -> dict[str, Any]:
-    """What `describe_predictions` wrote.
+    """The tables that `describe_predictions` wrote: classes, and the digest of each file.
 
     Raises:
         CheckpointError: if it is missing or damaged.

@@ -23,6 +23,7 @@ from rich.console import Console
 from torch import Tensor
 
 from segcode.classes import ClassSet
+from segcode.data.pairs import summary_of_notes
 from segcode.data.select import Subset, named
 from segcode.data.sources import open_source
 from segcode.efficientnet import imagenet_weights
@@ -37,7 +38,7 @@ from segcode.training.data import TrainingData
 from segcode.training.experiment import Experiment
 from segcode.training.folds import describe_predictions, fold_experiments, write_predictions
 from segcode.training.module import ENCODER, OF_BASE, TrainingModule
-from segcode.training.run_folder import alone, remember
+from segcode.training.run_folder import held, remember
 
 HUGGINGFACE = "huggingface:"
 """The beginning of a `start` that names a backbone of transformers by folder or name."""
@@ -57,10 +58,10 @@ def train(experiment: Experiment, out: Path, resume: bool = False, progress: boo
         CheckpointError: if `out` has a training already and `resume` is False, or has none or a damaged one and it is
             True; if the model to start from does not fit.
         ConfigError: if the experiment is not the one to resume, or too large for this machine.
-        DataError: if a sample cannot be read, or nothing is labelled.
-        TrainingError: if the loss is not finite, or another process trains in `out`.
+        DataError: if a sample cannot be read, nothing is labelled, or another process trains in `out`.
+        TrainingError: if the loss is not finite.
     """
-    with alone(out):
+    with held(out):
         return _train(experiment, out, resume, progress)
 
 
@@ -80,6 +81,7 @@ def _train(experiment: Experiment, out: Path, resume: bool, progress: bool) -> P
     warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning's use of PyTorch, not ours
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
     training, validation = _sources(experiment)
+    rank_zero_only(_print_notes)({experiment.data.train: training, experiment.data.validation: validation})
     complete = read_checkpoint(last)["epoch"] + 1 if resume else 0
     remember(experiment, (training, validation), out / "experiment.json", complete)
     model = replace(experiment.model, classes=len(training.classes), trained_on=_seen(experiment))
@@ -137,7 +139,7 @@ def train_folds(experiment: Experiment, folds: str, out: Path, progress: bool = 
         CheckpointError, ConfigError, DataError: as `train` does.
     """
     _refuse_seen(experiment)
-    with alone(out):
+    with held(out):
         digests: dict[str, str] = {}
         for name, plan, left_out in fold_experiments(experiment, folds):
             folder = out / "folds" / name
@@ -240,6 +242,12 @@ def _sources(experiment: Experiment) -> tuple[Source, Source]:
             "data.validation to a split that has other samples"
         )
     return Subset(training, [name for name in training.names if name not in left_out]), Subset(validation, kept)
+
+
+def _print_notes(splits: Mapping[str, Source]) -> None:
+    for split, source in splits.items():
+        if notes := summary_of_notes(source):
+            print(f"{split}: {notes}", file=sys.stderr)
 
 
 def _trainer(

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 
-from segcode.errors import ConfigError, TrainingError
-from segcode.files import replacing
+from segcode.errors import ConfigError
+from segcode.files import alone, replacing
 from segcode.sample import Source
 from segcode.stored import read_stored, write_stored
 from segcode.training.experiment import Experiment
@@ -27,29 +26,9 @@ _FREE: Final = {
 """What may differ when a training is resumed: where the images are, how they are read, and on what is computed."""
 
 
-@contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """A run folder for this training alone, whose first process holds it for all.
-
-    Raises:
-        TrainingError: if another training has it.
-    """
-    lock = rank_zero_only(_lock)(out)
-    try:
-        yield
-    finally:
-        if lock is not None:
-            lock.release()
-
-
-def _lock(out: Path) -> FileLock:
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise TrainingError(f"{out} is in use by another `segcode train`: end that one, or give -o") from None
-    return lock
+def held(out: Path) -> AbstractContextManager[None]:
+    """A run folder for this training alone, whose first process holds it for all. Raises DataError if it is in use."""
+    return rank_zero_only(alone)(out, "segcode train") or nullcontext()
 
 
 def remember(
@@ -104,7 +83,7 @@ def _why_fixed(key: str, experiment: Experiment, complete: int, finished: bool) 
 
 
 def _digest_of_images(experiment: Experiment, sources: tuple[Source, Source]) -> str:
-    """Of classes and names, by which images are known in a folder that was moved; and of the predictions of them."""
+    """A digest of the images' names and classes, wherever their folder is, and of the predictions of them."""
     digest = hashlib.sha256(repr([(source.classes, source.names) for source in sources]).encode())
     if experiment.data.predictions is not None:
         digest.update(json.dumps(read_predictions(experiment.data.predictions)).encode())

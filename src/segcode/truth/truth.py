@@ -167,11 +167,11 @@ class Truth:
 
     @property
     def known_mask(self) -> Bool[ndarray, "H W"]:
-        """Where the class itself is known."""
+        """The pixels whose class is known."""
         return self.labels >= 0
 
     def excluded(self) -> Bool[ndarray, "M H W"]:
-        """Where each exhaustive class is excluded: at all pixels that are not labelled as that class."""
+        """The pixels at which each exhaustive class is excluded: all pixels that are not labelled as that class."""
         elsewhere = np.arange(self.classes)[:, None, None] != self.labels
         return self.exhaustive[:, None, None] & elsewhere
 

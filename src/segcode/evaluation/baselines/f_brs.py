@@ -31,6 +31,8 @@ class FBRS:
         self._finest = self._linearised.decoder.of_zero.finest
         # Autograd refuses tensors that were made in inference mode.
         self._features = {stride: features.clone() for stride, features in self._linearised.features.items()}
+        with torch.no_grad():
+            self._of_views = self._linearised.base_logits - self._linearised.decoder.base(self._features)
 
     def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
         labelled = LabelledCells.of(truth, self._linearised)
@@ -46,7 +48,7 @@ class FBRS:
             return self._logits(change)[0]
 
     def _logits(self, change: Float[Tensor, "2 C"]) -> Float[Tensor, "1 M h w"]:
-        """The initial prediction's logits for changed features; the code path ends at a coarser stride."""
+        """The initial prediction's logits for changed features of the image; the mirrored view stays as it is."""
         scale, bias = change[:, :, None, None]
         changed = (1 + scale) * self._features[self._finest] + bias
-        return self._linearised.decoder.base({**self._features, self._finest: changed})
+        return self._of_views + self._linearised.decoder.base({**self._features, self._finest: changed})

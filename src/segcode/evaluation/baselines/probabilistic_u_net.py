@@ -67,7 +67,7 @@ class ProbabilisticUNet(nn.Module):
         return self.posterior(torch.cat([coarse, shares], dim=1))
 
     def combine(self, features: Pyramid, latents: Code) -> Logits:
-        """What latents (k, latent) add to the logits of one image, or of k images."""
+        """The sum that latents (k, latent) add to the logits of one image, or of k images."""
         fine = features[self.finest].expand(len(latents), -1, -1, -1)
         spread = latents[:, :, None, None].expand(-1, -1, *fine.shape[-2:])
         return self.combiner(torch.cat([fine, spread], dim=1))
@@ -115,7 +115,7 @@ class LikeliestSample:
         self._of_drawn = self.logits(self.drawn)
 
     def logits(self, latents: Code) -> Float[Tensor, "k M h w"]:
-        """Of latents (k, latent)."""
+        """The logits of each of the latents (k, latent)."""
         return self.linearised.base_logits + self.net.combine(self.linearised.features, latents)
 
     def likeliest(self, labelled: LabelledCells) -> int:

@@ -40,7 +40,7 @@ class RivalConstants:
 
 
 FACTORS: Final = (1.0, 0.1, 0.3, 3.0, 10.0)
-"""Of a constant, when it is tuned."""
+"""Factors of a constant's default that are tried when it is tuned."""
 
 _TUNED: Final = (
     ("f_brs", None),
