@@ -186,6 +186,22 @@ def test_a_folder_without_a_model_and_another_kind_of_model_are_refused(tmp_path
         opened(f"transformers:{tmp_path}")
 
 
+def test_a_backbone_alone_and_damaged_weights_are_refused(tmp_path):
+    """Transformers itself would give the head that is missing random weights, with a warning."""
+    from transformers import SegformerForImageClassification, SegformerForSemanticSegmentation
+
+    folder = save_segformer(tmp_path)
+    config = SegformerForSemanticSegmentation.from_pretrained(folder).config
+    SegformerForImageClassification(config).save_pretrained(folder)
+    with pytest.raises(
+        CheckpointError, match=r"lacks \d+ weights of a SegformerForSemanticSegmentation, first decode_head"
+    ):
+        opened(f"transformers:{folder}")
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="no segmentation model could be read from"):
+        opened(f"transformers:{folder}")
+
+
 @pytest.fixture
 def arrays(tmp_path):
     """Logits of the image "left/a" as .npy and in half precision, and probabilities of "b" as .npz."""

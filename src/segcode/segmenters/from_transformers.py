@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image as Pillow
 from torch import Tensor
 
-from segcode.errors import CheckpointError, ConfigError, DataError
+from segcode.errors import CheckpointError, ConfigError, DataError, SegcodeError
 from segcode.numbers import Numbers
 from segcode.prediction import InitialPrediction
 from segcode.resampling import resize
@@ -46,14 +46,22 @@ class TransformersSegmenter:
             self._oneformer = config.model_type == "oneformer"
             processors = transformers.AutoProcessor if self._oneformer else transformers.AutoImageProcessor
             self._processor = processors.from_pretrained(folder_or_name)
-            self._model = kind.from_pretrained(folder_or_name, dtype=torch.float32).to(device).eval()
-        except (OSError, ValueError) as error:
+            model, info = kind.from_pretrained(folder_or_name, dtype=torch.float32, output_loading_info=True)
+        except SegcodeError:
+            raise
+        except Exception as error:  # what transformers raises for what is missing or damaged is of no one kind
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
                 f"no segmentation model could be read from '{folder_or_name}' ({reason}): give a folder with "
                 "config.json, model.safetensors and preprocessor_config.json, or a name on the Hugging Face hub, where "
                 "this machine reaches it"
             ) from None
+        if info["missing_keys"]:
+            raise CheckpointError(
+                f"{folder_or_name} lacks {len(info['missing_keys'])} weights of a {type(model).__name__}, first "
+                f"{min(info['missing_keys'])}: give a model that was trained for segmentation"
+            )
+        self._model = model.to(device).eval()
         self.names = tuple(str(config.id2label[index]) for index in sorted(config.id2label))
         self.numbers = Numbers(self.names)
         self._device = device
