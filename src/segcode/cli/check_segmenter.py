@@ -45,9 +45,10 @@ def check_segmenter(
 
     paths = find_images(images)
     names = image_names(paths)
-    step = max(1, -(-len(paths) // _SHOWN))
+    shown = min(_SHOWN, len(paths))
     opened = open_named(segmenter, device, classes, numbers, confidence)
-    checked = [check(opened, read_image(path), names[path]) for path in paths[step // 2 :: step]]
+    chosen = [paths[number * len(paths) // shown] for number in range(shown)]
+    checked = [check(opened, read_image(path), names[path]) for path in chosen]
     write_picture(out / "check.png", check_sheet(checked, opened.classes))
     lines = [f"{segmenter}, for {opened.purpose}", *_described(checked, opened.classes.names)]
     lines += [f"warning: {warning}" for warning in warnings_of(checked)] or ["nothing looks wrong"]
