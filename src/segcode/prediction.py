@@ -22,8 +22,12 @@ class CodePath(Protocol):
     def code_size(self) -> int:
         """N."""
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the grid of J, over all of the image; it may be coarser than that of S0."""
+
     def added(self, codes: Code) -> Float[Tensor, "k M h w"]:
-        """J c of codes (k, N), on the grid of the initial prediction."""
+        """J c of codes (k, N), on that grid."""
 
     def jacobian(self, pixels: Pixels) -> Float[Tensor, "n M N"]:
         """J at (row, column) of that grid."""

@@ -20,7 +20,7 @@ from segcode.prediction import InitialPrediction
 from segcode.refinement.code_path import optimise_code
 from segcode.refinement.config import CodeConfig
 from segcode.refinement.refiner import Refiner
-from segcode.resampling import nearest
+from segcode.resampling import nearest, resize
 from segcode.sample import Source
 from segcode.tensors import LabelImage
 from segcode.truth.mask import mask_truth
@@ -139,7 +139,8 @@ def _encoded(model: SegCode, prediction: InitialPrediction, image: LabelledImage
     if not isinstance(prediction.code, Linearisation):
         return None
     linearised = prediction.code
-    small = nearest(torch.from_numpy(image.labels)[None], linearised.size)
+    small = nearest(torch.from_numpy(image.labels)[None], linearised.base_logits.shape[1:])
     known = known_labels(small.to(linearised.base_logits.device), len(image.classes))
-    logits = linearised.base_logits + linearised.added(encode_truth(model, linearised, known)[None])[0]
+    added = linearised.added(encode_truth(model, linearised, known)[None])
+    logits = linearised.base_logits + resize(added, linearised.base_logits.shape[1:])[0]
     return map_of(logits, Truth.empty((image.labels.shape[0], image.labels.shape[1]), len(image.classes))).labels

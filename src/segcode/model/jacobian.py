@@ -14,26 +14,17 @@ from segcode.tensors import Pixels
 
 
 @torch.no_grad()
-def jacobian(
-    decoder: LinearDecoder, features: Pyramid, pixels: Pixels, size: tuple[int, int]
-) -> Float[Tensor, "n M N"]:
+def jacobian(decoder: LinearDecoder, features: Pyramid, pixels: Pixels) -> Float[Tensor, "n M N"]:
     """J(I) at pixels: the derivative of each logit by each number of the code.
 
     Args:
         decoder: of the code.
         features: that the code path is conditioned on.
-        pixels: of a map of logits.
-        size: rows and columns of that map, which the path's own logits are resized to.
+        pixels: of the finest features.
     """
     grid = decoder.grid.weight.unflatten(0, decoder.grid_shape).permute(1, 2, 0, 3)
-    path, pixels = decoder.of_code, pixels.to(grid.device)
-    last, finest = len(path.levels) - 1, features[path.finest].shape[2:]
-    if size == finest:
-        return _at(path, last, grid, features, pixels)
-    corners, share = neighbours(pixels, size, (finest[0], finest[1]))
-    needed, corners = corners.unique(return_inverse=True)
-    of_needed = _at(path, last, grid, features, torch.stack([needed // finest[1], needed % finest[1]], dim=1))
-    return _mixed(of_needed, corners, share)
+    path = decoder.of_code
+    return _at(path, len(path.levels) - 1, grid, features, pixels.to(grid.device))
 
 
 def _at(path: ConditionedPath, level: int, grid: Float[Tensor, "h w R k"], features: Pyramid, cells: Pixels) -> Tensor:

@@ -20,14 +20,14 @@ from segcode.tensors import Code, ImageBatch, Known, Pixels
 
 @dataclass(frozen=True)
 class Linearisation:
-    """S0, and J at the pixels that are asked for. No gradient passes.
+    """S0, and J at the pixels that are asked for, a `CodePath`. No gradient passes.
 
     The full Jacobian (pixels x M x N numbers, a gigabyte for 360 x 480 with 11 classes and N = 128) is never built.
 
     Attributes:
         base_logits: S0, the initial prediction.
         features: of the image.
-        seen: what the code path is conditioned on; J c comes on the grid of its finest level.
+        seen: what the code path is conditioned on; the grid of its finest level is that of J.
         b: of Eq. 3.
     """
 
@@ -39,22 +39,23 @@ class Linearisation:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows and columns of the grid of logits."""
-        return self.base_logits.shape[1], self.base_logits.shape[2]
+        """Rows and columns of the grid of J."""
+        finest = self.seen[self.decoder.of_code.finest]
+        return finest.shape[2], finest.shape[3]
 
     @property
     def code_size(self) -> int:
         """N, the length of the code."""
         return self.decoder.grid.in_features
 
-    def added(self, codes: Code) -> Float[Tensor, "k M H W"]:
+    def added(self, codes: Code) -> Float[Tensor, "k M _h _w"]:
         """J c of codes (k, N): what they add to S0."""
         with torch.no_grad():
-            return resize(self.decoder.linear(self.seen, codes), self.size)
+            return self.decoder.linear(self.seen, codes)
 
     def jacobian(self, pixels: Pixels) -> Float[Tensor, "n M N"]:
         """J at pixels: the derivative of each logit by each number of the code."""
-        return jacobian(self.decoder, self.seen, pixels, self.size)
+        return jacobian(self.decoder, self.seen, pixels)
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ Cells are larger than pixels: a field that jumps at an outline, resized bilinear
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ class Borders:
 
 
 def along_outlines(
-    rest: Float[Tensor, "M h w"], field: Float[ndarray, "c M"], truth: Truth, grid: Grid
+    rest: Sequence[Float[Tensor, "M _ _"]], field: Float[ndarray, "c M"], truth: Truth, grid: Grid
 ) -> Borders | None:
     """The pixels that bilinear resampling gives the field of two regions, with that of their own region alone.
 
@@ -41,7 +42,7 @@ def along_outlines(
     these four.
 
     Args:
-        rest: what the field is added to, S0 / T + J c / T, on any grid.
+        rest: what the field is added to, S0 / T and J c / T, each on a grid of its own.
         field: of each class at each cell.
         truth: whose regions count.
         grid: the cells.
@@ -58,7 +59,7 @@ def along_outlines(
     own = np.where(own.any(1, keepdims=True), own, shares)
     own /= own.sum(1, keepdims=True)
     added = np.einsum("nkm,nk->nm", field[found], own)
-    return Borders(pixels, logits_at(rest, pixels, truth.size) + added)
+    return Borders(pixels, sum((logits_at(each, pixels, truth.size) for each in rest), added))
 
 
 def _mixed(regions: Integer[ndarray, "H W"], of_cells: Integer[ndarray, "h w"]) -> Bool[ndarray, "H W"]:

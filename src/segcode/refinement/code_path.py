@@ -22,6 +22,7 @@ from segcode.refinement.levenberg_marquardt import levenberg_marquardt
 from segcode.refinement.objective import EuclideanDistance, Objective, PartialLabelNLL
 from segcode.refinement.observations import observe
 from segcode.refinement.solution import Solution
+from segcode.resampling import resize
 from segcode.truth.truth import Truth
 
 SOLVERS: Final[dict[Solver, Callable[[Objective, Float[Tensor, "N"], Stopping], Solution]]] = {
@@ -47,7 +48,7 @@ class CodeSolution(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """Cells of the grid of the initial prediction, the classes that each may be of, and weights."""
+    """Cells of a grid, the classes that each may be of, and weights."""
 
     cells: Integer[ndarray, "n"]
     allowed: Bool[ndarray, "n M"]
@@ -74,18 +75,19 @@ def optimise_code(prediction: InitialPrediction, truth: Truth, config: CodeConfi
     objective = build_objective(prediction, truth, config)
     start = torch.zeros(prediction.code.code_size).to(objective.base)
     solution = SOLVERS[config.solver](objective, start, config.stopping)
-    return CodeSolution(prediction.base_logits + prediction.code.added(solution.code[None])[0], solution)
+    added = prediction.code.added(solution.code[None])
+    return CodeSolution(prediction.base_logits + resize(added, prediction.base_logits.shape[1:])[0], solution)
 
 
 def build_objective(prediction: InitialPrediction, truth: Truth, config: CodeConfig) -> Objective:
-    """E of a truth, from at most `config.pixels` entries.
+    """E of a truth, from at most `config.pixels` entries, at the cells of the grid of J.
 
     The entries are those of labelled pixels; exhaustive classes are excluded at all other cells. Labelled entries keep
     at least half of the places, however many cells lie elsewhere.
     """
     assert prediction.code is not None
-    base = prediction.base_logits
-    grid = Grid(base.shape[1], base.shape[2])
+    grid = Grid(*prediction.code.size)
+    base = resize(prediction.base_logits[None], grid.shape)[0]
     table = base.flatten(1).T
     labelled, elsewhere = labelled_entries(truth, grid), excluded_entries(truth, grid)
     kept = draw(labelled, table, max(config.pixels - len(elsewhere.cells), -(-config.pixels // 2)))

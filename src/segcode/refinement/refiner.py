@@ -30,18 +30,17 @@ from segcode.refinement.observations import observe, region_of_cells, settled_ce
 from segcode.refinement.places import Place, places_to_look
 from segcode.refinement.result import SegmentationMap, Status, entropy, masked_softmax
 from segcode.resampling import resize
-from segcode.tensors import Image
+from segcode.tensors import Image, Pixels
 from segcode.truth.truth import Truth
 
 
 class _Code:
     """The code path at the cells of the field, for codes in units of s."""
 
-    def __init__(self, prediction: InitialPrediction, path: CodePath, grid: Grid, variance: float, temperature: float):
-        self._path, self._grid, self._temperature = path, grid, temperature
-        self._deviation = float(np.sqrt(variance))
-        self._device = prediction.base_logits.device
-        self._pixels = _pixels_of(prediction, grid)
+    def __init__(self, path: CodePath, grid: Grid, constants: FieldConstants, device: torch.device):
+        self._path, self._grid, self._device = path, grid, device
+        self._temperature, self._deviation = constants.temperature, float(np.sqrt(constants.code_variance))
+        self._pixels = _pixels_at(grid, path.size)
         self.code_size = path.code_size
         self.jacobian = Kept(self._jacobian)
 
@@ -50,7 +49,7 @@ class _Code:
         return torch.from_numpy(self._deviation * code).float().to(self._device)
 
     def added(self, code: Float[ndarray, "N"]) -> Float[Tensor, "M h w"]:
-        """What the code adds to the logits, on the grid of the initial prediction."""
+        """What the code adds to the logits, on the grid of the code path."""
         return self._path.added(self.scaled(code)[None])[0] / self._temperature
 
     def times(self, code: Float[ndarray, "N"]) -> Float[ndarray, "c M"]:
@@ -297,10 +296,9 @@ class Refiner:
         return prior.cut(regions, self.constants.floor)
 
     def _code_of(self, prediction: InitialPrediction, grid: Grid) -> _Code | None:
-        constants = self.constants
-        if prediction.code is None or constants.code_variance == 0:
+        if prediction.code is None or self.constants.code_variance == 0:
             return None
-        return _Code(prediction, prediction.code, grid, constants.code_variance, constants.temperature)
+        return _Code(prediction.code, grid, self.constants, prediction.base_logits.device)
 
     def _conditioned(self) -> tuple[Posterior, Truth]:
         image = self._active
@@ -320,14 +318,16 @@ class Refiner:
         self, field: Float[ndarray, "c M"], code: Float[ndarray, "N"] | None, truth: Truth, status: Status
     ) -> SegmentationMap:
         prediction, grid = self._active.prediction, self._active.precision.grid
-        rest = prediction.base_logits
-        size = max(rest.shape[1], grid.rows), max(rest.shape[2], grid.columns)
-        rest, scaled = resize(rest[None], size)[0], None
+        base, scaled = prediction.base_logits, None
+        added = torch.from_numpy(np.ascontiguousarray(field.T, np.float32)).reshape(1, -1, *grid.shape).to(base.device)
+        rest = [base]
         if code is not None and (path := self._active.code) is not None:
-            scaled = path.scaled(code)
-            rest = rest + resize(path.added(code)[None], size)[0]
-        added = torch.from_numpy(np.ascontiguousarray(field.T, np.float32)).reshape(1, -1, *grid.shape).to(rest.device)
-        logits = resize(added, size)[0].add_(rest)
+            scaled, of_code = path.scaled(code), path.added(code)
+            rest.append(of_code)
+            size = _finer(grid.shape, of_code.shape[1:])
+            added = resize(added, size) + resize(of_code[None], size)
+        size = _finer(base.shape[1:], grid.shape)
+        logits = resize(added, size)[0].add_(resize(base[None], size)[0])
         return SegmentationMap(logits, truth, status, scaled, prediction.b, along_outlines(rest, field, truth, grid))
 
 
@@ -363,8 +363,13 @@ def _at_cells(logits: Float[Tensor, "M h w"], grid: Grid) -> Float[ndarray, "c M
     return at_cells(logits, grid).flatten(1).T.cpu().numpy().astype(np.float64)
 
 
-def _pixels_of(prediction: InitialPrediction, grid: Grid) -> Tensor:
-    rows, columns = prediction.base_logits.shape[1:]
+def _finer(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(map(max, first, second))
+
+
+def _pixels_at(grid: Grid, size: tuple[int, int]) -> Pixels:
+    """The pixel at the centre of each cell, in an image of another size."""
+    rows, columns = size
     row = ((torch.arange(grid.rows) + 0.5) * rows / grid.rows).long()
     column = ((torch.arange(grid.columns) + 0.5) * columns / grid.columns).long()
     return torch.cartesian_prod(row, column)

@@ -32,7 +32,7 @@ class LabelledCells:
     @staticmethod
     def of(truth: Truth, linearised: Linearisation) -> LabelledCells:
         """Truth at the size of the image."""
-        grid = Grid(*linearised.size)
+        grid = Grid(*linearised.base_logits.shape[1:])
         entries, device = labelled_entries(truth, grid), linearised.base_logits.device
         cells = torch.from_numpy(entries.cells)
         return LabelledCells(

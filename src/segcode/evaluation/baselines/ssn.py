@@ -90,6 +90,10 @@ class LowRankCode:
     def code_size(self) -> int:
         return self.factor.shape[1]
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.factor.shape[2], self.factor.shape[3]
+
     def added(self, codes: Code) -> Float[Tensor, "k M h w"]:
         return torch.einsum("mrhw,kr->kmhw", self.factor, codes)
 
