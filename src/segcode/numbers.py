@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcode.errors import DataError
+from segcode.errors import ConfigError, DataError
 
 Meaning = Literal["logits", "probabilities", "scores"]
 """Logits or log-probabilities; probabilities, whose sum over the classes is 1; or other numbers of at least 0, such as
@@ -72,8 +72,14 @@ class Numbers:
             report: is told, once, what they are taken for.
         """
         self.found: Found | None = None
-        self._classes, self._report = classes, report
+        self.classes, self._report = classes, report
         self._meaning, self._because = stated, "as stated"
+
+    def state(self, meaning: Meaning, source: str) -> None:
+        """Say what the numbers mean. Raises ConfigError if something else was said."""
+        if self._meaning not in (None, meaning):
+            raise ConfigError(f"numbers are stated as {self._meaning}, but {source} says {meaning}: state one of them")
+        self._meaning = meaning
 
     def logits(self, output: Any, source: str, size: tuple[int, int] | None = None) -> Float[Tensor, "M h w"]:
         """An output as logits in single precision.
@@ -107,7 +113,7 @@ class Numbers:
         return (tensor / sums if found.meaning == "scores" else tensor).clamp(min=FLOOR).log()
 
     def _check_shape(self, shape: tuple[int, ...], source: str, size: tuple[int, int] | None) -> None:
-        names = self._classes
+        names = self.classes
         if len(shape) != 3 or min(shape) == 0 or shape[0] < 2:
             raise DataError(f"{source} is {_times(shape)}: give classes x rows x columns, 2 classes or more")
         if names and shape[0] != len(names) and shape[2] == len(names):

@@ -156,7 +156,7 @@ def test_one_wrong_array_is_named_and_does_not_stop_the_others(here, tmp_path):
         (given("arrays", classes=False), "'arrays:arrays' does not say its classes: give --classes, a class file"),
         ([*given("arrays"), "--numbers", "probabilities"], "these are no probabilities, as stated"),
         ([*given("probabilities"), "--numbers", "logits"], "these are no logits, as stated"),
-        ([*given("segformer"), "--classes", "cityscapes"], "has 11 classes, cityscapes 19"),
+        ([*given("segformer"), "--classes", "cityscapes"], "'transformers:segformer' has 11 classes, cityscapes 19"),
         (["--segmenter", "arrays:arrays", "--classes", "cityscapes"], "so it has 11 classes, but 19 are named"),
     ],
 )

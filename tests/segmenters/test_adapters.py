@@ -98,6 +98,13 @@ def test_settings_of_an_onnx_network_that_cannot_be_are_refused_with_the_cure(tm
         opened(f"onnx:{path}").segmenter.predict(IMAGE)
 
 
+def test_two_statements_of_what_the_numbers_mean_have_to_agree(tmp_path):
+    path = write_onnx(tmp_path / "net.onnx", Net())
+    path.with_suffix(".toml").write_text(f'{PREPARED}numbers = "probabilities"\n')
+    with pytest.raises(ConfigError, match=r"stated as logits, but .*net\.toml says probabilities"):
+        opened(f"onnx:{path}", numbers="logits")
+
+
 def test_a_file_that_is_no_network_is_refused(tmp_path):
     (tmp_path / "classes.toml").write_text(CLASSES)
     (tmp_path / "net.toml").write_text(PREPARED)
@@ -360,6 +367,18 @@ def test_more_classes_than_the_output_has_are_refused(module):
     segmenter = opened("python:thresholds.logits", classes="camvid").segmenter
     with pytest.raises(DataError, match="so it has 2 classes, but 11 are named"):
         segmenter.predict(IMAGE)
+
+
+def test_classes_in_another_order_than_the_segmenters_own_are_refused(module, tmp_path):
+    def named(*names):
+        (tmp_path / "classes.toml").write_text("".join(f'[[class]]\nname = "{name}"\n' for name in names))
+        return opened("python:thresholds.Named", classes=str(tmp_path)).classes.names
+
+    assert named("night", "day") == ("night", "day")
+    with pytest.raises(ConfigError, match=r"'dark' is class 0 of 'python:thresholds.Named', but class 1 of"):
+        named("bright", "dark")
+    with pytest.raises(ConfigError, match=r"has 2 classes, .* 3: leave out"):
+        named("bright", "dark", "grey")
 
 
 def test_names_of_a_known_class_set_get_its_colours_and_repeated_names_their_index():

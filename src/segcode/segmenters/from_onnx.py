@@ -56,15 +56,12 @@ class OnnxConfig:
 class OnnxSegmenter:
     """A network of one image, channels first or last."""
 
-    def __init__(
-        self, path: Path, classes: tuple[str, ...], stated: Meaning | None, report: Callable[[str], None]
-    ) -> None:
+    def __init__(self, path: Path, numbers: Numbers, report: Callable[[str], None]) -> None:
         """Load NET.onnx and NET.toml.
 
         Args:
             path: of the first.
-            classes: names of the output's channels.
-            stated: what its numbers mean, in place of NET.toml's `numbers`.
+            numbers: reads its output; NET.toml may state what they mean.
             report: is told what the graph leaves open, and what was taken.
 
         Raises:
@@ -74,7 +71,7 @@ class OnnxSegmenter:
         import onnxruntime
 
         settings = path.with_suffix(".toml")
-        self._path, self._classes = path, classes
+        self._path, self.numbers = path, numbers
         self._config = config = _read(settings, path)
         try:
             self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -84,7 +81,7 @@ class OnnxSegmenter:
         shape = self._input.shape
         self._channels_last = _channels_last(shape, config, path, settings)
         self._size = _size(shape[1:3] if self._channels_last else shape[2:], config, settings)
-        self._output = _output(self._session.get_outputs(), classes, config, path, settings)
+        self._output = _output(self._session.get_outputs(), numbers.classes, config, path, settings)
         if self._kind is np.uint8 and (config.white, config.mean, config.deviation) != (255, (0,) * 3, (1,) * 3):
             raise ConfigError(
                 f"{settings}: {path} takes bytes: give white = 255, mean = [0.0, 0.0, 0.0] and "
@@ -92,7 +89,8 @@ class OnnxSegmenter:
             )
         if self._size is None:
             report(f"{path} takes images of any size: they are scaled to multiples of {config.multiple}")
-        self.numbers = Numbers(classes, stated or config.numbers, report)
+        if config.numbers is not None:
+            numbers.state(config.numbers, str(settings))
 
     @property
     def _kind(self) -> Any:
@@ -109,7 +107,7 @@ class OnnxSegmenter:
                 f"{self._path} fails on an input of {shape} ({_short(error)}): give size or another multiple in "
                 f"{self._path.with_suffix('.toml')}"
             ) from None
-        count = len(self._classes)
+        count = len(self.numbers.classes)
         if output.ndim == 4 and output.shape[3] == count and (output.shape[1] != count or self._channels_last):
             output = output.transpose(0, 3, 1, 2)
         return InitialPrediction(self.numbers.logits(output, f"the output '{self._output}' of {self._path}"))

@@ -6,7 +6,9 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from segcode.classes import ClassSet
 from segcode.errors import ConfigError
+from segcode.segmenters.named_classes import classes_of
 
 
 def import_segmenter(path: str) -> Any:
@@ -32,3 +34,13 @@ def import_segmenter(path: str) -> Any:
     if not (callable(found) or hasattr(found, "predict")):
         raise ConfigError(f"python:{path} is a {type(found).__name__}: name a function from an image to logits")
     return found
+
+
+def classes_of_object(found: Any) -> ClassSet | None:
+    """The classes that an object or a function has as `classes`: a `ClassSet`, or names; None without them."""
+    given = getattr(found, "classes", None)
+    if given is None or isinstance(given, ClassSet):
+        return given
+    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise ConfigError(f"`classes` of the segmenter is {given!r}: give a ClassSet, or a list of names")
+    return classes_of(list(given))

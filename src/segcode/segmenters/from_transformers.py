@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from segcode.errors import CheckpointError, ConfigError, DataError, SegcodeError
-from segcode.numbers import Numbers
+from segcode.numbers import Meaning, Numbers
 from segcode.prediction import InitialPrediction
 from segcode.resampling import resize
 from segcode.tensors import Image
@@ -87,16 +87,15 @@ class TransformersSegmenter:
             raise DataError(
                 f"{type(self._model).__name__} fails on pixels {shape} ({reason}): correct preprocessor_config.json"
             ) from None
-        if offsets:  # windows along the longer side, whose scores are averaged
-            outputs["patch_offsets"] = offsets
-            merged = self._processor.post_process_semantic_segmentation(
-                outputs, [size], return_segmentation_scores=True
-            )
-            return self._prediction(merged[0].segmentation_scores, "scores")
         pixels = inputs["pixel_values"].shape[-2:]
         if "masks_queries_logits" in outputs:
-            classes = outputs.class_queries_logits[0].softmax(-1)[:, :-1]
-            scores = torch.einsum("qc,qhw->chw", classes, outputs.masks_queries_logits[0].sigmoid())
+            classes = outputs.class_queries_logits.softmax(-1)[..., :-1]
+            masks = outputs.masks_queries_logits
+            if offsets:  # windows along the longer side, whose scores are averaged
+                scores = torch.einsum("bqc,bqhw->bchw", classes, resize(masks, tuple(pixels)).sigmoid())
+                merged = self._processor.merge_image_patches(scores, offsets, [size], self._processor.size)
+                return self._prediction(merged[0], "scores")
+            scores = torch.einsum("qc,qhw->chw", classes[0], masks[0].sigmoid())
             return self._prediction(self._cut(scores, size, pixels), "scores")
         if "logits" in outputs and outputs.logits.ndim == 4:
             return self._prediction(self._cut(outputs.logits[0], size, pixels), "logits")
@@ -104,11 +103,9 @@ class TransformersSegmenter:
             f"{type(self._model).__name__} returns {', '.join(outputs)}: give a semantic or universal model"
         )
 
-    def _prediction(self, output: Float[Tensor, "M h w"], meaning: Any) -> InitialPrediction:
-        numbers = Numbers(self.names, meaning)
-        prediction = InitialPrediction(numbers.logits(output, "the model's output"))
-        self.numbers = numbers
-        return prediction
+    def _prediction(self, output: Float[Tensor, "M h w"], meaning: Meaning) -> InitialPrediction:
+        self.numbers.state(meaning, "the model")
+        return InitialPrediction(self.numbers.logits(output, "the model's output"))
 
     def _processed(self, image: Image) -> Any:
         """As the model's training saw it, but never cropped: a map is for all of the image."""

@@ -55,3 +55,15 @@ def ids_of(classes: ClassSet) -> ClassFile:
     """Classes whose label files have their raw ids, or else their indices, and 255 for void."""
     ids = classes.raw_ids or range(len(classes))
     return ClassFile(classes, {raw: index for index, raw in enumerate(ids)} | {IGNORE: IGNORE})
+
+
+def check_order(own: ClassSet, given: ClassSet, segmenter: str, classes: str) -> None:
+    """Raises ConfigError if classes given for a segmenter are not as many as its own, or have its names elsewhere."""
+    if len(own) != len(given):
+        raise ConfigError(f"'{segmenter}' has {len(own)} classes, {classes} {len(given)}: leave out --classes")
+    for index, name in enumerate(own.names):
+        if name in given.names and given.names.index(name) != index:
+            raise ConfigError(
+                f"'{name}' is class {index} of '{segmenter}', but class {given.names.index(name)} of {classes}: name "
+                "the classes in the order of the segmenter"
+            )

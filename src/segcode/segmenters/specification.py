@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from segcode.classes import ClassSet
 from segcode.data.folder import ClassFile
@@ -19,9 +19,9 @@ from segcode.prediction import CallableSegmenter, Segmenter
 from segcode.segmenters.from_arrays import ArraySegmenter
 from segcode.segmenters.from_labels import CONFIDENCE, LabelSegmenter
 from segcode.segmenters.from_onnx import OnnxSegmenter
-from segcode.segmenters.from_python import import_segmenter
+from segcode.segmenters.from_python import classes_of_object, import_segmenter
 from segcode.segmenters.from_transformers import TransformersSegmenter
-from segcode.segmenters.named_classes import classes_of, find_class_file, ids_of, read_classes
+from segcode.segmenters.named_classes import check_order, classes_of, find_class_file, ids_of, read_classes
 
 KINDS: Final = ("transformers", "onnx", "arrays", "labels", "python")
 """What may stand before the colon."""
@@ -100,42 +100,39 @@ def open_segmenter(
         model = load_model(where)
         return OpenedSegmenter(SegCodeSegmenter(model.model, device), model.classes, model.purpose, model.model)
 
-    def opened(segmenter: Segmenter, found: ClassSet, source: str) -> OpenedSegmenter:
-        return OpenedSegmenter(segmenter, found, f"the {len(found)} classes {_listed(found.names)} ({source})")
-
-    named = None if classes is None else read_classes(classes)
+    place, own = Path(where), None
+    segmenter: Any = None
     if kind == "transformers":
-        network = TransformersSegmenter(where, device)
-        own = classes_of(network.names)
-        if named is not None and len(named.classes) != len(own):
-            raise ConfigError(f"{where} has {len(own)} classes, {classes} {len(named.classes)}: leave out --classes")
-        return opened(network, named.classes if named else own, classes or "its id2label")
+        segmenter = TransformersSegmenter(where, device)
+        own = classes_of(segmenter.names)
+    elif kind == "python":
+        segmenter = import_segmenter(where)
+        own = classes_of_object(segmenter)
+    source, chosen = _classes(text, place, own, classes, data)
+    read = Numbers(chosen.classes.names, numbers, report)
     if kind == "python":
-        found = import_segmenter(where)
-        given = getattr(found, "classes", None)
-        if named is None and isinstance(given, ClassSet):
-            named, classes = ids_of(given), f"{where}.classes"
-        elif named is None and isinstance(given, Iterable):
-            named, classes = ids_of(classes_of([str(name) for name in given])), f"{where}.classes"
-    source, chosen = _classes(text, Path(where), classes, named, data)
+        segmenter = CallableSegmenter(getattr(segmenter, "predict", segmenter), read)
+    elif kind == "onnx":
+        segmenter = OnnxSegmenter(place, read, report)
+    elif kind == "arrays":
+        segmenter = ArraySegmenter(place, read)
+    elif kind == "labels":
+        segmenter = LabelSegmenter(place, chosen, CONFIDENCE if confidence is None else confidence, report)
     names = chosen.classes.names
-    if kind == "onnx":
-        return opened(OnnxSegmenter(Path(where), names, numbers, report), chosen.classes, source)
-    if kind == "arrays":
-        return opened(ArraySegmenter(Path(where), Numbers(names, numbers, report)), chosen.classes, source)
-    if kind == "labels":
-        labels = LabelSegmenter(Path(where), chosen, CONFIDENCE if confidence is None else confidence, report)
-        return opened(labels, chosen.classes, source)
-    predicts = CallableSegmenter(getattr(found, "predict", found), Numbers(names, numbers, report))
-    return opened(predicts, chosen.classes, source)
+    return OpenedSegmenter(segmenter, chosen.classes, f"the {len(names)} classes {_listed(names)} ({source})")
 
 
 def _classes(
-    text: str, place: Path, classes: str | None, named: ClassFile | None, data: ClassSet | None
+    text: str, place: Path, own: ClassSet | None, classes: str | None, data: ClassSet | None
 ) -> tuple[str, ClassFile]:
-    """Classes and where they are from: as given, of the nearest class file, or of the data."""
-    if named is not None:
-        return str(classes), named
+    """Classes and where they are from: as given, the segmenter's own, of the nearest class file, or of the data."""
+    if classes is not None:
+        given = read_classes(classes)
+        if own is not None:
+            check_order(own, given.classes, text, classes)
+        return classes, given
+    if own is not None:
+        return "its own", ids_of(own)
     file = None if text.startswith("python:") else find_class_file(place)
     if file is not None:
         return str(file), read_classes(str(file))
