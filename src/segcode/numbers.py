@@ -160,7 +160,8 @@ def _guessed(found: Found, source: str) -> Meaning:
     if _sums_to_one(found):
         return "probabilities"
     shares = any(abs(found.least_sum - whole) + abs(found.greatest_sum - whole) < 0.01 * whole for whole in WHOLES)
-    if found.lowest >= 0 and found.least_sum > 0 and (found.highest <= 1 or shares):
+    many = found.shape[1:] != (1, 1)  # one pixel alone may have any logits
+    if many and found.lowest >= 0 and found.least_sum > 0 and (found.highest <= 1 or shares):
         raise DataError(
             f"{source} has {found}: neither probabilities, whose sums are 1, nor surely logits: state which by numbers "
             "(--numbers): logits, or scores to be divided by their sums"
