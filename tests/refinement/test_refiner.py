@@ -12,12 +12,14 @@ from segcode.errors import DataError, TruthError
 from segcode.field import posterior as posterior_module
 from segcode.field.constants import FieldConstants
 from segcode.field.grid import Grid
+from segcode.field.posterior import FEW
 from segcode.model.checkpoint import LoadedModel
 from segcode.model.segmenter import SegCodeSegmenter
 from segcode.prediction import InitialPrediction
 from segcode.refinement import refiner as refiner_module
-from segcode.refinement.code_path import optimise_code
+from segcode.refinement.code_path import build_objective, optimise_code
 from segcode.refinement.config import CodeConfig, Stopping
+from segcode.refinement.gauss_newton import gauss_newton
 from segcode.refinement.observations import settled_cells
 from segcode.refinement.refiner import Refiner, check_image
 from segcode.refinement.result import Status
@@ -469,6 +471,41 @@ def test_a_loaded_model_refines_with_its_classes_beside_it(tiny_model):
     loaded = LoadedModel(tiny_model, ClassSet(tuple("abcd"), ((0, 0, 0), (1, 1, 1), (2, 2, 2), (3, 3, 3))))
     image = make_image(LARGE)
     assert (Refiner(loaded).set_image(image).labels == Refiner(tiny_model).set_image(image).labels).all()
+
+
+MANY = np.zeros(LARGE, bool)
+MANY[30:110, 20:170] = True
+
+
+def test_the_code_explains_many_labels_as_far_as_their_weight_says(tiny_model):
+    """Nothing at weight 0; as far as the paper's refinement with this weight, whatever the field does."""
+    image, truth = make_image(LARGE), mask_truth(MANY, 2, 4)
+    maps = []
+    for weight in (0.0, 1 / 64, 1.0):
+        refiner = Refiner(tiny_model, replace(CONSTANTS, code_variance=1.0, code_weight=weight))
+        refiner.set_image(image)
+        maps.append(refiner.refine(truth))
+        assert maps[-1].status.labelled_cells > FEW
+        assert (maps[-1].labels[MANY] == 2).all()
+    assert maps[0].code.norm() == 0
+    assert 0.1 < maps[1].code.norm() < maps[2].code.norm()
+    without = Refiner(tiny_model, replace(CONSTANTS, code_variance=0.0))
+    without.set_image(image)
+    assert torch.allclose(maps[0].logits, without.refine(truth).logits, atol=1e-5)
+
+
+def test_the_code_of_many_labels_is_that_of_the_weighted_energy(tiny_model):
+    refiner = Refiner(tiny_model, replace(CODE_ALONE, code_weight=0.25))
+    refiner.set_image(make_image(LARGE))
+    truth = mask_truth(MANY, 2, 4)
+    code = refiner.refine(truth).code.double()
+    objective = build_objective(
+        SegCodeSegmenter(tiny_model).predict(make_image(LARGE)), truth, CodeConfig(pixels=10**6)
+    )
+    weighted = replace(objective, weight=0.25 * objective.weight)
+    least = gauss_newton(weighted, torch.zeros(TINY.code_size), Stopping(200, 1e-9)).code
+    assert weighted.at(code.float()).value <= 1.1 * weighted.at(least).value
+    assert weighted.at(least).value < 0.9 * weighted.at(torch.zeros(TINY.code_size)).value
 
 
 def test_maps_and_samples_are_affine_in_their_code(tiny_model):

@@ -33,6 +33,7 @@ class FieldConstants:
         label_weight: weight of the log-likelihood of a labelled cell.
         temperature: the initial prediction's logits are divided by this.
         code_variance: prior variance of each number of the code; 1 is the paper's, 0 leaves the code out.
+        code_weight: of a labelled cell for the code where many are labelled, as in masks: neighbours err alike.
         draw_scale: draws of the field lie this many times as far from the mode as the posterior says; below 1, a cold
             posterior (Wenzel et al. 2020). Probabilities at the mode are calibrated, and wide draws blur them.
 
@@ -49,6 +50,7 @@ class FieldConstants:
     label_weight: float
     temperature: float = 1.0
     code_variance: float = 0.0
+    code_weight: float = 1.0
     draw_scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -61,6 +63,7 @@ class FieldConstants:
             ("pull_relief", self.pull_relief),
             ("image_relief", self.image_relief),
             ("code_variance", self.code_variance),
+            ("code_weight", self.code_weight),
             ("draw_scale", self.draw_scale),
         ):
             if not (0 <= value < math.inf):

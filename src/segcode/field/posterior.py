@@ -3,7 +3,7 @@
     logits = S0 / T + field + J c / T,      field_m ~ N(0, C),      c ~ N(0, s^2 I)
 
 with labels at cells of the grid. A few cells are solved for exactly (`newton`), many by a diagonal update of the
-precision (`masks`); the posterior is then that of the same quadratic model around the mode.
+precision (`masks`), given a code; the posterior is then that of the same quadratic model around the mode.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def condition(
         base: S0 / T at every cell.
         precision: of the field.
         observations: the labels.
-        path: of the code, where the model has one.
+        path: of the code, where the model has one and at most `FEW` cells are labelled. With more, the code is found
+            first, and `base` has it in it.
         settled: gives the cells inside a mask, with labelled cells all around them. The field beyond depends on theirs
             through those alone, so it is solved for without them. There it puts the label as far above other classes
             as it stands at most of the cells that were solved for.
@@ -149,7 +150,7 @@ def condition(
         return Posterior.prior(precision, base.shape[1], None if path is None else path.code_size)
     if len(observations) <= FEW:
         return _condition_on_few(base, precision, observations, path)
-    return _condition_on_many(base, precision, observations, path, settled)
+    return _condition_on_many(base, precision, observations, settled)
 
 
 def preview(
@@ -193,17 +194,10 @@ def _condition_on_many(
     base: Float[ndarray, "c M"],
     precision: Precision,
     observations: Observations,
-    path: CodeAtCells | None,
     settled: Callable[[], Bool[ndarray, "c"]] | None,
 ) -> Posterior:
-    """The code is solved for with an even choice of the cells; given it, the field with all that are not settled."""
-    cells, code = observations.cells, None
+    cells = observations.cells
     at_cells = base[cells]
-    if path is not None:
-        some = cells[np.linspace(0, len(cells) - 1, FEW).astype(int)]
-        code = _condition_on_few(base, precision, observations.at(some), path).code
-        assert code is not None
-        at_cells = at_cells + path.times(code)[cells]
     kept = np.ones(len(cells), bool)
     clear = np.isfinite(leads(at_cells, observations)[1])  # elsewhere labels contradict each other
     if settled is not None:
@@ -221,7 +215,7 @@ def _condition_on_many(
         lead = leads(at_cells[kept] + field[outer.cells], outer)[1]
         field = field.copy()
         field[inner.cells] = rise(at_cells[~kept], inner, float(np.median(lead[clear[kept]])))
-    return Posterior(precision, field, code, mode.steps, mode.converged, outer, None, mode)
+    return Posterior(precision, field, None, mode.steps, mode.converged, outer, None, mode)
 
 
 def _by_draw(solved: Float[ndarray, "c _"], count: int) -> Float[ndarray, "k c M"]:

@@ -18,14 +18,19 @@ from segcode.errors import DataError, TruthError
 from segcode.field.constants import FieldConstants, load_constants
 from segcode.field.grid import Grid
 from segcode.field.kept import Kept
+from segcode.field.likelihood import Observations
 from segcode.field.look import expected_changes
-from segcode.field.posterior import Posterior, condition, preview
+from segcode.field.posterior import FEW, Posterior, condition, preview
 from segcode.field.precision import Precision, cell_pull, edge_weights
 from segcode.model.checkpoint import LoadedModel
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
 from segcode.prediction import CallableSegmenter, CodePath, InitialPrediction, Segmenter, takes_name
 from segcode.refinement.borders import along_outlines
+from segcode.refinement.code_path import Entries, draw
+from segcode.refinement.config import Stopping
+from segcode.refinement.gauss_newton import gauss_newton
+from segcode.refinement.objective import PartialLabelNLL
 from segcode.refinement.observations import observe, region_of_cells, settled_cells
 from segcode.refinement.places import Place, places_to_look
 from segcode.refinement.result import SegmentationMap, Status, entropy, masked_softmax
@@ -38,8 +43,10 @@ class _Code:
     """The code path at the cells of the field, for codes in units of s."""
 
     def __init__(self, path: CodePath, grid: Grid, constants: FieldConstants, device: torch.device):
+        self._deviation = float(np.sqrt(constants.code_variance))
         self._path, self._grid, self._device = path, grid, device
-        self._temperature, self._deviation = constants.temperature, float(np.sqrt(constants.code_variance))
+        self._factor = self._deviation / constants.temperature
+        self._weight, self._label_weight = constants.code_weight, constants.label_weight
         self._pixels = _pixels_at(grid, path.size)
         self.code_size = path.code_size
         self.jacobian = Kept(self._jacobian)
@@ -50,15 +57,28 @@ class _Code:
 
     def added(self, code: Float[ndarray, "N"]) -> Float[Tensor, "M h w"]:
         """What the code adds to the logits, on the grid of the code path."""
-        return self._path.added(self.scaled(code)[None])[0] / self._temperature
+        return self._path.added(torch.from_numpy(self._factor * code).float().to(self._device)[None])[0]
+
+    def explaining(self, observations: Observations, base: Float[ndarray, "c M"]) -> Float[ndarray, "N"]:
+        """The code that explains many labels, before the field does: of w sum_i e_i(c) + 1/2 |c|^2 / s^2 the least.
+
+        Neighbouring cells err alike, so each counts w = `FieldConstants.code_weight`. `FEW` entries are drawn.
+        """
+        entries = Entries(observations.cells[observations.place], observations.allowed, observations.weight)
+        logits, root = torch.from_numpy(base).float(), self._weight**0.5
+        cells, allowed, weight = draw(entries, logits, FEW)
+        jacobian = torch.from_numpy(root * self._jacobian(cells)).float()
+        weights = torch.from_numpy(weight / self._label_weight).float()
+        objective = PartialLabelNLL(logits[cells], jacobian, weights, torch.from_numpy(allowed))
+        solution = gauss_newton(objective, jacobian.new_zeros(self.code_size), Stopping())
+        return root * solution.code.double().numpy()
 
     def times(self, code: Float[ndarray, "N"]) -> Float[ndarray, "c M"]:
         """The same at all cells."""
         return _at_cells(self.added(code), self._grid)
 
     def _jacobian(self, cells: ndarray) -> Float[ndarray, "n M N"]:
-        at_pixels = self._path.jacobian(self._pixels[cells]).cpu().numpy().astype(np.float64)
-        return self._deviation / self._temperature * at_pixels
+        return self._factor * self._path.jacobian(self._pixels[cells]).cpu().numpy().astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -179,7 +199,13 @@ class Refiner:
         image = self._checked(truth)
         observations = observe(truth, image.precision.grid, self.constants.label_weight)
         settled = partial(settled_cells, truth, image.precision.grid)
-        posterior = condition(image.base, self._prior(truth), observations, image.code, settled)
+        prior, path = self._prior(truth), image.code
+        if path is None or len(observations) <= FEW:
+            posterior = condition(image.base, prior, observations, path, settled)
+        else:
+            code = path.explaining(observations, image.base)
+            given = condition(image.base + path.times(code), prior, observations, settled=settled)
+            posterior = replace(given, code=code)
         self._posterior, self._truth = posterior, truth
         status = Status(len(observations), posterior.steps, posterior.converged)
         return self._map(posterior.field, posterior.code, truth, status)
