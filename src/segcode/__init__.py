@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from segcode.prediction import InitialPrediction, Segmenter
     from segcode.refinement.refiner import Refiner
     from segcode.refinement.result import SegmentationMap
+    from segcode.segmenters.specification import OpenedSegmenter, open_segmenter
     from segcode.truth.mask import label_truth, mask_truth
     from segcode.truth.scribble import box_truth, point_truth, polygon_truth, scribble_truth
     from segcode.truth.truth import Truth
@@ -28,6 +29,7 @@ __all__ = [
     "FieldConstants",
     "InitialPrediction",
     "ModelConfig",
+    "OpenedSegmenter",
     "Refiner",
     "SegCode",
     "SegmentationMap",
@@ -37,6 +39,7 @@ __all__ = [
     "label_truth",
     "load_model",
     "mask_truth",
+    "open_segmenter",
     "point_truth",
     "polygon_truth",
     "scribble_truth",
@@ -51,6 +54,7 @@ _NAMES = {
     "prediction": ("InitialPrediction", "Segmenter"),
     "refinement.refiner": ("Refiner",),
     "refinement.result": ("SegmentationMap",),
+    "segmenters.specification": ("OpenedSegmenter", "open_segmenter"),
     "truth.mask": ("label_truth", "mask_truth"),
     "truth.scribble": ("box_truth", "point_truth", "polygon_truth", "scribble_truth"),
     "truth.truth": ("Truth",),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segcode.errors import DataError
+from segcode.numbers import Numbers
 from segcode.tensors import Code, Image, Pixels
 
 
@@ -55,37 +54,44 @@ class InitialPrediction:
 class Segmenter(Protocol):
     """Anything that predicts a label map of an image."""
 
-    def predict(self, image: Image) -> InitialPrediction:
-        """The initial prediction of an RGB image (H, W, 3) of bytes, of any size."""
+    def predict(self, image: Image, name: str | None = None) -> InitialPrediction:
+        """The initial prediction of an RGB image (H, W, 3) of bytes, of any size.
+
+        `name` is that of the image's file without its ending, after the folders that it lies in below those of all
+        images ("left/0001"): what files that belong to the image are found by.
+        """
 
 
 @dataclass(frozen=True)
 class CallableSegmenter:
-    """A function from an RGB image (H, W, 3) of bytes to logits (M, h, w), as a segmenter.
+    """A function from an RGB image (H, W, 3) of bytes to logits or probabilities (M, h, w), as a segmenter.
 
     Attributes:
-        function: returns a NumPy array or a tensor of logits or log-probabilities.
+        function: returns a NumPy array, a tensor, a dict that has one as "out", or an `InitialPrediction`. If it has a
+            parameter `name`, it gets the name of the image.
+        numbers: checks what it returns.
     """
 
-    function: Callable[[Image], Any]
+    function: Callable[..., Any]
+    numbers: Numbers = field(default_factory=Numbers)
 
-    def predict(self, image: Image) -> InitialPrediction:
+    def predict(self, image: Image, name: str | None = None) -> InitialPrediction:
         """Call the function, and check what it returns.
 
         Raises:
             DataError: if that is no array (M, h, w) of finite numbers, with at least two classes.
         """
-        output = self.function(image)
+        output = self.function(image, name=name) if takes_name(self.function) else self.function(image)
         if isinstance(output, InitialPrediction):
-            return output
-        logits = torch.as_tensor(np.asarray(output) if not isinstance(output, Tensor) else output).detach().float()
-        if logits.ndim == 4 and len(logits) == 1:
-            logits = logits[0]
-        if logits.ndim != 3 or min(logits.shape) == 0 or len(logits) < 2:
-            shape = " x ".join(map(str, logits.shape))
-            raise DataError(
-                f"the segmenter returned {shape}: return logits of classes x rows x columns, 2 classes or more"
-            )
-        if not torch.isfinite(logits).all():
-            raise DataError("the segmenter returned NaN or infinite logits: return finite logits or log-probabilities")
-        return InitialPrediction(logits)
+            return replace(output, base_logits=self.numbers.logits(output.base_logits, "the segmenter's prediction"))
+        if isinstance(output, Mapping) and "out" in output:  # as torchvision's models
+            output = output["out"]
+        return InitialPrediction(self.numbers.logits(output, "the segmenter's output"))
+
+
+def takes_name(function: Callable[..., Any]) -> bool:
+    """Whether a function has a parameter `name`."""
+    try:
+        return "name" in signature(function).parameters
+    except (TypeError, ValueError):  # of some that are written in C
+        return False

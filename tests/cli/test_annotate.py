@@ -6,11 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 from command_line import make_model_folder, segcode, street
 
+from segcode.field.constants import load_constants
 from segcode.files import alone
 
 
@@ -79,6 +82,24 @@ def test_only_an_address_that_others_reach_asks_for_a_token(model, images, monke
         assert ran.code == 0, ran.err
     assert served[0] == given
     assert served[1] == given if given else len(served[1]) >= 32
+
+
+def test_any_segmenter_is_served_with_the_constants_that_were_fitted(images, tmp_path, monkeypatch):
+    (tmp_path / "arrays").mkdir()
+    for path in images.glob("*.png"):
+        np.save(tmp_path / "arrays" / f"{path.stem}.npy", np.eye(11, dtype=np.float32)[5, :, None, None] * 9 - 1)
+    fitted = replace(load_constants(), pull=0.5)
+    fitted.save(tmp_path / "constants.json")
+    served = []
+    monkeypatch.setattr("segcode.server.run.serve", lambda app, *rest: served.append(app))
+    given = ("--segmenter", f"arrays:{tmp_path / 'arrays'}", "--classes", "camvid", "--constants", tmp_path)
+    ran = segcode("annotate", images, *given)
+    assert ran.code == 0, ran.err
+    studio = served[0].state.studio
+    photograph = studio.library.all()[0]
+    session = studio.session(photograph.name, photograph.read, photograph.name)
+    assert (session.first == 5).all()
+    assert session._refiner.constants == fitted
 
 
 def test_the_page_is_where_it_is_said_to_be(model, images, tmp_path):

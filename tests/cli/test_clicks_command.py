@@ -100,7 +100,7 @@ def test_a_function_is_measured_in_place_of_a_model(root, tmp_path, monkeypatch)
     assert ran.code == 0, ran.err
     assert results(tmp_path / "out")["settings"]["model"] == "python:brightness.logits"
     for name, message in (
-        ("brightness.logits", "write python:MODULE.NAME"),
+        ("brightness.logits", "are KIND:WHERE, as python:my_module.logits"),
         ("python:dark.logits", "there is no module 'dark'"),
         ("python:brightness.scores", "'brightness' has no 'scores'"),
     ):

@@ -43,7 +43,7 @@ def fold(function):
 
 
 def test_a_perfect_segmenter_costs_nothing():
-    assert click_cost([fold(knows)], CLASSES, load_constants(), CONFIG, 0.0) == (0.0, 0.0)
+    assert click_cost([fold(knows)], CLASSES, load_constants(), CONFIG, 0.0) == (0.0, 0.0, (1.0, 1.0, 1.0))
 
 
 def test_constants_with_which_a_label_reaches_nowhere_cost_more():

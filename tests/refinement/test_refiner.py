@@ -115,10 +115,10 @@ def test_logits_of_any_grid_and_scale_are_refined(grid, scale):
     [
         (np.full((3, 4, 5), np.nan, np.float32), "NaN or infinite"),
         (np.full((3, 4, 5), np.inf, np.float32), "NaN or infinite"),
-        (np.zeros((4, 5), np.float32), "returned 4 x 5: return logits"),
+        (np.zeros((4, 5), np.float32), "output is 4 x 5: give classes"),
         (np.zeros((1, 4, 5), np.float32), "2 classes or more"),
-        (np.zeros((3, 0, 5), np.float32), "returned 3 x 0 x 5"),
-        (np.zeros((2, 3, 4, 5), np.float32), "returned 2 x 3 x 4 x 5"),
+        (np.zeros((3, 0, 5), np.float32), "output is 3 x 0 x 5"),
+        (np.zeros((2, 3, 4, 5), np.float32), "output is 2 x 3 x 4 x 5"),
     ],
 )
 def test_an_output_that_is_no_map_of_logits_is_refused(output, message):

@@ -374,6 +374,23 @@ def test_a_segmenter_of_other_classes_is_refused_with_the_cure(tmp_path):
     assert (answer.status_code, "predicts 3 classes, 4 are named" in answer.json()["detail"]) == (400, True)
 
 
+def test_a_segmenter_is_told_the_names_that_the_library_gives(tmp_path):
+    (tmp_path / "b").mkdir()
+    for name in ("a.png", "b/c.png"):
+        (tmp_path / name).write_bytes(png(0))
+    library = Library([tmp_path / "a.png", tmp_path / "b/c.png"], tmp_path / "uploads", Limits())
+    asked = []
+
+    def logits(image, name):
+        asked.append(name)
+        return np.zeros((4, 5, 5))
+
+    with Server(create_app(Studio(logits, FOUR, library, tmp_path, "cpu", 2**30), "mine"), base_url=ADDRESS) as server:
+        for name in ("a", "b/c"):
+            assert server.get(f"/api/images/{name}/export/labels.png").status_code == 200
+    assert asked == ["a", "b/c"]
+
+
 def test_two_tabs_see_each_others_marks_and_drafts(server):
     with server.tab("a") as one, server.tab("a") as other:
         here, there = Tab(one), Tab(other)

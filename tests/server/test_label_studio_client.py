@@ -15,7 +15,7 @@ from small_label_studio import SmallLabelStudio
 
 from segcode.errors import ConfigError, DataError
 from segcode.server import label_studio_client
-from segcode.server.label_studio_client import LabelStudio, inline_image
+from segcode.server.label_studio_client import LabelStudio, image_name, inline_image
 from segcode.server.library import Limits
 
 LIMITS = Limits(bytes=5000, pixels=50 * 40)
@@ -49,6 +49,20 @@ def test_spaces_and_other_letters_of_a_path_are_quoted(small):
     assert np.array_equal(
         LabelStudio(small.address, small.LEGACY, LIMITS).image("/data/upload/1/a straße.png"), PICTURE
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("/data/upload/2/2b8d8d2c-a_street.png", "a_street"),
+        ("http://localhost:8080/data/upload/2/2b8d8d2c-stra%C3%9Fe.png?x=1", "straße"),
+        ("/data/local-files/?d=run/left/0001.png", "0001"),
+        ("https://elsewhere/2b8d8d2c-a.jpg", "2b8d8d2c-a"),
+        ("data:image/png;base64,AAAA", None),
+    ],
+)
+def test_an_image_is_known_by_the_name_of_its_file(source, name):
+    assert image_name(source) == name
 
 
 def test_a_personal_token_is_exchanged_once_for_many_images(small):

@@ -5,12 +5,17 @@ from time import perf_counter
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import binary_erosion
 
+from segcode.classes import CAMVID
+from segcode.data.labels import write_labels
 from segcode.errors import DataError, SegcodeError
 from segcode.field.constants import load_constants
 from segcode.field.posterior import FEW
+from segcode.prediction import InitialPrediction
 from segcode.refinement import refiner
+from segcode.segmenters.specification import open_segmenter
 from segcode.server.marks import SAMPLES, Brush, Mark, Painting, Polygon, Reset, Start
 from segcode.server.session import WORKING_PIXELS, Session
 from segcode.tensors import IGNORE
@@ -267,6 +272,35 @@ def test_any_segmenter_is_worked_on(image, mark):
     assert session.classes == 5
     assert (shown.labels[painted([mark]) != IGNORE] == mark.label).all()
     assert len(session.sample([mark], 0)) == SAMPLES
+
+
+class ByName:
+    """Another class everywhere for each name; it keeps the sizes that it sees."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str | None, tuple[int, ...]]] = []
+
+    def predict(self, image, name=None):
+        self.seen.append((name, image.shape[:2]))
+        logits = torch.zeros(5, 4, 6)
+        logits[2 if name == "left/a" else 4] = 5
+        return InitialPrediction(logits)
+
+
+def test_the_segmenter_is_told_the_name_of_the_image(image):
+    segmenter = ByName()
+    assert (Session(segmenter, image, name="left/a").first == 2).all()
+    assert segmenter.seen == [("left/a", image.shape[:2])]
+
+
+def test_label_maps_of_a_large_photograph_fit_its_smaller_copy(tmp_path):
+    labels = np.zeros((1100, 1501), np.uint8)
+    labels[:, 700:] = 3
+    write_labels(tmp_path / "a.png", labels, CAMVID)
+    segmenter = open_segmenter(f"labels:{tmp_path}", classes="camvid").segmenter
+    session = Session(segmenter, np.zeros((1100, 1501, 3), np.uint8), name="a")
+    assert session.working != (1100, 1501)
+    assert (session.final([]) == labels).mean() > 0.998
 
 
 def test_what_failed_is_not_taken_for_shown(session, mark):

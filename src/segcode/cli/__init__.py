@@ -18,6 +18,7 @@ import typer
 
 from segcode.cli.annotate import annotate
 from segcode.cli.calibration import calibration
+from segcode.cli.check_segmenter import check_segmenter
 from segcode.cli.clicks import clicks
 from segcode.cli.data import app as data
 from segcode.cli.demo import demo
@@ -41,13 +42,17 @@ COMMANDS: Final[dict[Callable[..., None], tuple[str, ...]]] = {
     demo: ("demo",),
     train: ("train experiments/streets.toml -o runs/streets",),
     train_rivals: ("train-rivals MODEL --data camvid --root CAMVID --leave-out 0006R0 -o rivals",),
+    check_segmenter: (
+        "check-segmenter onnx:net.onnx 'photos/*.jpg' -o checked",
+        "check-segmenter arrays:logits photos --classes camvid -o checked",
+    ),
     predict: ("predict street.png --model camvid -o out", "predict 'run/**/*.png' --model MODEL -o out"),
     refine: (
         "refine street.png --stroke sidewalk=20,200:90,180 --point car=200,150 --model camvid -o out",
         "refine street.png --truth road=mask.png --extent road=exhaustive --model MODEL -o out",
     ),
     refine_folder: ("refine-folder images --labels partial --model MODEL -o out",),
-    annotate: ("annotate street_images --model camvid", "annotate 'run/**/*.png' --model MODEL -o work --port 9000"),
+    annotate: ("annotate street_images --model camvid", "annotate photos --segmenter onnx:net.onnx"),
     sample: ("sample street.png -n 8 --point car=200,150 --model camvid -o out",),
     evaluate: ("evaluate --data camvid --root CAMVID --split val --model MODEL --truth road --truth sidewalk -o out",),
     clicks: (
@@ -55,8 +60,8 @@ COMMANDS: Final[dict[Callable[..., None], tuple[str, ...]]] = {
         "clicks --data folder --root DATA --segmenter python:my_module.logits -o out",
     ),
     fit: (
-        "fit --data folder --root DATA --split val --segmenter python:my_module.logits -o constants.json",
-        "fit --data camvid --root CAMVID --fold 0006R0=runs/left-0006R0/model -o constants.json",
+        "fit onnx:net.onnx --data folder --root DATA --split val -o fitted",
+        "fit --data camvid --root CAMVID --fold 0006R0=runs/left-0006R0/model -o fitted",
     ),
     calibration: ("calibration --data streets --model streets --clicks 5 -o out",),
     export: (

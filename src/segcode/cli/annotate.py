@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from segcode.cli.loading import choose_device, print_purpose
-from segcode.cli.options import Device, Model
+from segcode.cli.loading import Chosen, choose_device
 from segcode.errors import ConfigError
 
 
@@ -23,7 +22,7 @@ def annotate(
             show_default=False,
         ),
     ],
-    model: Model,
+    chosen: Chosen,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -56,7 +55,6 @@ def annotate(
         typer.Option(metavar="KEY", envvar="LABEL_STUDIO_API_KEY", help="Its access token.", show_default=False),
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
-    device: Device = "auto",
 ) -> None:
     """Correct maps in the browser: label a few pixels, and the map follows while you draw.
 
@@ -70,7 +68,6 @@ def annotate(
 
     from segcode.data.files import find_images, shared_folder
     from segcode.files import alone
-    from segcode.model.checkpoint import load_model
     from segcode.server.app import create_app
     from segcode.server.guard import Access
     from segcode.server.label_studio_client import LabelStudio
@@ -89,17 +86,24 @@ def annotate(
         token = token or token_urlsafe(24)
     access = Access(hosts=None, token=token) if token else Access()
     asked = LabelStudio(label_studio, label_studio_key, Limits()) if label_studio else None
-    trained = load_model(model)
+    opened, constants = chosen.open(), chosen.load_constants()
     refuse_foreign(folder)
     with alone(folder, "segcode annotate"):
         (folder / "journals").mkdir(exist_ok=True)  # marks the folder as the page's
         library = Library(paths, folder / "uploads", Limits())
         for old, new in find_work(folder, library.all()).items():
             typer.echo(f"the work on {old} is that of {new} now: the images are the same")
-        studio = Studio(trained.model, trained.classes, library, folder, choose_device(device), memory * 2**20)
+        studio = Studio(
+            opened.segmenter,
+            opened.classes,
+            library,
+            folder,
+            choose_device(chosen.device),
+            memory * 2**20,
+            constants,
+        )
         tidy(studio)
-        app = create_app(studio, model, access, asked, purpose=trained.purpose)
-        print_purpose(model, trained)
+        app = create_app(studio, chosen.name(), access, asked, purpose=opened.purpose)
         problems = [problem for image in library.all() if (problem := studio.state(image.name)[1])]
         typer.echo(f"{len(library.all())} images; the work is kept in {folder}")
         for problem in problems[:3]:

@@ -43,7 +43,7 @@ def calibration(
     from segcode.evaluation.tables import calibration_tables
 
     config = ClickConfig(clicks, radius, jitter, tuple(truths), seed=seed)
-    measured = measurement.open()
+    measured = measurement.measured()
     results = measure_calibration(measured.refiner, measured.classes, measured.source, config, draws, measured.progress)
     tables = calibration_tables(results)
     figures = {"reliability": lambda: reliability_diagram(results)}

@@ -74,7 +74,7 @@ def clicks(
     from segcode.evaluation.tables import click_tables
 
     config = ClickConfig(clicks, radius, jitter, tuple(truths), tuple(amounts), seed, block)
-    measured = measurement.open()
+    measured = measurement.measured()
     methods: list[Method] = [Pasted(), Refined()]
     if rivals is not None:
         methods += _rivals(rivals, measured, config, tune_rivals)

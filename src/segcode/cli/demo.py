@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
-from segcode.cli.loading import load_refiner
-from segcode.cli.measuring import Model
-from segcode.cli.options import Device
+from segcode.cli.loading import Chosen
+from segcode.cli.options import Device, Model
 from segcode.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def demo(
     from segcode.export.picture import heat, write_picture
 
     streets = open_source("streets", None, "test", _HEIGHT, _WIDTH)
-    refiner, classes = load_refiner(model, device)
+    refiner, classes = Chosen(model=model, device=device).refiner()
     source = Subset(streets, [streets.names[index] for index in choose(number, len(streets), seed)])
     tally = Tally(classes)
     changes: list[Street] = []

@@ -55,7 +55,7 @@ def evaluate(
     from segcode.evaluation.masks import measure_masks
     from segcode.evaluation.tables import mask_tables
 
-    measured = measurement.open()
+    measured = measurement.measured()
     code = CodeConfig(energy, solver)
     results = measure_masks(
         measured.refiner,

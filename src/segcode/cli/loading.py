@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import typer
 
+from segcode.cli import options
 from segcode.errors import ConfigError
 
 if TYPE_CHECKING:
     from segcode.classes import ClassSet
-    from segcode.model.checkpoint import LoadedModel
+    from segcode.field.constants import FieldConstants
     from segcode.refinement.refiner import Refiner
     from segcode.sample import Source
+    from segcode.segmenters.specification import OpenedSegmenter
 
-
-DeviceName = Literal["auto", "cpu", "cuda"]
+PHOTOGRAPHS: Final = "camvid"
+"""The model for photographs."""
 
 
 class Loaded(NamedTuple):
@@ -26,20 +29,93 @@ class Loaded(NamedTuple):
     classes: ClassSet
 
 
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The options that say which segmenter makes the initial predictions, and with which constants they are refined."""
+
+    model: options.Model = ""
+    segmenter: options.SegmenterName = ""
+    classes: options.Classes = None
+    numbers: options.Numbers = None
+    confidence: options.Confidence = None
+    constants: options.Constants = None
+    device: options.Device = "auto"
+
+    def name(self, otherwise: str = PHOTOGRAPHS) -> str:
+        """Of the segmenter. Raises ConfigError if both options are given, or neither and there is no other."""
+        if self.model and self.segmenter:
+            raise ConfigError("--model and --segmenter: give one of them")
+        return self.segmenter or require_model(self.model or otherwise)
+
+    def open(self, data: ClassSet | None = None, otherwise: str = PHOTOGRAPHS) -> OpenedSegmenter:
+        """The segmenter; a line says which it is and which images it is for, since on others its maps mean nothing.
+
+        Args:
+            data: classes of the images, if they are a data set.
+            otherwise: the model if none is named; empty if one has to be.
+
+        Raises:
+            CheckpointError: if there is no such model, or it is damaged.
+            ConfigError: if there is no such segmenter or device, or options contradict each other.
+        """
+        name = self.name(otherwise)
+        opened = open_named(name, self.device, self.classes, self.numbers, self.confidence, data)
+        kind = "Model" if opened.model is not None else "Segmenter"
+        typer.echo(f"{kind} {name}, for {opened.purpose}")
+        return opened
+
+    def load_constants(self) -> FieldConstants:
+        """Those that are named, or the shipped ones. Raises CheckpointError if they are damaged."""
+        from segcode.field.constants import SHIPPED, load_constants
+
+        return load_constants(self.constants or SHIPPED)
+
+    def refiner(self, data: ClassSet | None = None, otherwise: str = PHOTOGRAPHS) -> Loaded:
+        """A refiner with the segmenter, as `open`."""
+        from segcode.refinement.refiner import Refiner
+
+        opened = self.open(data, otherwise)
+        return Loaded(Refiner(opened.segmenter, self.load_constants()), opened.classes)
+
+
+def open_named(
+    name: str,
+    device: options.DeviceName,
+    classes: options.Classes = None,
+    numbers: options.Numbers = None,
+    confidence: options.Confidence = None,
+    data: ClassSet | None = None,
+) -> OpenedSegmenter:
+    """The segmenter of a name; what is found out of its numbers goes to stderr."""
+    from segcode.segmenters.specification import open_segmenter
+
+    return open_segmenter(
+        name,
+        choose_device(device),
+        classes=classes,
+        numbers=numbers,
+        confidence=confidence,
+        data=data,
+        report=lambda line: typer.echo(line, err=True),
+    )
+
+
 def require_model(model: str) -> str:
     """The value of `--model`. Raises ConfigError that lists the shipped models if the option is not given."""
     from segcode.model.shipped import find_model, shipped_models
 
     if model:
         return model
-    lines = ["no model is named: give --model MODEL, the folder of a trained model or one of"]
+    lines = [
+        "no model is named: give --model MODEL (or --segmenter KIND:WHERE), the folder of a trained model or one of"
+    ]
     for name in shipped_models():
         config = json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))
         lines.append(f"  {name}: {config['model']['purpose']}")
     raise ConfigError("\n".join(lines))
 
 
-def choose_device(name: DeviceName) -> str:
+def choose_device(name: options.DeviceName) -> str:
     """PyTorch's name of a device. Raises ConfigError if a GPU is asked for that PyTorch does not see."""
     import torch
 
@@ -49,26 +125,6 @@ def choose_device(name: DeviceName) -> str:
             "and whether torch is installed with CUDA"
         )
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def load_refiner(model: str, device: DeviceName) -> Loaded:
-    """The model that `--model` names, on the device that `--device` names; a line says which images it is for.
-
-    Raises:
-        CheckpointError: if there is no such model, or it is damaged.
-        ConfigError: if there is no such device.
-    """
-    from segcode.model.checkpoint import load_model
-    from segcode.refinement.refiner import Refiner
-
-    trained, on = load_model(model), choose_device(device)
-    print_purpose(model, trained)
-    return Loaded(Refiner(trained.model, device=on), trained.classes)
-
-
-def print_purpose(model: str, trained: LoadedModel) -> None:
-    """Print which model is used and which images it is for, since on other images its maps mean nothing."""
-    typer.echo(f"Model {model}, for {trained.purpose}")
 
 
 def print_notes(source: Source) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
@@ -13,39 +12,17 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 import typer
 
 from segcode.cli import options
-from segcode.cli.loading import choose_device, print_notes, require_model
+from segcode.cli.loading import Chosen, print_notes
 from segcode.cli.progress import progress
-from segcode.errors import ConfigError
 
 if TYPE_CHECKING:
     from segcode.classes import ClassSet
     from segcode.evaluation.report import Figures
     from segcode.evaluation.results import Results
     from segcode.model.segcode import SegCode
-    from segcode.prediction import Segmenter
     from segcode.refinement.refiner import Refiner
     from segcode.sample import Source
 
-Model: TypeAlias = Annotated[
-    str,
-    typer.Option(metavar="MODEL", help="Folder of a trained model, or the name of a shipped one.", show_default=False),
-]
-SegmenterName: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--segmenter",
-        metavar="python:MODULE.NAME",
-        help="In place of a model: a function from an RGB image (H, W, 3) of bytes to logits (classes, h, w). The "
-        "classes are those of the data.",
-        show_default=False,
-    ),
-]
-Constants: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Constants of the Gaussian model; the shipped ones if not given.", show_default=False
-    ),
-]
 Clicks: TypeAlias = Annotated[int, typer.Option(min=0, help="Simulated clicks in each image; 0 for none.")]
 ClickRadius: TypeAlias = Annotated[
     float, typer.Option("--radius", min=0, help="Radius of the disk that a click labels, in pixels.")
@@ -85,7 +62,7 @@ class Measured(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measurement:
+class Measurement(Chosen):
     """The options that say what is measured."""
 
     data: options.Data
@@ -93,12 +70,8 @@ class Measurement:
     split: options.Split = "val"
     only: options.Only
     leave_out: options.LeaveOut
-    model: Model = ""
-    segmenter: SegmenterName = ""
-    constants: Constants = None
-    device: options.Device = "auto"
 
-    def open(self) -> Measured:
+    def measured(self) -> Measured:
         """Loads the refiner and opens the images that the options name.
 
         Raises:
@@ -110,42 +83,14 @@ class Measurement:
 
         from segcode.data.select import select
         from segcode.data.sources import open_source
-        from segcode.field.constants import load_constants
-        from segcode.model.checkpoint import load_model
         from segcode.refinement.refiner import Refiner
 
-        if self.model and self.segmenter:
-            raise ConfigError("--model and --segmenter: give one of them")
+        name = self.name(otherwise="")
         source = select(open_source(self.data, self.root, self.split), self.only, self.leave_out)
         print_notes(source)
-        chosen = None if self.constants is None else load_constants(self.constants)
-        if self.segmenter:
-            refiner, classes, network = Refiner(load_segmenter(self.segmenter), chosen), source.classes, None
-        else:
-            network, classes = load_model(require_model(self.model))
-            refiner = Refiner(network, chosen, choose_device(self.device))
-        settings = {"data": self.data, "root": self.root, "split": self.split, "model": self.model or self.segmenter}
-        return Measured(refiner, classes, source, network, settings | {"constants": asdict(refiner.constants)})
-
-
-def load_segmenter(name: str) -> Segmenter | Callable[..., object]:
-    """The function or object that `--segmenter python:MODULE.NAME` names; modules of the current folder are found.
-
-    Raises:
-        ConfigError: if there is no such module, or no such name in it.
-    """
-    kind, _, path = name.partition(":")
-    module, _, attribute = path.rpartition(".")
-    if kind != "python" or not module:
-        raise ConfigError(f"--segmenter is '{name}': write python:MODULE.NAME, as in python:my_module.logits")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        found: Segmenter | Callable[..., object] = getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"--segmenter {name}: there is no module '{error.name}': install it, or change to its folder"
-        ) from None
-    except AttributeError:
-        raise ConfigError(f"--segmenter {name}: the module '{module}' has no '{attribute}'") from None
-    return found
+        opened = self.open(source.classes, otherwise="")
+        refiner = Refiner(opened.segmenter, self.load_constants())
+        settings = {"data": self.data, "root": self.root, "split": self.split, "model": name}
+        return Measured(
+            refiner, opened.classes, source, opened.model, settings | {"constants": asdict(refiner.constants)}
+        )

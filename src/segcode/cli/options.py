@@ -7,16 +7,14 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 
 import typer
 from typer.models import OptionInfo
 
-from segcode.cli.loading import DeviceName
 from segcode.data.sources import Kind
 
-PHOTOGRAPHS = "camvid"
-"""The model for photographs."""
+DeviceName = Literal["auto", "cpu", "cuda"]
 
 ImagePath: TypeAlias = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.", show_default=False)]
 Images: TypeAlias = Annotated[
@@ -32,9 +30,47 @@ Model: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="MODEL",
-        help="Folder of a trained model, or the name of one that comes with segcode: camvid, the default, for "
-        "photographs of streets; streets, for drawn ones. Its purpose is printed.",
-        default_factory=lambda: PHOTOGRAPHS,
+        help="Folder of a trained model, or the name of one that comes with segcode: camvid, the default where images "
+        "are given, for photographs of streets; streets, for drawn ones. Its purpose is printed.",
+        show_default=False,
+    ),
+]
+SegmenterName: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--segmenter",
+        metavar="KIND:WHERE",
+        help="In place of a model: transformers:FOLDER_OR_NAME, onnx:NET.onnx, arrays:DIR, labels:DIR or "
+        "python:MODULE.NAME; docs/segmenters.md.",
+        show_default=False,
+    ),
+]
+Classes: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|NAME",
+        help="Classes of the segmenter: a class file, camvid or cityscapes; where it does not say them.",
+        show_default=False,
+    ),
+]
+Numbers: TypeAlias = Annotated[
+    Literal["logits", "probabilities", "scores"] | None,
+    typer.Option(help="What the segmenter's numbers mean; found out if not given.", show_default=False),
+]
+Confidence: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Of labels:DIR, the share of its pixels that are right; 0.95 if not given.",
+        show_default=False,
+    ),
+]
+Constants: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FITTED",
+        help="Constants of the Gaussian model from `segcode fit`; the shipped ones if not given.",
         show_default=False,
     ),
 ]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, Images, Model, Out, Resume
+from segcode.cli.loading import Chosen
+from segcode.cli.options import Images, Out, Resume
 from segcode.cli.outputs import Made, are_written, map_files, refuse_to_overwrite, write_each
 from segcode.errors import DataError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from segcode.tensors import Image
 
 
-def predict(images: Images, model: Model, out: Out, resume: Resume = False, device: Device = "auto") -> None:
+def predict(images: Images, chosen: Chosen, out: Out, resume: Resume = False) -> None:
     """Predict maps of images; no pixel is labelled.
 
     Each image gives NAME_labels.png with class indices as grey values, NAME_overlay.png with class colours over the
@@ -30,10 +30,10 @@ def predict(images: Images, model: Model, out: Out, resume: Resume = False, devi
     named, clashes = output_names(found)
     refuse_to_overwrite(found, [file for name in named for file in map_files(out / name)])
     todo = [name for name in named if not (resume and are_written(out / name))]
-    refiner, classes = load_refiner(model, device)
+    refiner, classes = chosen.refiner()
 
     def make(name: str, image: Image) -> Made:
-        prediction = refiner.set_image(image)
+        prediction = refiner.set_image(image, name)
         return Made(out / name, image, prediction.labels, prediction.entropy())
 
     failures = write_each(

@@ -8,7 +8,7 @@ import typer
 
 from segcode.cli import options
 from segcode.cli.given_truth import GivenTruth
-from segcode.cli.loading import load_refiner
+from segcode.cli.loading import Chosen
 from segcode.cli.outputs import Made, map_files, refuse_to_overwrite
 
 if TYPE_CHECKING:
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from segcode.tensors import LabelImage
 
 
-def refine(
-    image: options.ImagePath, given: GivenTruth, model: options.Model, out: options.Out, device: options.Device = "auto"
-) -> None:
+def refine(image: options.ImagePath, given: GivenTruth, chosen: Chosen, out: options.Out) -> None:
     """Label some pixels, and correct the map around them and where the image looks alike.
 
     Give points, strokes, polygons, boxes, masks and label images in any mixture; where two contradict each other,
@@ -36,9 +34,9 @@ def refine(
     place, sheet = out / name_of(image), out / f"{name_of(image)}_before_after.png"
     refuse_to_overwrite([image, *given.files], [*map_files(place), sheet])
     picture = read_image(image)
-    refiner, classes = load_refiner(model, device)
+    refiner, classes = chosen.refiner()
     known = given.read((picture.shape[0], picture.shape[1]), classes)
-    before = refiner.set_image(picture).labels
+    before = refiner.set_image(picture, name_of(image)).labels
     refined = refiner.refine(known)
     after, uncertainty = refined.labels, refined.entropy()
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import typer
 
 from segcode.cli.given_truth import partial_truth, read_extents, read_partial_labels
-from segcode.cli.loading import load_refiner
-from segcode.cli.options import Device, Extents, Images, Model, Out, Resume
+from segcode.cli.loading import Chosen
+from segcode.cli.options import Extents, Images, Out, Resume
 from segcode.cli.outputs import Made, are_written, map_files, refuse_to_overwrite, write_each
 from segcode.errors import DataError
 from segcode.files import write_text
@@ -60,10 +60,9 @@ def refine_folder(
     images: Images,
     labels: LabelFolder,
     extent: Extents,
-    model: Model,
+    chosen: Chosen,
     out: Out,
     resume: Resume = False,
-    device: Device = "auto",
 ) -> None:
     """Refine many images, each by the partial labels of its name, and say which to look at first.
 
@@ -90,7 +89,7 @@ def refine_folder(
         typer.echo(f"{len(spare)} label files belong to none of the images, first {spare[0]}", err=True)
     written = [file for name in known for file in map_files(out / name)]
     refuse_to_overwrite([*found, *(file for file in known.values() if file)], written)
-    refiner, classes = load_refiner(model, device)
+    refiner, classes = chosen.refiner()
     extents = read_extents(extent, classes)
     table = out / "look_first.csv"
     rows = _rows(table) if resume else {}
@@ -102,7 +101,7 @@ def refine_folder(
         return Given(image, read_partial_labels(file, size, classes) if file else None)
 
     def make(name: str, given: Given) -> Made:
-        result = refiner.set_image(given.image)
+        result = refiner.set_image(given.image, name)
         if given.labels is not None:
             result = refiner.refine(partial_truth(given.labels, len(classes), extents))
         rows[name] = Row(name, int(result.truth.known_mask.sum()), refiner.expected_change())

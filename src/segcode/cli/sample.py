@@ -8,18 +8,17 @@ import typer
 
 from segcode.cli import options
 from segcode.cli.given_truth import GivenTruth
-from segcode.cli.loading import load_refiner
+from segcode.cli.loading import Chosen
 from segcode.cli.outputs import refuse_to_overwrite
 
 
 def sample(
     image: options.ImagePath,
     given: GivenTruth,
-    model: options.Model,
+    chosen: Chosen,
     out: options.Out,
     number: Annotated[int, typer.Option("-n", min=1, help="How many maps.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other maps.")] = 0,
-    device: options.Device = "auto",
 ) -> None:
     """Draw several maps from the posterior, all with the labelled pixels as given.
 
@@ -39,9 +38,9 @@ def sample(
     files = [out / f"{name_of(image)}_sample_{i:02d}_labels.png" for i in range(1, number + 1)]
     refuse_to_overwrite([image, *given.files], [*files, sheet])
     picture = read_image(image)
-    refiner, classes = load_refiner(model, device)
+    refiner, classes = chosen.refiner()
     known = given.read((picture.shape[0], picture.shape[1]), classes) if given else None
-    refiner.set_image(picture)
+    refiner.set_image(picture, name_of(image))
     if known is not None:
         typer.echo(str(refiner.refine(known).status))
     maps = [drawn.labels for drawn in refiner.sample(number, seed)]

@@ -54,7 +54,7 @@ ORIGINAL: Final[dict[str, tuple[Colour, str | None]]] = {
 each belongs to, after SegNet (Badrinarayanan et al. 2017) as MathWorks' example "Semantic Segmentation Using Deep
 Learning" (`camvidPixelLabelIDs`) lists it; only "Void" is left out."""
 
-_SEGNET_IDS: Final = {index: index for index in range(len(CAMVID))} | {len(CAMVID): IGNORE, IGNORE: IGNORE}
+SEGNET_IDS: Final = {index: index for index in range(len(CAMVID))} | {len(CAMVID): IGNORE, IGNORE: IGNORE}
 _ORIGINAL_IDS: Final = {colour: IGNORE if name is None else CAMVID.index(name) for colour, name in ORIGINAL.values()}
 
 
@@ -85,7 +85,7 @@ def _open_splits(root: Path, split: str) -> PairedFiles:
     there = [name for name in SPLITS if (root / name).is_dir()]
     if split not in there:
         raise ConfigError(f"{root} has no split '{split}': {nearest(split, there)}")
-    read: Callable[[Path], LabelFile] = partial(read_index_labels, classes=CAMVID, train_ids=_SEGNET_IDS)
+    read: Callable[[Path], LabelFile] = partial(read_index_labels, classes=CAMVID, train_ids=SEGNET_IDS)
     annotations, ending = root / f"{split}annot", ""
     if not annotations.is_dir():
         read = partial(read_colour_labels, train_ids=_ORIGINAL_IDS)

@@ -13,7 +13,7 @@ from segcode.data.pairs import Pair, PairedFiles, require_pairs
 from segcode.errors import ConfigError, nearest
 from segcode.tensors import IGNORE
 
-_TRAIN_IDS: Final = {index: index for index in range(len(CITYSCAPES))} | {IGNORE: IGNORE}
+TRAIN_IDS: Final = {index: index for index in range(len(CITYSCAPES))} | {IGNORE: IGNORE}
 _LABEL_IDS: Final = dict.fromkeys(range(34), IGNORE) | {raw: index for index, raw in enumerate(CITYSCAPES.raw_ids)}
 
 
@@ -50,5 +50,5 @@ def _label_files(annotations: Path) -> tuple[str, dict[int, int]]:
     """The ending of the label files, and the train id of every id that they may have."""
     has_label_ids = any(annotations.glob("*/*_gtFine_labelIds.png"))
     if not has_label_ids and any(annotations.glob("*/*_gtFine_labelTrainIds.png")):
-        return "labelTrainIds", _TRAIN_IDS
+        return "labelTrainIds", TRAIN_IDS
     return "labelIds", _LABEL_IDS

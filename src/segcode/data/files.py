@@ -17,6 +17,9 @@ from segcode.errors import DataError
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 """The files of a folder that count as images."""
 
+ARRAY_SUFFIXES: Final = frozenset({".npy", ".npz"})
+"""Those that count as arrays."""
+
 
 class Named(NamedTuple):
     """Files by their names.
@@ -46,12 +49,12 @@ def find_images(arguments: Iterable[str | Path]) -> list[Path]:
     return natural_order(found.values())
 
 
-def name_of(path: Path) -> str:
-    """The name of a sample: that of its file in composed Unicode (NFC), without an ending of `IMAGE_SUFFIXES`.
+def name_of(path: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> str:
+    """The name of a sample: that of its file in composed Unicode (NFC), without one of the suffixes.
 
     A name that would be dots alone, which a folder's name may be, keeps its ending.
     """
-    ends = path.suffix.lower() in IMAGE_SUFFIXES and path.stem.strip(".")
+    ends = path.suffix.lower() in suffixes and path.stem.strip(".")
     return normalize("NFC", path.stem if ends else path.name)
 
 
@@ -95,20 +98,20 @@ def images_in(folder: Path) -> list[Path]:
     return [path for path in pictures_in(folder) if not is_result(path)]
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def pictures_in(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list[Path]:
     """All image files directly in a folder, hidden ones left out, in natural order; none if there is no such folder."""
-    return natural_order(_only_images(folder.iterdir())) if folder.is_dir() else []
+    return natural_order(_only_images(folder.iterdir(), suffixes)) if folder.is_dir() else []
 
 
-def pictures_below(folder: Path) -> Named:
+def pictures_below(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> Named:
     """All image files in a folder and in those below it that are not hidden, by the names that `output_names` gives."""
-    found = [path for inner in _folders_from(folder) for path in pictures_in(inner)]
-    return by_name(natural_order(found), partial(_name_below, _absolute(folder)))
+    found = [path for inner in _folders_from(folder) for path in pictures_in(inner, suffixes)]
+    return by_name(natural_order(found), partial(_name_below, _absolute(folder), suffixes=suffixes))
 
 
-def _name_below(folder: Path, path: Path) -> str:
+def _name_below(folder: Path, path: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> str:
     """`name_of` a file with the folders that it is in below another, in composed Unicode."""
-    return normalize("NFC", (_absolute(path).parent.relative_to(folder) / name_of(path)).as_posix())
+    return normalize("NFC", (_absolute(path).parent.relative_to(folder) / name_of(path, suffixes)).as_posix())
 
 
 def _absolute(path: Path) -> Path:
@@ -165,12 +168,12 @@ def _ends(folder: Path) -> bool:
     return len(set(way)) == len(way)
 
 
-def _only_images(paths: Iterable[Path]) -> list[Path]:
+def _only_images(paths: Iterable[Path], suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list[Path]:
     """Those that are called as images, and are files or links to files that are not there, which reading them says."""
     return [
         path
         for path in paths
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if path.suffix.lower() in suffixes
         and path.name[0] != "."
         and (path.is_file() or (path.is_symlink() and not path.exists()))
     ]

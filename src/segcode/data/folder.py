@@ -15,6 +15,7 @@ from segcode.data.files import images_in
 from segcode.data.labels import read_index_labels
 from segcode.data.pairs import PairedFiles, pair_files, require_pairs
 from segcode.errors import ConfigError, nearest
+from segcode.palette import completed_colours
 from segcode.tensors import IGNORE
 
 CLASS_FILE: Final = "classes.toml"
@@ -27,7 +28,7 @@ class _Class:
     """A table of a class file."""
 
     name: Annotated[str, Field(min_length=1)]
-    colour: tuple[Byte, Byte, Byte]
+    colour: tuple[Byte, Byte, Byte] | None = None
     id: Byte | None = None
 
 
@@ -79,14 +80,14 @@ def read_class_file(path: Path) -> ClassFile:
 
         [[class]]
         name = "road"
-        colour = [128, 64, 128]   # RGB
+        colour = [128, 64, 128]   # RGB; made where none is given
         id = 7                    # in label files; without ids the classes count from 0
 
     Raises:
         ConfigError: if the file is missing, is no TOML, has an unknown key or an impossible value.
     """
     if not path.exists():
-        raise ConfigError(f"{path} is missing: give each class a [[class]] with name and colour")
+        raise ConfigError(f"{path} is missing: give each class a [[class]] with its name")
     content = read_toml(path)
     tables = content.pop("class", [])
     if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
@@ -95,7 +96,8 @@ def read_class_file(path: Path) -> ClassFile:
     parsed = [parse(_Class, table, f"{path}, class {table.get('name', number)}") for number, table in enumerate(tables)]
     try:
         ids = tuple(table.id for table in parsed if table.id is not None)
-        classes = ClassSet(tuple(table.name for table in parsed), tuple(table.colour for table in parsed), ids)
+        colours = completed_colours([table.colour for table in parsed])
+        classes = ClassSet(tuple(table.name for table in parsed), colours, ids)
         return ClassFile(classes, _train_ids(classes, void))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

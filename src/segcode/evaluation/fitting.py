@@ -53,15 +53,17 @@ class Fold:
 
 
 class Cost(NamedTuple):
-    """What constants cost; one is below another if its excess is, or if both have the same and it leaves less wrong.
+    """What constants cost; less is a lower excess or, with the same, fewer wrong pixels.
 
     Attributes:
         excess: the share of clicks that lowered the accuracy of their image, less the share tolerated; at least 0.
         wrong: the mean share of wrong pixels along the click curve, of those wrong at first.
+        accuracy: the share of right pixels without a click, after one, and so on.
     """
 
     excess: float
     wrong: float
+    accuracy: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -92,14 +94,16 @@ def click_cost(
         harmful: the share of clicks, 0..1, that may lower the accuracy of their image. The longer the reach, the more
             a click repairs, and the more often it breaks what was right; this says how often is too often.
     """
-    wrong_shares, harmful_shares = [], []
+    wrong_shares, harmful_shares, accuracies = [], [], []
     method = Refined()
     for fold in folds:
-        spent = at_first = 0.0
+        spent = at_first = known = 0.0
         harms: list[bool] = []
+        right = np.zeros(config.clicks + 1)
         refiner = Refiner(fold.segmenter, constants)
         for image in labelled_images(refiner, fold.source, classes):
             method.begin(refiner, image.image)
+            pixels = int((image.labels != IGNORE).sum())
             wrong = int(((image.initial.labels != image.labels) & (image.labels != IGNORE)).sum())
             effects = click_through(method, image, config, Tally(classes))
             left = wrong - np.cumsum([effect.repaired - effect.broken for effect in effects])
@@ -107,9 +111,13 @@ def click_cost(
             harms += [effect.broken > effect.repaired for effect in effects]
             spent += float(left.mean())
             at_first += wrong
+            known += pixels
+            right += pixels - np.concatenate([[wrong], left])
         wrong_shares.append(spent / max(at_first, 1.0))
         harmful_shares.append(sum(harms) / max(len(harms), 1))
-    return Cost(max(0.0, float(np.mean(harmful_shares)) - harmful), float(np.mean(wrong_shares)))
+        accuracies.append(right / max(known, 1.0))
+    accuracy = tuple(np.mean(accuracies, axis=0).tolist())
+    return Cost(max(0.0, float(np.mean(harmful_shares)) - harmful), float(np.mean(wrong_shares)), accuracy)
 
 
 def fit_constants(
@@ -148,8 +156,9 @@ def fit_constants(
         fell = False
         while (tried := _scaled(best, name, factor)) != best:
             now = cost_of(tried)
-            report(Trial(tried, now, now < cost))
-            if now >= cost:
+            better = now[:2] < cost[:2]
+            report(Trial(tried, now, better))
+            if not better:
                 break
             best, cost, fell = tried, now, True
         return fell
@@ -159,6 +168,12 @@ def fit_constants(
             if not descend(name, factor):
                 descend(name, 1 / factor)
     return best
+
+
+def evenly(names: Sequence[str], most: int) -> list[str]:
+    """At most so many names, at even distances."""
+    step = max(1, -(-len(names) // most))
+    return list(names[step // 2 :: step])
 
 
 def _scaled(constants: FieldConstants, name: str, factor: float) -> FieldConstants:

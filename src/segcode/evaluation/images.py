@@ -57,7 +57,7 @@ def labelled_images(
     for _, sample in zip(progress(range(len(source))), samples, strict=True):
         if sample.labels is None:
             raise DataError(f"'{sample.name}' has no labels: evaluate on a split that is labelled")
-        initial = refiner.set_image(sample.image)
+        initial = refiner.set_image(sample.image, sample.name)
         if len(initial.logits) != len(classes):
             raise DataError(
                 f"the segmenter has {len(initial.logits)} classes, the data {len(classes)}: return one logit for each "

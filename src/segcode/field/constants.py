@@ -77,11 +77,12 @@ class FieldConstants:
 
 
 def load_constants(file: Path = SHIPPED) -> FieldConstants:
-    """Read constants that `FieldConstants.save` wrote; without a file, the shipped ones.
+    """Read constants that `FieldConstants.save` wrote, or those in a folder of `segcode fit`; or the shipped ones.
 
     Raises:
         CheckpointError: if the file is missing, damaged, or of a later format.
     """
+    file = file / SHIPPED.name if file.is_dir() else file
     tables = read_stored(file, "`segcode fit`")
     try:
         return parse(FieldConstants, tables.get("constants"), str(file))

@@ -20,7 +20,7 @@ class SegCodeSegmenter:
         self.model.eval()
 
     @torch.inference_mode()
-    def predict(self, image: Image) -> InitialPrediction:
+    def predict(self, image: Image, name: str | None = None) -> InitialPrediction:
         """The network sees the image scaled to as many pixels as its training images had, its aspect ratio kept."""
         size = as_many((image.shape[0], image.shape[1]), self.model.config.size)
         pixels = torch.from_numpy(resize_image(image, *size))

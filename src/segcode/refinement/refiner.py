@@ -25,7 +25,7 @@ from segcode.field.precision import Precision, cell_pull, edge_weights
 from segcode.model.checkpoint import LoadedModel
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
-from segcode.prediction import CallableSegmenter, CodePath, InitialPrediction, Segmenter
+from segcode.prediction import CallableSegmenter, CodePath, InitialPrediction, Segmenter, takes_name
 from segcode.refinement.borders import along_outlines
 from segcode.refinement.code_path import Entries, draw
 from segcode.refinement.config import Stopping
@@ -131,8 +131,8 @@ class Refiner:
         """Take a segmenter.
 
         Args:
-            segmenter: a segcode model, alone or as `load_model` returns it; a `Segmenter`; or a function from an RGB
-                image to logits (M, h, w).
+            segmenter: a segcode model, alone or as `load_model` returns it; a `Segmenter`, such as `open_segmenter`
+                gives; or a function from an RGB image to logits or probabilities (M, h, w).
             constants: of the Gaussian model; the shipped ones by default.
             device: that segcode's networks run on ("cpu", "cuda:1"); by default, where a segcode model is.
             edges: the network that edges are read from; the shipped one by default.
@@ -146,8 +146,12 @@ class Refiner:
         self._truth: Truth | None = None
 
     @torch.inference_mode()
-    def set_image(self, image: Image) -> SegmentationMap:
+    def set_image(self, image: Image, name: str | None = None) -> SegmentationMap:
         """Run the segmenter and factorise the field's prior for an RGB image (H, W, 3) of any size.
+
+        Args:
+            image: its pixels.
+            name: what segmenters that read files find its file by; see `Segmenter.predict`.
 
         Returns:
             the initial prediction; of a segcode model, that of zero code (Eq. 6).
@@ -157,7 +161,7 @@ class Refiner:
         """
         check_image(image)
         size = (image.shape[0], image.shape[1])
-        prediction = self._segmenter.predict(image)
+        prediction = self._segmenter.predict(image, name)
         temperature = self.constants.temperature
         b = None if prediction.b is None else prediction.b / temperature
         prediction = replace(prediction, base_logits=prediction.base_logits / temperature, b=b)
@@ -362,7 +366,7 @@ def as_segmenter(
     if isinstance(segmenter, SegCode):
         return SegCodeSegmenter(segmenter, device)
     if isinstance(segmenter, Segmenter):
-        return segmenter
+        return segmenter if takes_name(segmenter.predict) else CallableSegmenter(segmenter.predict)
     if callable(segmenter):
         return CallableSegmenter(segmenter)
     raise DataError(f"{type(segmenter).__name__} is no segmenter: give a model, or a function from an image to logits")

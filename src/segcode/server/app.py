@@ -23,8 +23,8 @@ from starlette.types import Scope
 
 from segcode.data.labels import encode_labels
 from segcode.errors import SegcodeError
-from segcode.export.palette import distinct_colours
 from segcode.export.runs import coco, coco_id
+from segcode.palette import distinct_colours
 from segcode.server.guard import LABEL_STUDIO, Access, Amount, Guard
 from segcode.server.journal import Entry
 from segcode.server.label_studio import Backend

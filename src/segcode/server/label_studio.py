@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from fastapi import APIRouter, BackgroundTasks, Depends, Request, Response
 
 from segcode.errors import DataError, SegcodeError
-from segcode.server.label_studio_client import LabelStudio, inline_image
+from segcode.server.label_studio_client import LabelStudio, image_name, inline_image
 from segcode.server.label_studio_messages import Annotation, Drawn, PredictRequest, Setup, Task, WebhookEvent
 from segcode.server.label_studio_regions import Layout, marks_of, read_layout, regions_of
 from segcode.server.marks import Brush, Mark
@@ -130,7 +130,7 @@ class Backend:
         if not self._studio.is_open(key):  # Label Studio may be slow: it must not hold up the thread that computes
             image = await asyncio.to_thread(read)
             read = partial(lambda image: image, image)
-        return await self._studio.compute(lambda: self._studio.session(key, read))
+        return await self._studio.compute(lambda: self._studio.session(key, read, image_name(source)))
 
     def _image(self, source: str) -> Image:
         if source.startswith("data:"):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead
+from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 from urllib.error import HTTPError
-from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import parse_qs, quote, unquote, unquote_to_bytes, urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from segcode.data.files import name_of
 from segcode.data.images import read_image
 from segcode.errors import ConfigError, DataError
 from segcode.server.library import Limits
@@ -147,6 +150,18 @@ def _read(kind: Any, answer: bytes) -> Any:
         return TypeAdapter(kind).validate_json(answer)
     except ValidationError:
         raise DataError("the server at --label-studio is no Label Studio 1.23: check the address") from None
+
+
+def image_name(source: str) -> str | None:
+    """The name of the file that an image was before it came to Label Studio; none of a `data:` address.
+
+    It is the last part of the path, or of what `?d=` says of local files. An upload has eight digits before its name.
+    """
+    if source.startswith("data:"):
+        return None
+    parts = urlsplit(source)
+    name = name_of(Path(unquote(parse_qs(parts.query).get("d", [parts.path])[0])))
+    return re.sub("^[0-9a-f]{8}-", "", name) if "/data/upload/" in parts.path else name
 
 
 def inline_image(source: str, limits: Limits) -> Image:

@@ -16,6 +16,7 @@ from torch import Tensor
 from segcode.data.resize import resize_image, resize_labels
 from segcode.errors import DataError
 from segcode.export.runs import encode_runs
+from segcode.field.constants import FieldConstants
 from segcode.model.segcode import SegCode
 from segcode.prediction import Segmenter
 from segcode.refinement.places import Place
@@ -56,16 +57,21 @@ class Session:
     """One image that is set; each call takes the marks that count, and computes only what changed since the last."""
 
     def __init__(
-        self, segmenter: SegCode | Segmenter | Callable[[Image], Any], image: Image, device: str | None = None
+        self,
+        segmenter: SegCode | Segmenter | Callable[[Image], Any],
+        image: Image,
+        device: str | None = None,
+        name: str | None = None,
+        constants: FieldConstants | None = None,
     ) -> None:
-        """Set an image (H, W, 3) of any size for a segmenter, as `Refiner` takes it."""
+        """Set an image (H, W, 3) of any size for a segmenter; all arguments are as `Refiner` takes them."""
         self.size = image.shape[0], image.shape[1]
         self.scale = min(1.0, math.sqrt(WORKING_PIXELS / math.prod(self.size)))
         self.working = max(1, round(self.size[0] * self.scale)), max(1, round(self.size[1] * self.scale))
-        self._refiner = Refiner(segmenter, device=device)
+        self._refiner = Refiner(segmenter, constants, device)
         start = perf_counter()
         small = image if self.scale == 1 else resize_image(image, *self.working)
-        self._map = self._refiner.set_image(small)
+        self._map = self._refiner.set_image(small, name)
         self.classes = len(self._map.logits)
         self.first = self._map.labels
         opening = 1000 * (perf_counter() - start)

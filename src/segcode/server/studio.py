@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 from segcode.classes import ClassSet
 from segcode.data.labels import write_labels
 from segcode.errors import DataError, SegcodeError
+from segcode.field.constants import FieldConstants
 from segcode.model.segcode import SegCode
 from segcode.prediction import Segmenter
 from segcode.server.journal import Document, Entry, Journal, ReplacedError
@@ -144,6 +145,7 @@ class Studio:
         folder: Path,
         device: str,
         memory: int,
+        constants: FieldConstants | None = None,
     ) -> None:
         """Work on a library of images.
 
@@ -155,6 +157,7 @@ class Studio:
             device: that a segcode model computes on.
             memory: bytes that open images may take together; those that were not used for longest are closed, and
                 opened again from their journals.
+            constants: of the Gaussian model; the shipped ones by default.
         """
         self.classes = classes
         self.library = library
@@ -162,6 +165,7 @@ class Studio:
         self._segmenter = segmenter
         self._device = device
         self._memory = memory
+        self._constants = constants
         self._worker = ThreadPoolExecutor(1, "segcode")
         self._decoder = ThreadPoolExecutor(_DECODED, "decoder")
         self._sessions: OrderedDict[Hashable, Session] = OrderedDict()
@@ -222,18 +226,19 @@ class Studio:
         """Whether an image is in memory."""
         return key in self._sessions
 
-    def session(self, key: Hashable, read: Callable[[], Image]) -> Session:
+    def session(self, key: Hashable, read: Callable[[], Image], name: str | None) -> Session:
         """The session of an image, in the thread that computes; others are closed if the memory does not suffice.
 
         Args:
             key: of the image, in the library or not.
             read: returns the image, if it is not open.
+            name: of the image, as `Segmenter.predict` takes it.
 
         Raises:
             DataError: if the segmenter predicts other classes than those of the server.
         """
         if key not in self._sessions:
-            session = Session(self._segmenter, read(), self._device)
+            session = Session(self._segmenter, read(), self._device, name, self._constants)
             if session.classes != len(self.classes):
                 raise DataError(
                     f"the segmenter predicts {session.classes} classes, {len(self.classes)} are named: name them all"
@@ -429,7 +434,7 @@ class Studio:
             image.journal.check_image()
             return pixels
 
-        return self.session(image.photograph.name, read)
+        return self.session(image.photograph.name, read, image.photograph.name)
 
 
 def _exists(path: Path) -> bool:

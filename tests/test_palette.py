@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segcode.classes import CAMVID, CITYSCAPES, Colour
-from segcode.export.palette import appearance, distinct_colours
+from segcode.palette import appearance, distinct_colours
 
 
 def least(colours: tuple[Colour, ...]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from itertools import product
 from typing import Final
@@ -38,10 +39,17 @@ def distinct_colours(count: int) -> tuple[Colour, ...]:
     candidates = np.array([rgb for rgb in product(levels, repeat=3) if max(rgb) > 90])
     seen = appearance(candidates)
     chosen = [int(np.abs(candidates - (0, 127, 191)).sum(1).argmin())]
+    apart = np.full(len(candidates), np.inf)
     while len(chosen) < count:
-        apart = np.linalg.norm(seen[:, :, None] - seen[:, None, chosen], axis=3).min((0, 2))
+        apart = np.minimum(apart, np.linalg.norm(seen - seen[:, chosen[-1:]], axis=2).min(0))
         chosen.append(int(apart.argmax()))
     return tuple((int(r), int(g), int(b)) for r, g, b in candidates[chosen])
+
+
+def completed_colours(given: Sequence[Colour | None]) -> tuple[Colour, ...]:
+    """The colours given, and others of `distinct_colours` where there is None."""
+    free = (colour for colour in distinct_colours(2 * len(given)) if colour not in given)
+    return tuple(next(free) if colour is None else colour for colour in given)
 
 
 def appearance(colours: Float[ndarray, "n 3"] | ndarray) -> Float[ndarray, "4 n 3"]:

@@ -1,0 +1,188 @@
+"""What the numbers of a segmenter mean: logits, probabilities, or scores that are to be normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from segcode.errors import ConfigError, DataError
+
+Meaning = Literal["logits", "probabilities", "scores"]
+"""Logits or log-probabilities; probabilities, whose sum over the classes is 1; or other numbers of at least 0, such as
+sigmoids, which are divided by their sum."""
+
+FLOOR: Final = 1e-6
+"""The log of smaller probabilities is the log of this."""
+
+TOLERANCE: Final = 0.01
+"""Sums of probabilities over the classes are this close to 1: half precision and 8 bits round them."""
+
+WHOLES: Final = (100.0, 255.0)
+"""The sums of percentages, and of probabilities in bytes."""
+
+OVERSHOOT: Final = 0.1
+"""So far below 0 bicubic resampling brings probabilities; they are cut off there."""
+
+
+class Found(NamedTuple):
+    """What an output looks like.
+
+    Attributes:
+        shape: classes, rows and columns.
+        lowest: of all numbers.
+        highest: likewise.
+        least_sum: of the sums over the classes.
+        greatest_sum: likewise.
+        meaning: what the numbers are taken for.
+    """
+
+    shape: tuple[int, ...]
+    lowest: float
+    highest: float
+    least_sum: float
+    greatest_sum: float
+    meaning: Meaning
+
+    def __str__(self) -> str:
+        return (
+            f"{_times(self.shape)} numbers from {self.lowest:.4g} to {self.highest:.4g}, whose sums over the classes "
+            f"are {self.least_sum:.4g} to {self.greatest_sum:.4g}"
+        )
+
+
+class Numbers:
+    """Turns outputs into logits. What the first one is taken for, all others have to be."""
+
+    def __init__(
+        self,
+        classes: tuple[str, ...] = (),
+        stated: Meaning | None = None,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """Expect outputs of a segmenter.
+
+        Args:
+            classes: their names; without them, any two or more are taken.
+            stated: what the numbers mean; without it the first output decides.
+            report: is told, once, what they are taken for.
+        """
+        self.found: Found | None = None
+        self.classes, self._report = classes, report
+        self._meaning, self._because = stated, "as stated"
+
+    def state(self, meaning: Meaning, source: str) -> None:
+        """Say what the numbers mean. Raises ConfigError if something else was said."""
+        if self._meaning not in (None, meaning):
+            raise ConfigError(f"numbers are stated as {self._meaning}, but {source} says {meaning}: state one of them")
+        self._meaning = meaning
+
+    def logits(self, output: Any, source: str, size: tuple[int, int] | None = None) -> Float[Tensor, "M h w"]:
+        """An output as logits in single precision.
+
+        Args:
+            output: an array, a tensor or nested lists of floating-point numbers (M, h, w) or (1, M, h, w).
+            source: what the output is, for errors.
+            size: rows and columns of the image, where the output is not that of a network of fixed size.
+
+        Raises:
+            DataError: if it has another shape, integers, other classes or NaN, or if its numbers do not mean what is
+                stated, or what those before it did.
+        """
+        tensor = _tensor(output, source)
+        self._check_shape(tuple(tensor.shape), source, size)
+        sums = tensor.sum(0)
+        lowest, highest, least, greatest = (float(one) for one in (tensor.min(), tensor.max(), sums.min(), sums.max()))
+        if not np.isfinite([lowest, highest, least, greatest]).all():
+            raise DataError(f"{source} has NaN or infinite numbers: give finite logits, or probabilities")
+        found = Found(tuple(tensor.shape), lowest, highest, least, greatest, self._meaning or "logits")
+        found = found._replace(meaning=self._meaning or _guessed(found, source))
+        if problem := _contradiction(found):
+            raise DataError(f"{source} has {found}: these are no {found.meaning}, {self._because}: {problem}")
+        if self._meaning is None or self.found is None:
+            floor = "" if found.meaning == "logits" else f"; their log is taken, {FLOOR:g} for smaller ones"
+            self._report(f"{source} has {found}: taken for {found.meaning}{floor}")
+            self._because = self._because if self._meaning else f"which {source} was taken for"
+        self._meaning, self.found = found.meaning, found
+        if found.meaning == "logits":
+            return tensor
+        return (tensor / sums if found.meaning == "scores" else tensor).clamp(min=FLOOR).log()
+
+    def _check_shape(self, shape: tuple[int, ...], source: str, size: tuple[int, int] | None) -> None:
+        names = self.classes
+        if len(shape) != 3 or min(shape) == 0 or shape[0] < 2:
+            raise DataError(f"{source} is {_times(shape)}: give classes x rows x columns, 2 classes or more")
+        if names and shape[0] != len(names) and shape[2] == len(names):
+            raise DataError(
+                f"{source} is {_times(shape)}, with the classes last: put them first, as transpose(2, 0, 1)"
+            )
+        if names and shape[0] != len(names):
+            raise DataError(
+                f"{source} is {_times(shape)}, so it has {shape[0]} classes, but {len(names)} are named "
+                f"({', '.join(names[:20])}{', ...' if len(names) > 20 else ''}): name them all, in order"
+            )
+        if size is not None and size[0] != size[1] and shape[1:] == size[::-1]:
+            raise DataError(
+                f"{source} is {_times(shape)} for an image of {_times(size)} (rows x columns): put rows before "
+                "columns, as transpose(0, 2, 1)"
+            )
+
+
+def _tensor(output: Any, source: str) -> Float[Tensor, "..."]:
+    """Floating-point numbers in single precision; a batch of one is its only item."""
+    if isinstance(output, Tensor):
+        kind, floating = str(output.dtype).removeprefix("torch."), output.is_floating_point()
+    else:
+        try:
+            output = np.asarray(output)
+        except ValueError:
+            raise DataError(f"{source} is no array: give classes x rows x columns") from None
+        kind, floating = str(output.dtype), output.dtype.kind == "f"
+    if not floating:
+        raise DataError(
+            f"{source} has numbers of the kind {kind}: give logits or probabilities as floating-point numbers; label "
+            "maps are given as labels:DIR"
+        )
+    if isinstance(output, Tensor):
+        tensor = output.detach().float()
+    else:
+        with np.errstate(over="ignore"):  # infinity is refused
+            tensor = torch.from_numpy(np.array(output, np.float32))
+    return tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+
+
+def _guessed(found: Found, source: str) -> Meaning:
+    """Raises DataError where the numbers may be several things."""
+    if _sums_to_one(found):
+        return "probabilities"
+    shares = any(abs(found.least_sum - whole) + abs(found.greatest_sum - whole) < 0.01 * whole for whole in WHOLES)
+    many = found.shape[1:] != (1, 1)  # one pixel alone may have any logits
+    if many and found.lowest >= 0 and found.least_sum > 0 and (found.highest <= 1 or shares):
+        raise DataError(
+            f"{source} has {found}: neither probabilities, whose sums are 1, nor surely logits: state which by numbers "
+            "(--numbers): logits, or scores to be divided by their sums"
+        )
+    return "logits"
+
+
+def _contradiction(found: Found) -> str | None:
+    """Why the numbers cannot be what they are taken for, as a cure."""
+    if found.meaning == "logits":
+        return "they are probabilities" if _sums_to_one(found) else None
+    if found.meaning == "probabilities":
+        return None if _sums_to_one(found) else "their sums are not 1, so they are logits, or scores"
+    if found.lowest < 0:
+        return "some are below 0, so they are logits"
+    return "some sums are 0" if found.least_sum <= 0 else None
+
+
+def _sums_to_one(found: Found) -> bool:
+    return found.lowest >= -OVERSHOOT and found.least_sum > 1 - TOLERANCE and found.greatest_sum < 1 + TOLERANCE
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"

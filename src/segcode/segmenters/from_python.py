@@ -1,0 +1,46 @@
+"""A segmenter that is named by module and attribute."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+from segcode.classes import ClassSet
+from segcode.errors import ConfigError
+from segcode.segmenters.named_classes import classes_of
+
+
+def import_segmenter(path: str) -> Any:
+    """What MODULE.NAME names; an instance, if that is a class. Modules of the current folder are found.
+
+    Raises:
+        ConfigError: if there is no such module, no such name in it, or it can be neither called nor asked to predict.
+    """
+    module, _, attribute = path.rpartition(".")
+    if not module:
+        raise ConfigError(f"'python:{path}' is no segmenter: write python:MODULE.NAME, as in python:my_module.logits")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"python:{path}: there is no module '{error.name}': install it, or change to its folder"
+        ) from None
+    except AttributeError:
+        raise ConfigError(f"python:{path}: the module '{module}' has no '{attribute}'") from None
+    found = found() if isinstance(found, type) else found
+    if not (callable(found) or hasattr(found, "predict")):
+        raise ConfigError(f"python:{path} is a {type(found).__name__}: name a function from an image to logits")
+    return found
+
+
+def classes_of_object(found: Any) -> ClassSet | None:
+    """The classes that an object or a function has as `classes`: a `ClassSet`, or names; None without them."""
+    given = getattr(found, "classes", None)
+    if given is None or isinstance(given, ClassSet):
+        return given
+    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise ConfigError(f"`classes` of the segmenter is {given!r}: give a ClassSet, or a list of names")
+    return classes_of(list(given))
