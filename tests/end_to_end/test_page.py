@@ -340,7 +340,7 @@ def test_views_differ_and_holding_c_compares(open_page):
     assert np.array_equal(shown["first"], first)
     assert len(np.unique(shown["uncertainty"].reshape(-1, 4), axis=0)) > 20
     same = (first == refined).all(2)
-    assert (shown["difference"][same] == shown["difference"][same][0]).all()
+    assert len(np.unique(shown["difference"][same], axis=0)) <= 2  # as before, or less certain
     page.keyboard.press("e")
     page.keyboard.down("c")
     assert np.array_equal(pixels(page), first)
@@ -378,7 +378,8 @@ def test_images_can_be_added_and_others_are_refused_with_the_cure(open_page, ser
 def test_the_page_names_the_model(open_page):
     page = open_page()
     page.keyboard.press("?")
-    assert page.locator("#model").text_content().startswith("Model: streets")
+    assert page.locator("#purpose").text_content().startswith("Model: streets")
+    assert page.locator("#model").text_content() == "streets"
 
 
 def test_keys_are_explained_and_classes_chosen_by_number(open_page):
