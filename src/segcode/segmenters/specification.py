@@ -1,4 +1,4 @@
-"""From the text that names a segmenter to the segmenter and its classes."""
+"""Opens the segmenter and the classes that a text such as "onnx:net.onnx" names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from segcode.classes import ClassSet
 from segcode.data.folder import ClassFile
-from segcode.errors import ConfigError, nearest
+from segcode.errors import ConfigError, listed, nearest
 from segcode.model.checkpoint import load_model
 from segcode.model.segcode import SegCode
 from segcode.model.segmenter import SegCodeSegmenter
@@ -24,17 +24,17 @@ from segcode.segmenters.from_transformers import TransformersSegmenter
 from segcode.segmenters.named_classes import check_order, classes_of, find_class_file, ids_of, read_classes
 
 KINDS: Final = ("transformers", "onnx", "arrays", "labels", "python")
-"""What may stand before the colon."""
+"""The kinds that may stand before the colon."""
 
 
 class OpenedSegmenter(NamedTuple):
-    """A segmenter and what is known of it.
+    """A segmenter with its classes.
 
     Attributes:
-        segmenter: that predicts.
-        classes: that its indices mean.
-        purpose: which images it is for, or where its classes are from, in words.
-        model: of segcode itself, where it is one.
+        segmenter: makes the initial predictions.
+        classes: the classes of its indices.
+        purpose: the images that it is for, or the source of its classes, in words.
+        model: the segcode model; None if the segmenter is another one.
     """
 
     segmenter: Segmenter
@@ -44,7 +44,7 @@ class OpenedSegmenter(NamedTuple):
 
     @property
     def numbers(self) -> Numbers | None:
-        """What its outputs were taken for, where that is a question."""
+        """The check of its outputs; None if it has none, as a segcode model or label maps."""
         return getattr(self.segmenter, "numbers", None)
 
 
@@ -71,10 +71,10 @@ def open_segmenter(
         device: to compute on; ONNX Runtime uses the CPU.
         classes: a class file, the folder of one, or a class set ("camvid", "cityscapes", "streets"). Without it, those
             of the model, of the Python object's `classes`, of the nearest classes.toml, or of `data`.
-        numbers: what the segmenter's numbers mean, to be checked; otherwise found out.
-        confidence: of labels: the share of pixels that are right.
+        numbers: the meaning of the segmenter's numbers, which is checked; by default it is detected.
+        confidence: the share of pixels that are right, for labels:DIR alone.
         data: the classes of the images, if these are a data set.
-        report: is told what was found out.
+        report: called with one line for each thing that was detected.
 
     Raises:
         ConfigError: if there is no such kind, or no classes are found, or an option is for another kind.
@@ -119,13 +119,13 @@ def open_segmenter(
     elif kind == "labels":
         segmenter = LabelSegmenter(place, chosen, CONFIDENCE if confidence is None else confidence, report)
     names = chosen.classes.names
-    return OpenedSegmenter(segmenter, chosen.classes, f"the {len(names)} classes {_listed(names)} ({source})")
+    return OpenedSegmenter(segmenter, chosen.classes, f"the {len(names)} classes {listed(names, 8)} ({source})")
 
 
 def _classes(
     text: str, place: Path, own: ClassSet | None, classes: str | None, data: ClassSet | None
 ) -> tuple[str, ClassFile]:
-    """Classes and where they are from: as given, the segmenter's own, of the nearest class file, or of the data."""
+    """The source of the classes and the classes: as given, the segmenter's own, the nearest class file, or the data."""
     if classes is not None:
         given = read_classes(classes)
         if own is not None:
@@ -142,7 +142,3 @@ def _classes(
         f"'{text}' does not say its classes: give --classes, a class file (docs/data.md) or camvid or cityscapes, "
         "or put classes.toml beside it"
     )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
