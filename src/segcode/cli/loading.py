@@ -89,15 +89,8 @@ def open_named(
     """The segmenter of a name; lines about its numbers go to stderr."""
     from segcode.segmenters.specification import open_segmenter
 
-    return open_segmenter(
-        name,
-        choose_device(device),
-        classes=classes,
-        numbers=numbers,
-        confidence=confidence,
-        data=data,
-        report=lambda line: typer.echo(line, err=True),
-    )
+    found = choose_device(device)
+    return open_segmenter(name, found, classes=classes, numbers=numbers, confidence=confidence, data=data)
 
 
 def require_model(model: str) -> str:

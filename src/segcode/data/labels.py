@@ -212,12 +212,17 @@ def _greys(present: Iterable[int], bits: int, palette: Sequence[Colour]) -> dict
     return {i: i * 255 // (2**bits - 1) if bits < 8 else i for i in present}
 
 
+def ids_of_colours(classes: ClassSet) -> dict[Colour, int]:
+    """The index of each class by its colour; black is void, unless it is a class's."""
+    return {(0, 0, 0): IGNORE} | {colour: index for index, colour in enumerate(classes.colours)}
+
+
 def _by_colour(present: Sequence[int], palette: Sequence[Colour], classes: ClassSet) -> dict[int, int]:
     """The class whose colour an id has in the palette, black being void; nothing if the palette is another one.
 
     It is another one if it has not one colour of a class, or two others: one may be that of void.
     """
-    table = {(0, 0, 0): IGNORE} | {colour: index for index, colour in enumerate(classes.colours)}
+    table = ids_of_colours(classes)
     found = {i: table[palette[i]] for i in present if i < len(palette) and palette[i] in table}
     if len(set(classes.colours)) < len(classes) or set(found.values()) <= {IGNORE} or len(found) < len(present) - 1:
         return {}

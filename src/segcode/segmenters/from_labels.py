@@ -12,7 +12,7 @@ import torch
 
 from segcode.data.folder import ClassFile
 from segcode.data.images import open_image
-from segcode.data.labels import LabelFile, read_colour_labels, read_index_labels
+from segcode.data.labels import LabelFile, ids_of_colours, read_colour_labels, read_index_labels
 from segcode.errors import ConfigError, DataError
 from segcode.prediction import InitialPrediction
 from segcode.segmenters.files_of_images import FilesOfImages
@@ -25,9 +25,7 @@ CONFIDENCE: Final = 0.95
 class LabelSegmenter:
     """Reads FOLDER/NAME.png: each pixel's class gets one probability, the others share the rest; void is uniform."""
 
-    def __init__(
-        self, folder: Path, classes: ClassFile, confidence: float = CONFIDENCE, report: Callable[[str], None] = print
-    ) -> None:
+    def __init__(self, folder: Path, classes: ClassFile, confidence: float, report: Callable[[str], None]) -> None:
         """Look for the label maps of a folder.
 
         Args:
@@ -73,5 +71,4 @@ class LabelSegmenter:
             coloured = picture.mode in ("RGB", "RGBA")
         if not coloured:
             return read_index_labels(path, self._classes.classes, self._classes.train_ids)
-        colours = {colour: index for index, colour in enumerate(self._classes.classes.colours)}
-        return read_colour_labels(path, {(0, 0, 0): IGNORE} | colours)
+        return read_colour_labels(path, ids_of_colours(self._classes.classes))

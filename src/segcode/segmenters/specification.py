@@ -68,7 +68,7 @@ def open_segmenter(
     Args:
         text: KIND:WHERE, such as "transformers:FOLDER_OR_NAME", "onnx:net.onnx", "arrays:DIR", "labels:DIR" or
             "python:module.function"; or the name or folder of a segcode model.
-        device: to compute on; ONNX Runtime uses the CPU.
+        device: the device to compute on; ONNX Runtime uses the CPU.
         classes: a class file, the folder of one, or a class set ("camvid", "cityscapes", "streets"). Without it, those
             of the model, of the Python object's `classes`, of the nearest classes.toml, or of `data`.
         numbers: the meaning of the segmenter's numbers, which is checked; by default it is detected.
@@ -80,11 +80,7 @@ def open_segmenter(
         ConfigError: if there is no such kind, or no classes are found, or an option is for another kind.
         CheckpointError: if a model is missing or damaged.
     """
-    kind, colon, where = text.partition(":")
-    if not colon or (kind not in KINDS and Path(text).exists()):
-        kind, where = "model", text
-    elif kind not in KINDS:
-        raise ConfigError(f"'{text}': no kind of segmenter is called '{kind}': {nearest(kind, KINDS)}")
+    kind, where = _split(text)
     if kind in ("model", "transformers", "labels") and numbers is not None:
         raise ConfigError(f"numbers (--numbers) are for arrays, ONNX and Python, not for '{text}': leave them out")
     if kind != "labels" and confidence is not None:
@@ -92,34 +88,50 @@ def open_segmenter(
     if kind == "model":
         if classes is not None:
             raise ConfigError(f"'{text}' is a model of segcode and has its classes: leave out --classes")
-        if where not in shipped_models() and not Path(where).exists():
-            raise ConfigError(
-                f"no folder and no shipped model is called '{where}': {nearest(where, shipped_models())} Other "
-                f"segmenters are KIND:WHERE, as python:my_module.logits; the kinds are {', '.join(KINDS)}"
-            )
-        model = load_model(where)
-        return OpenedSegmenter(SegCodeSegmenter(model.model, device), model.classes, model.purpose, model.model)
+        return _open_model(where, device)
 
-    place, own = Path(where), None
     segmenter: Any = None
+    own: ClassSet | None = None
     if kind == "transformers":
         segmenter = TransformersSegmenter(where, device)
         own = classes_of(segmenter.names)
     elif kind == "python":
         segmenter = import_segmenter(where)
         own = classes_of_object(segmenter)
+    place = Path(where)
     source, chosen = _classes(text, place, own, classes, data)
-    read = Numbers(chosen.classes.names, numbers, report)
-    if kind == "python":
-        segmenter = CallableSegmenter(getattr(segmenter, "predict", segmenter), read)
-    elif kind == "onnx":
-        segmenter = OnnxSegmenter(place, read, report)
-    elif kind == "arrays":
-        segmenter = ArraySegmenter(place, read)
-    elif kind == "labels":
-        segmenter = LabelSegmenter(place, chosen, CONFIDENCE if confidence is None else confidence, report)
     names = chosen.classes.names
+    read = Numbers(names, numbers, report)
+    match kind:
+        case "python":
+            segmenter = CallableSegmenter(getattr(segmenter, "predict", segmenter), read)
+        case "onnx":
+            segmenter = OnnxSegmenter(place, read, report)
+        case "arrays":
+            segmenter = ArraySegmenter(place, read)
+        case "labels":
+            segmenter = LabelSegmenter(place, chosen, CONFIDENCE if confidence is None else confidence, report)
     return OpenedSegmenter(segmenter, chosen.classes, f"the {len(names)} classes {listed(names, 8)} ({source})")
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The kind of a segmenter, one of `KINDS` or "model", and the rest of its name."""
+    kind, colon, where = text.partition(":")
+    if not colon or (kind not in KINDS and Path(text).exists()):
+        return "model", text
+    if kind not in KINDS:
+        raise ConfigError(f"'{text}': no kind of segmenter is called '{kind}': {nearest(kind, KINDS)}")
+    return kind, where
+
+
+def _open_model(name: str, device: str) -> OpenedSegmenter:
+    if name not in shipped_models() and not Path(name).exists():
+        raise ConfigError(
+            f"no folder and no shipped model is called '{name}': {nearest(name, shipped_models())} Other segmenters "
+            f"are KIND:WHERE, as python:my_module.logits; the kinds are {', '.join(KINDS)}"
+        )
+    model = load_model(name)
+    return OpenedSegmenter(SegCodeSegmenter(model.model, device), model.classes, model.purpose, model.model)
 
 
 def _classes(
