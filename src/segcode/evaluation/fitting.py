@@ -36,7 +36,8 @@ NAMES: Final = (
 )
 """The constants in the order of the search; the scales of all levels are changed together.
 
-`code_weight` and `draw_scale` are left out: clicks label too few cells for the one, and draw nothing by the other."""
+`code_weight` is not among them, since it counts beyond 128 labelled cells and ten clicks label at most 90; nor is
+`draw_scale`, which changes samples alone."""
 
 
 @dataclass(frozen=True)

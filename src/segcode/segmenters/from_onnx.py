@@ -35,11 +35,11 @@ class OnnxConfig:
         mean: subtracted from each channel, in the order of `channels`.
         deviation: divides each channel, in the same order.
         channels: order of the channels.
-        size: rows and columns that images are scaled to, or "dynamic" for their own; if the graph does not fix it.
+        size: rows and columns that images are scaled to, or "dynamic" for their own; left out if the graph fixes it.
         multiple: rows and columns of a dynamic size are rounded to multiples of this.
         layout: order of the input's axes, if the graph does not show it.
         output: name of the output, if there are several.
-        numbers: meaning of the output, if it cannot be detected.
+        numbers: meaning of the output, to be checked; by default it is detected.
     """
 
     white: Literal[1, 255] | None = None
