@@ -8,7 +8,7 @@ from segcode.data.sources import open_source
 from segcode.export.picture import write_picture
 from serving import FIRST, Served, chromium
 
-COPIES = 40
+COPIES = 60
 NAMES = (f"street_{index}" for index in range(COPIES))
 
 
