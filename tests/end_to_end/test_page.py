@@ -456,7 +456,11 @@ def test_a_keyboard_alone_paints(open_page, served, street):
     for key in ("Space", *["ArrowUp"] * 5, "Space", *["ArrowRight"] * 5, "Space", "Enter"):
         page.keyboard.press(key)
     page.wait_for_selector("body[data-marks='3']")
-    assert [one["kind"] for one in served.json(f"api/images/{street}/export/marks.json")] == ["brush", "region", "polygon"]
+    assert [one["kind"] for one in served.json(f"api/images/{street}/export/marks.json")] == [
+        "brush",
+        "region",
+        "polygon",
+    ]
 
 
 def test_a_group_of_choices_is_one_stop_of_the_tab_key(open_page):

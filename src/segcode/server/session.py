@@ -191,9 +191,7 @@ class Session:
         """The labels that the marks give at the size of the image."""
         return Painting.blank(self.size).with_marks(marks)
 
-    def _labels(
-        self, size: tuple[int, int] | None = None, reached: Bool[ndarray, "_ _"] | None = None
-    ) -> LabelImage:
+    def _labels(self, size: tuple[int, int] | None = None, reached: Bool[ndarray, "_ _"] | None = None) -> LabelImage:
         """The map that follows from all marks, where those of limited reach reach; elsewhere that of the others."""
         labels = self._map.unpasted(size)
         reached = self._near if size is None else reached
