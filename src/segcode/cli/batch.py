@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from segcode.batch import Outcome, Request
     from segcode.numbers import Meaning
     from segcode.segmenters.specification import OpenedSegmenter
+
+_SIZES: Final = (8, 1)
+"""Images of a batch, and of one on the second try."""
 
 _STORE: Final = 100_000_000
 """Bytes for what processes send each other, names and numbers; Ray would take a third of the memory."""
@@ -94,7 +99,10 @@ def _ray(address: str, workers: int | None) -> Iterator[None]:
 
     own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": _STORE}
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **(own if address == "local" else {}))
+        with _silence():
+            ray.init(
+                address, log_to_driver=False, logging_level=logging.CRITICAL, **(own if address == "local" else {})
+            )
     except ConnectionError as error:
         raise ConfigError(f"--address {address}: {error}") from None
     try:
@@ -103,12 +111,26 @@ def _ray(address: str, workers: int | None) -> Iterator[None]:
         ray.shutdown()
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Drop what C++ prints to stderr as Ray starts; it is no error."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _refine_on_ray(
     requests: list[Request], settings: dict[str, Any], workers: int | None, with_gpus: bool
 ) -> Iterator[Outcome]:
     """An outcome for each request, as they come.
 
-    An image that kills its worker, for lack of memory, takes its batch with it; that is tried once more one by one.
+    An image that kills its worker, for lack of memory, takes its batch with it; that is tried once more, one by one.
     """
     import ray
 
@@ -118,37 +140,36 @@ def _refine_on_ray(
     gpus = int(resources.get("GPU", 0)) if with_gpus else 0
     most = gpus or int(resources["CPU"])
     missing = {request.name: request for request in requests}
-    for size in (8, 1):
-        for outcome in _outcomes(list(missing.values()), size, settings, min(workers or most, most), gpus > 0):
-            del missing[outcome.name]
-            yield outcome
-    for request in missing.values():
-        yield Outcome(
-            request.name, f"{request.image} kills its worker, perhaps for lack of memory: give fewer --workers"
-        )
+    for size in _SIZES:
+        if missing:
+            for outcome in _outcomes(list(missing.values()), size, settings, min(workers or most, most), gpus > 0):
+                del missing[outcome.name]
+                yield outcome
+    for name, request in missing.items():
+        yield Outcome(name, f"{request.image} kills its worker, perhaps for lack of memory: give fewer --workers")
 
 
 def _outcomes(
     requests: list[Request], size: int, settings: dict[str, Any], workers: int, gpu: bool
 ) -> Iterator[Outcome]:
+    """The outcomes of batches of a size, as they come; none for a batch whose worker dies."""
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
     from segcode.batch import BatchRefiner, Outcome
 
-    if not requests:
-        return
     context = DataContext.get_current()
     context.enable_progress_bars, context.print_on_execution_start, context.max_errored_blocks = False, False, -1
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     batches = from_items([request._asdict() for request in requests], override_num_blocks=-(-len(requests) // size))
-    results = batches.map_batches(
-        BatchRefiner,
-        fn_constructor_kwargs=settings,
-        batch_size=None,
-        compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
-        num_cpus=1,
-        num_gpus=int(gpu),
-        max_task_retries=0,
-    )
+    with warnings.catch_warnings(action="ignore"):  # Ray 2.64 will have another way to say max_task_retries
+        results = batches.map_batches(
+            BatchRefiner,
+            fn_constructor_kwargs=settings,
+            batch_size=None,
+            compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
+            num_cpus=1,
+            num_gpus=int(gpu),
+            max_task_retries=0,  # without end otherwise
+        )
     for columns in results.iter_batches(batch_size=None, prefetch_batches=0):
         yield from map(Outcome, *(columns[name].tolist() for name in Outcome._fields))
