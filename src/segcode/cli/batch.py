@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from socket import create_connection
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from segcode.numbers import Meaning
     from segcode.segmenters.specification import OpenedSegmenter
 
-_SIZES: Final = (8, 1)
-"""Images of a batch, and of one on the second try."""
+_LARGEST: Final = 8
+"""Images of a batch; fewer where each worker would not get several."""
 
 _STORE: Final = 100_000_000
 """Bytes for what processes send each other, names and numbers; Ray would take a third of the memory."""
@@ -98,17 +99,25 @@ def _ray(address: str, workers: int | None) -> Iterator[None]:
     import ray
 
     own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": _STORE}
-    try:
-        with _silence():
-            ray.init(
-                address, log_to_driver=False, logging_level=logging.CRITICAL, **(own if address == "local" else {})
-            )
-    except ConnectionError as error:
-        raise ConfigError(f"--address {address}: {error}") from None
+    if address != "local":
+        _check_cluster(address)
+        own = {}
+    with _silence():
+        ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **own)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_cluster(address: str) -> None:
+    """Raises ConfigError if nothing answers at an address, for which Ray would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        with create_connection((host, int(port)), timeout=10):
+            pass
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--address {address}: {error}: give HOST:PORT as `ray start --head` prints it") from None
 
 
 @contextmanager
@@ -139,10 +148,11 @@ def _refine_on_ray(
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0)) if with_gpus else 0
     most = gpus or int(resources["CPU"])
+    workers = min(workers or most, most)
     missing = {request.name: request for request in requests}
-    for size in _SIZES:
+    for size in (min(_LARGEST, -(-len(requests) // (4 * workers))), 1):
         if missing:
-            for outcome in _outcomes(list(missing.values()), size, settings, min(workers or most, most), gpus > 0):
+            for outcome in _outcomes(list(missing.values()), size, settings, workers, gpus > 0):
                 del missing[outcome.name]
                 yield outcome
     for name, request in missing.items():
