@@ -48,32 +48,43 @@ def write_onnx(path: Path, net: nn.Module, shape=(1, 3, 32, 64), dynamic: Mappin
     return path
 
 
-def save_segformer(folder: Path, names: Sequence[str] = NAMES) -> Path:
-    net = {"depths": [1] * 4, "hidden_sizes": [8, 8, 16, 16], "num_attention_heads": [1, 1, 2, 2]}
-    preparation = {"size": {"height": 64, "width": 64}}
-    return _save(folder, "Segformer", "Semantic", names, preparation, **net, decoder_hidden_size=16)
+def save_segformer(folder: Path, names: Sequence[str] = NAMES, width: int = 8, size: tuple[int, int] = (64, 64)) -> Path:
+    """A model `width` channels wide at its finest, for images scaled to rows x columns."""
+    net = {
+        "depths": [1] * 4,
+        "hidden_sizes": [width, width, 2 * width, 2 * width],
+        "num_attention_heads": [1, 1, 2, 2],
+        "decoder_hidden_size": 2 * width,
+    }
+    preparation = {"size": dict(zip(("height", "width"), size, strict=True))}
+    return _save(folder, "Segformer", "Semantic", names, preparation, **net)
 
 
-def save_mask2former(folder: Path, names: Sequence[str] = NAMES) -> Path:
+def save_mask2former(
+    folder: Path, names: Sequence[str] = NAMES, width: int = 16, shortest_edge: int = 48, queries: int = 6
+) -> Path:
+    """A model whose queries have `width` channels, for images scaled to the shortest edge."""
     from transformers import ResNetConfig
 
     stages = [f"stage{number}" for number in range(1, 5)]
+    sizes = [width * quarters // 4 for quarters in (2, 3, 4, 5)]
     net = {
         "backbone_config": ResNetConfig(
-            embedding_size=8, hidden_sizes=[8, 12, 16, 20], depths=[1] * 4, layer_type="basic", out_features=stages
+            embedding_size=sizes[0], hidden_sizes=sizes, depths=[1] * 4, layer_type="basic", out_features=stages
         ),
         "feature_size": 32,
         "mask_feature_size": 32,
-        "hidden_dim": 16,
-        "encoder_feedforward_dim": 16,
-        "dim_feedforward": 16,
+        "hidden_dim": width,
+        "encoder_feedforward_dim": width,
+        "dim_feedforward": width,
         "encoder_layers": 1,
         "decoder_layers": 2,
         "num_attention_heads": 2,
-        "num_queries": 6,
+        "num_queries": queries,
+        "train_num_points": 1024,
     }
-    preparation = {"size": {"shortest_edge": 48, "longest_edge": 120}, "size_divisor": 32}
-    return _save(folder, "Mask2Former", "Universal", names, preparation, **net)
+    sizes = {"shortest_edge": shortest_edge, "longest_edge": 5 * shortest_edge // 2}
+    return _save(folder, "Mask2Former", "Universal", names, {"size": sizes, "size_divisor": 32}, **net)
 
 
 def save_eomt(folder: Path, split: bool, names: Sequence[str] = NAMES) -> Path:
