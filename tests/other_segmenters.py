@@ -48,7 +48,9 @@ def write_onnx(path: Path, net: nn.Module, shape=(1, 3, 32, 64), dynamic: Mappin
     return path
 
 
-def save_segformer(folder: Path, names: Sequence[str] = NAMES, width: int = 8, size: tuple[int, int] = (64, 64)) -> Path:
+def save_segformer(
+    folder: Path, names: Sequence[str] = NAMES, width: int = 8, size: tuple[int, int] = (64, 64)
+) -> Path:
     """A model `width` channels wide at its finest, for images scaled to rows x columns."""
     net = {
         "depths": [1] * 4,

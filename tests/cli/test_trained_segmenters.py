@@ -1,6 +1,6 @@
 """Segmenters that are not segcode's, trained on drawn streets, on the command line alone.
 
-`SEGCODE_SOAK=1` trains each network for minutes; with `-s`, each test prints the accuracies before and after ten clicks.
+`SEGCODE_SOAK=1` trains each network for minutes. With `-s` each test prints its accuracies.
 """
 
 import json
@@ -16,13 +16,12 @@ import transformers
 from command_line import read, save, segcode
 from PIL import Image as Pillow
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy, interpolate
 
 from other_segmenters import save_mask2former, save_segformer, write_onnx
 from segcode.classes import CAMVID
-from segcode.evaluation.annotator import largest_error, middle
 
-STEPS, TRAIN, TEST = (2000, 240, 24) if os.environ.get("SEGCODE_SOAK") else (120, 40, 4)
+STEPS, TRAIN, TEST = (1000, 240, 24) if os.environ.get("SEGCODE_SOAK") else (100, 40, 4)
 """Training steps of each network, streets to train on and to test on: some 10 s a network on one core, or minutes."""
 
 BATCH = 8
@@ -57,15 +56,13 @@ class Convolutions(nn.Module):
             maps.append(layer(maps[-1]))
         top = maps.pop()
         for layer in self.up:
-            top = layer(torch.cat([F.interpolate(top, scale_factor=2.0), maps.pop()], 1))
+            top = layer(torch.cat([interpolate(top, scale_factor=2.0), maps.pop()], 1))
         return self.logits(top)
 
 
 def pixels_and_labels(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The streets to train on, and their mirror images."""
-    found = [
-        [read(path) for path in sorted((folder / kind / "train").iterdir())] for kind in ("images", "labels")
-    ]
+    found = [[read(path) for path in sorted((folder / kind / "train").iterdir())] for kind in ("images", "labels")]
     images, labels = ([*those, *(np.fliplr(one).copy() for one in those)] for those in found)
     return images, labels
 
@@ -102,7 +99,7 @@ def train_transformers(kind: type, folder: Path, streets: Path, rate: float) -> 
 
 def prepared(image: np.ndarray) -> np.ndarray:
     """Pixels as other_segmenters.PREPARED says, channels first."""
-    small = np.asarray(Pillow.fromarray(image).resize((COLUMNS, ROWS), Pillow.Resampling.BOX), np.float32)
+    small = np.asarray(Pillow.fromarray(image).resize((COLUMNS, ROWS), Pillow.Resampling.BILINEAR), np.float32)
     return ((small / 255 - (0.5, 0.4, 0.3)) / 0.25).astype(np.float32).transpose(2, 0, 1)
 
 
@@ -116,8 +113,8 @@ def train_onnx(path: Path, streets: Path) -> None:
     net = Convolutions()
 
     def loss(image: Tensor, labels: Tensor) -> Tensor:
-        logits = F.interpolate(net(image), labels.shape[1:], mode="bilinear")
-        return F.cross_entropy(logits, labels)
+        logits = interpolate(net(image), labels.shape[1:], mode="bilinear")
+        return cross_entropy(logits, labels)
 
     train(net, data, loss, 5e-3)
     write_onnx(path, net, (1, 3, ROWS, COLUMNS))
@@ -141,8 +138,18 @@ def made(tmp_path_factory):
     for path in (streets / "images" / "test").iterdir():
         (logits,) = session.run(None, {"image": prepared(read(path))[None]})
         np.save(root / "arrays" / f"{path.stem}.npy", logits[0].astype(np.float16))
-    ran = segcode("export", "--data", "folder", "--root", streets, "--split", "test", *given(root, "onnx"),
-                  "-o", root / "exported")
+    ran = segcode(
+        "export",
+        "--data",
+        "folder",
+        "--root",
+        streets,
+        "--split",
+        "test",
+        *given(root, "onnx"),
+        "-o",
+        root / "exported",
+    )
     assert ran.code == 0, ran.err
     return root
 
@@ -158,19 +165,6 @@ def given(root: Path, kind: str) -> list[object]:
             return ["--segmenter", f"labels:{root / 'exported'}", "--classes", "camvid", "--confidence", 0.8]
         case _:
             return ["--segmenter", f"transformers:{root / kind}"]
-
-
-def ten_disks(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Partial labels: a disk of 3 pixels' radius in the middle of each of the ten largest wrong regions."""
-    left, partial = labels.copy(), np.full(truth.shape, 255, np.uint8)
-    rows, columns = np.indices(truth.shape)
-    for _ in range(10):
-        region = largest_error(left, truth)
-        row, column = middle(region)
-        disk = region & ((rows - row) ** 2 + (columns - column) ** 2 <= 9)
-        partial[disk] = truth[disk]
-        left[region] = truth[region]
-    return partial
 
 
 def accuracy(folder: Path, truth: dict[str, np.ndarray]) -> float:
@@ -204,22 +198,26 @@ def test_a_trained_segmenter_is_predicted_clicked_and_exported(made, tmp_path, k
         if (row["protocol"], row["amount"], row["pixels"]) == ("clicks", 10, "all")
     }
     pasted, refined = (100 * (before + removed[name] * (1 - before)) for name in ("pasted", "segcode"))
-    print(f"\n{kind:12} {100 * before:6.2f} % right; ten clicks pasted {pasted:6.2f}, refined {refined:6.2f}")
+    print(
+        f"\n{kind}: {100 * before:.2f} % right (one class alone: {100 * most_frequent:.2f}); ten clicks pasted", end=" "
+    )
+    print(f"{pasted:.2f}, refined {refined:.2f}")
     assert removed["segcode"] > max(REMOVED, 2 * removed["pasted"])
 
+    known = np.zeros(truth["street_000000"].shape, bool)
+    known[20::40, 20::40] = True
     for name, labels in truth.items():
-        save(tmp_path / "partial" / f"{name}.png", ten_disks(predicted[name], labels))
+        save(tmp_path / "partial" / f"{name}.png", np.where(known, labels, np.uint8(255)))
     ran = segcode("refine-folder", images, "--labels", tmp_path / "partial", *options, "-o", tmp_path / "refined")
     assert ran.code == 0, ran.err
     assert accuracy(tmp_path / "refined", truth) - before > REMOVED * (1 - before)
     for name, labels in truth.items():
-        known = read(tmp_path / "partial" / f"{name}.png") != 255
         assert np.array_equal(read(tmp_path / "refined" / f"{name}_labels.png")[known], labels[known])
 
 
-@pytest.mark.parametrize(("kind", "same"), [("arrays", 0.99), ("labels", 1.0)])
+@pytest.mark.parametrize(("kind", "same"), [("arrays", 0.998), ("labels", 1.0)])
 def test_stored_outputs_of_a_network_give_its_maps(made, tmp_path, kind, same):
-    """Arrays in half precision and from another scaling of the image nearly, label maps exactly."""
+    """Arrays in half precision nearly, label maps exactly."""
     images = made / "streets" / "images" / "test"
     ran = segcode("predict", images, *given(made, kind), "-o", tmp_path)
     assert ran.code == 0, ran.err
