@@ -129,6 +129,8 @@ def run(*arguments: object) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Streets in two splits, and a folder or file for each of KINDS."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a second one gains little in small layers, and waits long where cores are busy
     root = tmp_path_factory.mktemp("trained")
     streets = root / "streets"
     for split, number, seed in (("train", TRAIN, 0), ("test", TEST, 1)):
@@ -144,7 +146,8 @@ def made(tmp_path_factory):
         (logits,) = session.run(None, {"image": prepared(read(path))[None]})
         np.save(root / "arrays" / f"{path.stem}.npy", logits[0].astype(np.float16))
     run("export", *streets_of(root), *given(root, "onnx"), "-o", root / "labels")
-    return root
+    yield root
+    torch.set_num_threads(threads)
 
 
 def streets_of(root: Path) -> list[object]:
