@@ -92,7 +92,7 @@ $(LABEL_STUDIO):
 $(TOOLS:%=.venv-%/.installed): .venv-%/.installed: $(DEVELOPMENT)
 	@echo "installing $(PACKAGE) into .venv-$*"
 	@$(BIN)/python -m venv --clear .venv-$*
-	@$(BIN)/python -c 'import sysconfig; print(f"import site; site.addsitedir({sysconfig.get_path(\"purelib\")!r})")' \
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 		> $$(.venv-$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/over.pth
 	@.venv-$*/bin/pip install --quiet --quiet --disable-pip-version-check '$(PACKAGE)'
 	@touch $@

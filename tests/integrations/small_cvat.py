@@ -48,26 +48,17 @@ class SmallCvat:
         if path.endswith("/fail"):
             self.failures.append(body)
             return {}
-        labels = [
-            {"id": 100 + i, "name": name, "type": "any", "attributes": [], "sublabels": []}
-            for i, name in enumerate(self.labels)
-        ]
+        label = {"type": "any", "attributes": [], "sublabels": []}
+        labels = [{"id": 100 + i, "name": name, **label} for i, name in enumerate(self.labels)]
         frame = {"name": "left/street.png", "related_files": 0}
-        jobs = {"completed": 0, "validation": 0}
         task = {"id": 1, "name": "", "size": 1, "data_chunk_size": 1, "organization": None, "updated_date": now}
+        jobs = {"completed": 0, "validation": 0}
         return {
-            "/api/server/about": dict.fromkeys(("name", "description", "logo_url", "subtitle"), "")
-            | {"version": "2.80.0"},
+            "/api/server/about": {"version": "2.80.0", "name": "", "description": "", "logo_url": "", "subtitle": ""},
             "/api/functions": self.function,
             "/api/functions/1": self.function,
             "/api/labels": {"count": len(labels), "next": None, "previous": None, "results": labels},
-            "/api/tasks/1": {
-                **task,
-                "updated_date": now,
-                "data_original_chunk_type": "imageset",
-                "jobs": jobs,
-                "labels": {},
-            },
+            "/api/tasks/1": {**task, "data_original_chunk_type": "imageset", "jobs": jobs, "labels": {}},
             "/api/tasks/1/data/meta": {"chunks_updated_date": now, "frames": [frame], "deleted_frames": []},
             "/api/tasks/1/data": self.image,
         }[path]
