@@ -19,7 +19,7 @@ SIDEWALK = 4
 
 
 def pixels(page, canvas: str = "map") -> np.ndarray:
-    """What a canvas shows, (H, W, 4)."""
+    """The pixels of a canvas, (H, W, 4)."""
     encoded = page.evaluate("(id) => document.getElementById(id).toDataURL()", canvas)
     return np.array(Pillow.open(io.BytesIO(base64.b64decode(encoded.partition(",")[2]))).convert("RGBA"))
 

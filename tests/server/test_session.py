@@ -11,7 +11,7 @@ from segcode.classes import CAMVID
 from segcode.data.labels import write_labels
 from segcode.errors import DataError, SegcodeError
 from segcode.field.constants import load_constants
-from segcode.field.posterior import FEW
+from segcode.field.posterior import MAX_DENSE_CELLS
 from segcode.prediction import InitialPrediction
 from segcode.refinement import refiner
 from segcode.segmenters.specification import open_segmenter
@@ -106,7 +106,7 @@ def test_a_map_is_a_function_of_its_marks(tiny_model, mark):
         session.show(marks[:count], marks[count : count + 1])
         session.show(marks[:count])
     assert (session.show(marks).painted == IGNORE).mean() > 0.3
-    assert int(session.show(marks).solver.split()[0]) > FEW
+    assert int(session.show(marks).solver.split()[0]) > MAX_DENSE_CELLS
     assert np.array_equal(session.final(marks), Session(tiny_model, image, "cpu").final(marks))
 
 

@@ -40,7 +40,7 @@ SAMPLES: Final = 8
 
 
 class Sent(BaseModel):
-    """What a page or a program sends; unknown keys are refused."""
+    """A message of a page or a program; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
