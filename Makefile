@@ -6,6 +6,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 BIN := .venv/bin
 RUNTIME := .venv/.runtime
+RAY := .venv/.ray
 SERVER := .venv/.server
 DEVELOPMENT := .venv/.development
 BENCHMARKS := .venv/.benchmarks
@@ -14,7 +15,7 @@ TOOLS := cleanlab cvat fiftyone
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-page test test-label-studio test-integrations soak check docs bench clean
+.PHONY: help setup demo demo-page test test-label-studio test-integrations test-ray soak check docs bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ test-label-studio: $(DEVELOPMENT) $(LABEL_STUDIO) ## test beside a real Label St
 
 test-integrations: test-label-studio $(TOOLS:%=.venv-%/.installed) ## the same in real CVAT, FiftyOne and cleanlab
 	@for tool in $(TOOLS); do echo "$$tool" && .venv-$$tool/bin/python -m pytest tests/integrations/real_$$tool.py || exit; done
+
+test-ray: $(RAY) ## the tests of `segcode batch`; installs Ray, 500 MB
+	@$(BIN)/pytest tests/cli/test_batch_command.py
 
 soak: $(DEVELOPMENT) ## kill and compare for 20 minutes; MINUTES=1 is a try
 	@$(BIN)/python tests/soak/soak.py --minutes $(or $(MINUTES),20)
@@ -72,6 +76,11 @@ $(SERVER): $(RUNTIME)
 $(DEVELOPMENT): $(RUNTIME)
 	@echo "installing the tools of tests, checks and documentation"
 	@$(PIP) --editable '.[dev,docs]'
+	@touch $@
+
+$(RAY): $(DEVELOPMENT)
+	@echo "installing Ray"
+	@$(PIP) --editable '.[ray]'
 	@touch $@
 
 $(BENCHMARKS): $(RUNTIME)

@@ -459,7 +459,7 @@ def test_the_model_answers_what_it_is_asked(server):
         tab = Tab(socket)
         first = tab.hears("first").planes[0]
         tab.say("watch", uncertainty=True)
-        assert tab.hears("uncertainty").planes.shape == (1, 40, 60)
+        assert tab.hears("uncertainty").planes.shape == (2, 40, 60)
         tab.say("look")
         assert 1 <= len(tab.hears("places").header["places"]) <= 8
         tab.say("sample", seed=3)

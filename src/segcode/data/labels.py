@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from segcode.classes import ClassSet, Colour
 from segcode.data.images import NOTE, open_image, read_image, result_note, upright
-from segcode.errors import DataError, listed, nearest
+from segcode.errors import DataError, TruthError, listed, nearest
 from segcode.files import replacing
 from segcode.tensors import IGNORE, LabelImage
 
@@ -128,6 +128,27 @@ def read_colour_labels(path: Path, train_ids: Mapping[Colour, int]) -> LabelFile
     if strays > MOST_STRAYS * packed.size:
         raise DataError(f"{named}: labels must not be scaled smoothly or saved as JPEG; take the original file")
     return LabelFile(labels, (f"{named}: they count as void",))
+
+
+def read_partial_labels(path: Path, size: tuple[int, int], classes: ClassSet) -> LabelFile:
+    """Class indices of an image of (rows, columns), IGNORE where unknown.
+
+    Raises:
+        DataError: if the file cannot be read, or has other values.
+        TruthError: if it has another size.
+    """
+    file = read_index_labels(path, classes, {**{index: index for index in range(len(classes))}, IGNORE: IGNORE})
+    require_size(path, file.labels.shape, size)
+    return file
+
+
+def require_size(path: Path, shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    """Raises TruthError if a file does not have the rows and columns of its image."""
+    if shape != size:
+        raise TruthError(
+            f"{path} is {shape[1]} x {shape[0]} pixels (width x height), the image {size[1]} x {size[0]}: "
+            "draw it on the image itself, or scale it to that size without smoothing"
+        )
 
 
 def encode_labels(labels: LabelImage, classes: ClassSet, raw: bool = False) -> bytes:

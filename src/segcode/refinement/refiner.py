@@ -271,7 +271,7 @@ class Refiner:
         if image.code is not None and posterior.code is not None:
             logits = logits + image.code.times(posterior.code)
         changes = expected_changes(logits, posterior, truth_cells(truth, grid))
-        return places_to_look(changes, grid, self._active.size, count)
+        return places_to_look(changes, logits, grid, self._active.size, count)
 
     def expected_change(self) -> float:
         """The share of the map that the best next label is expected to change: orders the images of a folder."""
