@@ -18,11 +18,19 @@ def resize(maps: Float[Tensor, "B M h w"], size: tuple[int, ...]) -> Float[Tenso
     return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
-def resize_rows(maps: Float[Tensor, "M h w"], size: tuple[int, int], top: int, bottom: int) -> Float[Tensor, "M n W"]:
-    """Rows `top` to `bottom`, the latter not included, of what `resize` gives."""
-    before, after, share = between(torch.arange(top, bottom, device=maps.device), size[0], maps.shape[1])
-    rows = torch.lerp(maps[:, before], maps[:, after], share[:, None].to(maps))
-    return resize(rows[None], (bottom - top, size[1]))[0]
+def resize_part(
+    maps: Float[Tensor, "M h w"], size: tuple[int, int], rows: slice, columns: slice = slice(None)
+) -> Float[Tensor, "M _n _m"]:
+    """Some rows and columns of what `resize` gives."""
+    above, under, down = between(torch.arange(*rows.indices(size[0])), size[0], maps.shape[1])
+    left, right, across = between(torch.arange(*columns.indices(size[1])), size[1], maps.shape[2])
+    first, places = int(above[0]), torch.arange(len(above))
+    near = maps[:, first : int(under[-1]) + 1]
+    near = torch.lerp(near[:, :, left], near[:, :, right], across.to(maps))
+    weights = torch.zeros(len(above), near.shape[1])
+    weights[places, above - first] = 1 - down
+    weights[places, under - first] += down
+    return weights.to(maps) @ near
 
 
 def pooled(maps: Float[Tensor, "B M h w"], size: tuple[int, ...]) -> Float[Tensor, "B M H W"]:

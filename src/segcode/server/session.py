@@ -68,11 +68,12 @@ class Session:
         self.size = image.shape[0], image.shape[1]
         self.scale = min(1.0, math.sqrt(WORKING_PIXELS / math.prod(self.size)))
         self.working = max(1, round(self.size[0] * self.scale)), max(1, round(self.size[1] * self.scale))
+        self._image = image
         self._refiner = Refiner(segmenter, constants, device)
         start = perf_counter()
         small = image if self.scale == 1 else resize_image(image, *self.working)
         self._map = self._refiner.set_image(small, name)
-        self.classes = len(self._map.logits)
+        self.classes = self._map.truth.classes
         self.first = self._map.labels
         opening = 1000 * (perf_counter() - start)
         self._shows: tuple[list[Mark], list[Mark]] | None = [], []
@@ -90,17 +91,17 @@ class Session:
         """Bytes, beside the model."""
         truth, start = self._map.truth, self._started[1]
         arrays: list[ndarray | Tensor] = [
+            self._image,
             self.first,
             self._shown.labels,
             truth.pixels,
             truth.allowed,
             truth.weight,
-            self._map.logits,
         ]
         for painting in (self._base, self._painting):
             arrays += [painting.labels, painting.since, *([] if painting.regions is None else [painting.regions])]
-        arrays += [] if start is None else [start.logits]
-        return self._refiner.nbytes + sum({id(one): int(one.nbytes) for one in arrays}.values())
+        held = self._refiner.nbytes + (0 if start is None else start.layers.nbytes)
+        return held + sum({id(one): int(one.nbytes) for one in arrays}.values())
 
     def show(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> Shown:
         """The map given these marks, and some that are still being drawn."""
@@ -169,7 +170,7 @@ class Session:
         self.show(marks)
         if self.scale == 1:
             return self._shown.labels
-        return _pasted(self._map.unpasted(self.size), self.painting(marks))
+        return _pasted(self._map.unpasted(self._image), self.painting(marks))
 
     def painting(self, marks: list[Mark]) -> Painting:
         """The labels that the marks give at the size of the image."""
