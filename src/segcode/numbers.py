@@ -167,12 +167,12 @@ def _reduced(output: Tensor | ndarray) -> Float[Tensor, "M h w"]:
     if side == 1:
         return _single(output)
     size = math.ceil(output.shape[1] / side), math.ceil(output.shape[2] / side)
-    planes = []
-    for plane in output:
-        planes.append(functional.adaptive_avg_pool2d(_single(plane)[None], size)[0])
+    reduced = torch.empty(len(output), *size)
+    for number, plane in enumerate(output):
+        reduced[number] = functional.adaptive_avg_pool2d(_single(plane)[None], size)[0]
         if isinstance(mapped := getattr(output, "_mmap", None), mmap.mmap) and sys.platform != "win32":
             mapped.madvise(mmap.MADV_DONTNEED)  # else all of the file stays in memory
-    return torch.stack(planes)
+    return reduced
 
 
 def _single(output: Tensor | ndarray) -> Float[Tensor, "*n"]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from dense_guide import upsampled
 from torch.nn import functional
 
 from segcode.classes import ClassSet
