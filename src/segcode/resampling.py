@@ -22,15 +22,11 @@ def resize_part(
     maps: Float[Tensor, "M h w"], size: tuple[int, int], rows: slice, columns: slice = slice(None)
 ) -> Float[Tensor, "M _n _m"]:
     """Some rows and columns of what `resize` gives."""
-    above, under, down = between(torch.arange(*rows.indices(size[0])), size[0], maps.shape[1])
-    left, right, across = between(torch.arange(*columns.indices(size[1])), size[1], maps.shape[2])
-    first, places = int(above[0]), torch.arange(len(above))
-    near = maps[:, first : int(under[-1]) + 1]
-    near = torch.lerp(near[:, :, left], near[:, :, right], across.to(maps))
-    weights = torch.zeros(len(above), near.shape[1])
-    weights[places, above - first] = 1 - down
-    weights[places, under - first] += down
-    return weights.to(maps) @ near
+    above, under, down = between(torch.arange(*rows.indices(size[0]), device=maps.device), size[0], maps.shape[1])
+    first = int(above[0])
+    near = maps[None, :, first : int(under[-1]) + 1]
+    wide = resize(near, (near.shape[2], size[1]))[0, :, :, columns]
+    return torch.lerp(wide.index_select(1, above - first), wide.index_select(1, under - first), down.to(maps)[:, None])
 
 
 def pooled(maps: Float[Tensor, "B M h w"], size: tuple[int, ...]) -> Float[Tensor, "B M H W"]:

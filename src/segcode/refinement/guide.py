@@ -49,17 +49,19 @@ class Guide:
         self,
         rows: Integer[ndarray, "*#p"],
         columns: Integer[ndarray, "*#p"],
-        cells: Sequence[Integer[ndarray, "*#p"]],
+        colours: Sequence[Float[ndarray, "3 *#p"]],
         shares: Sequence[Float[ndarray, "*#p"]],
     ) -> list[Float[ndarray, "*p"]]:
-        """The shares of cells at pixels, from those of bilinear resampling; their sums are not 1."""
-        pixels = np.moveaxis(self.image.reshape(-1, 3).take(rows * self.image.shape[1] + columns, 0), -1, 0)
-        pixels = pixels.astype(np.float32, order="C")
-        factor = np.float32(-0.5 / DEVIATION**2)
+        """The shares of cells of some colours at pixels, from those of bilinear resampling; their sums are not 1."""
+        pixels = self.image.reshape(-1, 3).take(rows * self.image.shape[1] + columns, 0)
+        pixels = np.moveaxis(pixels, -1, 0).astype(np.float32, order="C")
         weights = []
-        for cell, share in zip(cells, shares, strict=True):
-            distance = sum(
-                np.square(pixel - colour) for pixel, colour in zip(pixels, self.colours[:, cell], strict=True)
-            )
-            weights.append(share * (np.exp(factor * distance) + _FLOOR))
+        for colour, share in zip(colours, shares, strict=True):
+            distance = pixels - colour
+            weight = np.square(distance, out=distance).sum(0)
+            weight *= np.float32(-0.5 / DEVIATION**2)
+            np.exp(weight, out=weight)
+            weight += _FLOOR
+            weight *= share
+            weights.append(weight)
         return weights

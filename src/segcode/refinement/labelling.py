@@ -15,7 +15,7 @@ from segcode.refinement.layers import Layers, highest_of
 from segcode.resampling import between
 
 _NUMBERS: Final = 2**22  # logits in memory at a time
-_PIXELS: Final = 2**14  # computed at a time: their logits stay in a processor's cache
+_PIXELS: Final = 2**16  # labelled at a time
 
 
 class _Side(NamedTuple):
@@ -94,11 +94,12 @@ def _label(
             some = np.flatnonzero(count == number)
             classes = np.ascontiguousarray(np.nonzero(possible[:, some].T)[1].reshape(-1, number).T)
             chosen = [corner[classes, some][:, None] for corner in logits]
-            cells = [(each * len(across.after) + other)[some] for each, other in corners]
+            if guide is not None:
+                colours = [guide.colours[:, None, (each * len(across.after) + other)[some]] for each, other in corners]
             right, pixels = across.share[:, column[some]], across.pixels[:, column[some]]
             for under, pixel in zip(down.share[:, row[some]], down.pixels[:, row[some]], strict=True):
                 shares = [up * near for up in (1 - under, under) for near in (1 - right, right)]
                 if guide is not None:
-                    shares = guide.weigh(pixel, pixels, cells, shares)
+                    shares = guide.weigh(pixel, pixels, colours, shares)
                 logit = sum(share * corner for share, corner in zip(shares, chosen, strict=True))
                 labels[pixel, pixels] = highest_of(logit, numbers[classes][:, None])

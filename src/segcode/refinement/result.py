@@ -179,8 +179,9 @@ class SegmentationMap:
         rows = slice(int(above[0]), int(under[-1]) + 1)
         shares = [up[:, None] * near for up, near in product((1 - down, down), (1 - across, across))]
         if self.guide is not None:
-            cells = [row[:, None] * grid[1] + column for row, column in product((above, under), (left, right))]
-            shares = self.guide.weigh(np.arange(top, bottom)[:, None], np.arange(width), cells, shares)
+            cells = (row[:, None] * grid[1] + column for row, column in product((above, under), (left, right)))
+            colours = [self.guide.colours[:, cell] for cell in cells]
+            shares = self.guide.weigh(np.arange(top, bottom)[:, None], np.arange(width), colours, shares)
             total = sum(shares)
             shares = [share / total for share in shares]
         block = torch.from_numpy(self.layers.block(rows))
