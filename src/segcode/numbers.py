@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import mmap
+import sys
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
+from torch.nn import functional
 
 from segcode.errors import ConfigError, DataError, listed
 from segcode.tensors import shape_text
@@ -28,6 +33,10 @@ WHOLES: Final = (100.0, 255.0)
 
 OVERSHOOT: Final = 0.1
 """Probabilities may lie this far below 0, as bicubic resampling overshoots."""
+
+
+MOST: Final = 2**26
+"""Larger outputs are reduced to so many numbers: 268 MB. The image brings them back to its own size."""
 
 
 class Found(NamedTuple):
@@ -83,7 +92,7 @@ class Numbers:
         self._meaning = meaning
 
     def logits(self, output: Any, source: str, size: tuple[int, int] | None = None) -> Float[Tensor, "M h w"]:
-        """An output as logits in single precision.
+        """An output as logits in single precision; of more than `MOST` numbers, the means of squares of cells.
 
         Args:
             output: an array, a tensor or nested lists of floating-point numbers (M, h, w) or (1, M, h, w).
@@ -94,13 +103,15 @@ class Numbers:
             DataError: if it has another shape, integers, other classes or NaN, or if its numbers contradict the
                 meaning that is stated or that the first output had.
         """
-        tensor = _tensor(output, source)
-        self._check_shape(tuple(tensor.shape), source, size)
+        output = _floating(output, source)
+        shape = tuple(output.shape)
+        self._check_shape(shape, source, size)
+        tensor = _reduced(output)
         sums = tensor.sum(0)
         lowest, highest, least, greatest = (float(one) for one in (tensor.min(), tensor.max(), sums.min(), sums.max()))
         if not np.isfinite([lowest, highest, least, greatest]).all():
             raise DataError(f"{source} has NaN or infinite numbers: give finite logits, or probabilities")
-        found = Found(tuple(tensor.shape), lowest, highest, least, greatest, self._meaning or "logits")
+        found = Found(shape, lowest, highest, least, greatest, self._meaning or "logits")
         found = found._replace(meaning=self._meaning or _guessed(found, source))
         if problem := _contradiction(found):
             raise DataError(f"{source} has {found}: these are no {found.meaning}, {self._because}: {problem}")
@@ -111,7 +122,7 @@ class Numbers:
         self._meaning, self.found = found.meaning, found
         if found.meaning == "logits":
             return tensor
-        return (tensor / sums if found.meaning == "scores" else tensor).clamp(min=FLOOR).log()
+        return (tensor / sums if found.meaning == "scores" else tensor).clamp(min=FLOOR).log_()
 
     def _check_shape(self, shape: tuple[int, ...], source: str, size: tuple[int, int] | None) -> None:
         names = self.classes
@@ -133,13 +144,13 @@ class Numbers:
             )
 
 
-def _tensor(output: Any, source: str) -> Float[Tensor, "..."]:
-    """Floating-point numbers in single precision; a batch of one is its only item."""
+def _floating(output: Any, source: str) -> Tensor | ndarray:
+    """Floating-point numbers; a batch of one is its only item."""
     if isinstance(output, Tensor):
         kind, floating = str(output.dtype).removeprefix("torch."), output.is_floating_point()
     else:
         try:
-            output = np.asarray(output)
+            output = np.asanyarray(output)
         except ValueError:
             raise DataError(f"{source} is no array: give classes x rows x columns") from None
         kind, floating = str(output.dtype), output.dtype.kind == "f"
@@ -148,12 +159,28 @@ def _tensor(output: Any, source: str) -> Float[Tensor, "..."]:
             f"{source} has numbers of the kind {kind}: give logits or probabilities as floating-point numbers; label "
             "maps are given as labels:DIR"
         )
+    return output[0] if output.ndim == 4 and len(output) == 1 else output
+
+
+def _reduced(output: Tensor | ndarray) -> Float[Tensor, "M h w"]:
+    """A copy in single precision, on a coarser grid if it has more than `MOST` numbers; made class by class."""
+    side = math.ceil(math.sqrt(math.prod(output.shape) / MOST))
+    if side == 1:
+        return _single(output)
+    size = math.ceil(output.shape[1] / side), math.ceil(output.shape[2] / side)
+    reduced = torch.empty(len(output), *size)
+    for number, plane in enumerate(output):
+        reduced[number] = functional.adaptive_avg_pool2d(_single(plane)[None], size)[0]
+        if isinstance(mapped := getattr(output, "_mmap", None), mmap.mmap) and sys.platform != "win32":
+            mapped.madvise(mmap.MADV_DONTNEED)  # else all of the file stays in memory
+    return reduced
+
+
+def _single(output: Tensor | ndarray) -> Float[Tensor, "*n"]:
     if isinstance(output, Tensor):
-        tensor = output.detach().float()
-    else:
-        with np.errstate(over="ignore"):  # infinity is refused
-            tensor = torch.from_numpy(np.array(output, np.float32))
-    return tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+        return output.detach().float()
+    with np.errstate(over="ignore"):  # infinity is refused
+        return torch.from_numpy(np.array(output, np.float32))
 
 
 def _guessed(found: Found, source: str) -> Meaning:

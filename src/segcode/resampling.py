@@ -18,11 +18,15 @@ def resize(maps: Float[Tensor, "B M h w"], size: tuple[int, ...]) -> Float[Tenso
     return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
-def resize_rows(maps: Float[Tensor, "M h w"], size: tuple[int, int], top: int, bottom: int) -> Float[Tensor, "M n W"]:
-    """Rows `top` to `bottom`, the latter not included, of what `resize` gives."""
-    before, after, share = between(torch.arange(top, bottom, device=maps.device), size[0], maps.shape[1])
-    rows = torch.lerp(maps[:, before], maps[:, after], share[:, None].to(maps))
-    return resize(rows[None], (bottom - top, size[1]))[0]
+def resize_part(
+    maps: Float[Tensor, "M h w"], size: tuple[int, int], rows: slice, columns: slice = slice(None)
+) -> Float[Tensor, "M _n _m"]:
+    """Some rows and columns of what `resize` gives."""
+    above, under, down = between(torch.arange(*rows.indices(size[0]), device=maps.device), size[0], maps.shape[1])
+    first = int(above[0])
+    near = maps[None, :, first : int(under[-1]) + 1]
+    wide = resize(near, (near.shape[2], size[1]))[0, :, :, columns]
+    return torch.lerp(wide.index_select(1, above - first), wide.index_select(1, under - first), down.to(maps)[:, None])
 
 
 def pooled(maps: Float[Tensor, "B M h w"], size: tuple[int, ...]) -> Float[Tensor, "B M H W"]:

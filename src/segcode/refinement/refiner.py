@@ -30,6 +30,8 @@ from segcode.refinement.borders import along_outlines
 from segcode.refinement.code_path import Entries, draw
 from segcode.refinement.config import Stopping
 from segcode.refinement.gauss_newton import gauss_newton
+from segcode.refinement.guide import Guide
+from segcode.refinement.layers import Layers
 from segcode.refinement.objective import PartialLabelNLL
 from segcode.refinement.observations import observe, region_of_cells, settled_cells
 from segcode.refinement.places import Place, places_to_look
@@ -89,6 +91,8 @@ class _OpenImage:
     Attributes:
         size: rows and columns of the image.
         prediction: the initial prediction; its logits divided by the temperature.
+        layers: these logits on a grid at least as fine as the field's.
+        guide: the image over that grid.
         base: these logits at the cells of the field.
         precision: the prior of the field.
         code: the code path, where the segmenter has one and its prior variance is above 0.
@@ -96,6 +100,8 @@ class _OpenImage:
 
     size: tuple[int, int]
     prediction: InitialPrediction
+    layers: Layers
+    guide: Guide | None
     base: Float[ndarray, "c M"]
     precision: Precision
     code: _Code | None
@@ -172,7 +178,9 @@ class Refiner:
         base = _at_cells(prediction.base_logits, grid)
         pull = cell_pull(base, self.constants)
         precision = Precision(grid, weights, pull, self.constants.prior_variance).factorised()
-        self._open = self._current = _OpenImage(size, prediction, base, precision, self._code_of(prediction, grid))
+        layers = _layers(prediction.base_logits, grid)
+        guide, code = Guide.of(image, layers.grid), self._code_of(prediction, grid)
+        self._open = self._current = _OpenImage(size, prediction, layers, guide, base, precision, code)
         self.reset()
         return self._initial()
 
@@ -184,10 +192,11 @@ class Refiner:
     def start_from(self, start: SegmentationMap) -> SegmentationMap:
         """Take a map, such as a sample, for the initial prediction, and forget the truth; `reset` goes back."""
         image = self._image
-        prediction = replace(image.prediction, base_logits=start.logits)
+        logits, grid = start.logits, image.precision.grid
+        prediction = replace(image.prediction, base_logits=logits)
         self.reset()
-        base = _at_cells(start.logits, image.precision.grid)
-        self._current = replace(image, prediction=prediction, base=base)  # the code path keeps its grid
+        layers, base = _layers(logits, grid), _at_cells(logits, grid)
+        self._current = replace(image, prediction=prediction, layers=layers, base=base)  # the code path keeps its grid
         return self._initial()
 
     @torch.inference_mode()
@@ -250,9 +259,11 @@ class Refiner:
     def predictive(self, count: int = 16, seed: int = 0) -> Predictive:
         """Class probabilities and mutual information, averaged over `count` draws from the posterior."""
         truth = self._conditioned()[1]
-        drawn = [one.logits.softmax(0) for one in self.sample(count, seed)]
-        mean = torch.stack(drawn).mean(0)
-        unsure = torch.stack([-torch.xlogy(p, p).sum(0) for p in drawn]).mean(0)
+        mean, unsure = torch.zeros(()), torch.zeros(())
+        for one in self.sample(count, seed):
+            drawn = one.logits.softmax(0)
+            mean = mean + drawn / count
+            unsure = unsure - torch.xlogy(drawn, drawn).sum(0) / count
         information = (-torch.xlogy(mean, mean).sum(0) - unsure).clamp(min=0)
         size = self._image.size
         probabilities = masked_softmax(resize(mean.clamp(min=1e-30)[None], size)[0].log(), truth)
@@ -288,7 +299,7 @@ class Refiner:
         """Memory that the image takes, beside the segmenter, in bytes."""
         image, posterior = self._active, self._posterior
         held = 0 if posterior is None else posterior.nbytes
-        return image.prediction.base_logits.nbytes + image.base.nbytes + image.precision.nbytes + held
+        return image.layers.nbytes + image.base.nbytes + image.precision.nbytes + held
 
     @property
     def _image(self) -> _OpenImage:
@@ -338,24 +349,25 @@ class Refiner:
     def _initial(self) -> SegmentationMap:
         image = self._active
         truth = Truth.empty(image.size, image.base.shape[1])
-        prediction = image.prediction
-        return SegmentationMap(prediction.base_logits, truth, Status(0, 0, True), None, prediction.b)
+        status, b = Status(0, 0, True), image.prediction.b
+        return SegmentationMap(image.layers, truth, status, b=b, guide=image.guide)
 
     def _map(
         self, field: Float[ndarray, "c M"], code: Float[ndarray, "N"] | None, truth: Truth, status: Status
     ) -> SegmentationMap:
-        prediction, grid = self._active.prediction, self._active.precision.grid
-        base, scaled = prediction.base_logits, None
+        image, grid = self._active, self._active.precision.grid
+        base, scaled = image.prediction.base_logits, None
         added = torch.from_numpy(np.ascontiguousarray(field.T, np.float32)).reshape(1, -1, *grid.shape).to(base.device)
         rest = [base]
-        if code is not None and (path := self._active.code) is not None:
+        if code is not None and (path := image.code) is not None:
             scaled, of_code = path.scaled(code), path.added(code)
             rest.append(of_code)
             size = _finer(grid.shape, of_code.shape[1:])
             added = resize(added, size) + resize(of_code[None], size)
-        size = _finer(base.shape[1:], grid.shape)
-        logits = resize(added, size)[0].add_(resize(base[None], size)[0])
-        return SegmentationMap(logits, truth, status, scaled, prediction.b, along_outlines(rest, field, truth, grid))
+        borders = along_outlines(rest, field, truth, grid)
+        return SegmentationMap(
+            image.layers.plus(added[0]), truth, status, scaled, image.prediction.b, borders, image.guide
+        )
 
 
 def as_segmenter(
@@ -388,6 +400,10 @@ def truth_cells(truth: Truth, grid: Grid) -> ndarray:
 
 def _at_cells(logits: Float[Tensor, "M h w"], grid: Grid) -> Float[ndarray, "c M"]:
     return at_cells(logits, grid).flatten(1).T.cpu().numpy().astype(np.float64)
+
+
+def _layers(logits: Float[Tensor, "M h w"], grid: Grid) -> Layers:
+    return Layers(resize(logits[None], _finer(logits.shape[1:], grid.shape))[0])
 
 
 def _finer(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
