@@ -91,7 +91,7 @@ def test_names_in_any_script_are_kept(server, tmp_path):
     assert sent["name"] == "uploads/街道 01"
     assert (tmp_path / "work/uploads/街道 01.png").is_file()
     coco = server.get("/api/images/uploads/街道 01/export/coco.json").json()
-    assert coco["images"][0]["file_name"] == "uploads/街道 01.png"
+    assert coco["images"][0]["file_name"] == "街道 01.png"
 
 
 WRONG = {

@@ -104,7 +104,7 @@ def annotate(
         )
         tidy(studio)
         app = create_app(studio, chosen.name(), access, asked, purpose=opened.purpose)
-        problems = [problem for image in library.all() if (problem := studio.state(image.name)[1])]
+        problems = [problem for image in library.all() if (problem := studio.progress(image.name).problem)]
         typer.echo(f"{len(library.all())} images; the work is kept in {folder}")
         for problem in problems[:3]:
             typer.echo(problem)

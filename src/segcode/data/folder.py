@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,6 +73,15 @@ def open_folder(root: Path, split: str) -> PairedFiles:
         pairs = [pair._replace(labels=None) for pair in pairs]
     read = partial(read_index_labels, classes=classes, train_ids=train_ids)
     return require_pairs(PairedFiles(classes, tuple(pairs), read), problems, images)
+
+
+def class_file_text(classes: ClassSet, ids: Sequence[int], void: int) -> str:
+    """A class file, as `read_class_file` reads it, of classes with these ids in label files."""
+    tables = [
+        f"[[class]]\nname = {json.dumps(name, ensure_ascii=False)}\ncolour = {list(colour)}\nid = {number}\n"
+        for name, colour, number in zip(classes.names, classes.colours, ids, strict=True)
+    ]
+    return "\n".join([f"void = [{void}]\n", *tables])
 
 
 def read_class_file(path: Path) -> ClassFile:
