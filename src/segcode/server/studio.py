@@ -153,6 +153,8 @@ class OpenImage:
             "redo": document.can_redo,
             "flagged": document.flagged,
             "comment": document.comment,
+            "uncertainty": self.score and self.score.uncertainty,
+            "expected_change": self.score and self.score.expected_change,
             "viewers": len(self.viewers),
         }
 
