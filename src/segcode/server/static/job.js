@@ -41,7 +41,11 @@ export class Job {
     this.items = new Map(); // of the list, by the names of images
     for (const id of ["only", "export-only"]) $(id).append(...Object.keys(IS).map((which) => new Option(which, which)));
     $("only").addEventListener("change", () => this.arrange());
-    $("order").addEventListener("change", () => { this.arrange(); this.measure(); });
+    $("order").addEventListener("change", () => {
+      this.images.forEach((image) => this.describe(image));
+      this.arrange();
+      this.measure();
+    });
     for (const id of ["only", "order"]) $(id).addEventListener("change", () => $(id).blur()); // keys are for the image
     $("needs").addEventListener("click", () => this.next());
     $("flag").addEventListener("click", () => this.flag());
@@ -98,7 +102,6 @@ export class Job {
   arrange() {
     const is = IS[$("only").value];
     const images = this.ordered().filter((image) => is(image) || image === this.current);
-    for (const image of images) this.describe(image);
     const items = images.map(({ name }) => this.items.get(name)), now = $("images").children;
     if (items.length !== now.length || items.some((item, at) => item !== now[at])) $("images").replaceChildren(...items);
     this.count();
@@ -180,10 +183,12 @@ export class Job {
     if (this.measuring) return;
     this.measuring = true;
     const missing = (image) => !image.problem && image.uncertainty === null;
-    for (let image; $("order").value in ORDERS && (image = this.images.find(missing)); this.arrange()) {
+    for (let image; $("order").value in ORDERS && (image = this.images.find(missing));) {
       while (this.act.busy()) await pause(500);
       try {
         Object.assign(image, await json(url(image.name, "score")));
+        this.describe(image);
+        this.arrange();
       } catch (problem) {
         this.act.notice(`Images cannot be sorted now: ${problem.message}`, 6000);
         break;

@@ -235,7 +235,8 @@ function listClasses() {
     accept.title = `All of this class: the map shows every pixel of ${name}, so the class is excluded elsewhere (A for the chosen class)`;
     accept.setAttribute("aria-label", `All of ${name}`);
     accept.addEventListener("click", () => acceptClass(index));
-    item.append(choose, ...(index === VOID ? [] : [accept]));
+    if (index === VOID) accept.style.visibility = "hidden";
+    item.append(choose, accept);
     return item;
   }));
 }
