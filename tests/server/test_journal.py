@@ -207,7 +207,9 @@ def test_a_log_of_another_version_is_refused_with_both_versions(journal):
     journal.append(stroke("a"))
     content = journal.path.read_bytes()
     journal.path.write_bytes(content.replace(b'"version":2', b'"version":7'))
-    with pytest.raises(DataError, match="has format 7, and this segcode reads formats 1 and 2: open it with the version"):
+    with pytest.raises(
+        DataError, match="has format 7, and this segcode reads formats 1 and 2: open it with the version"
+    ):
         journal.read()
 
 

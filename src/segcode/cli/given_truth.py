@@ -227,7 +227,7 @@ def read_partial_labels(path: Path, size: tuple[int, int], classes: ClassSet) ->
     from segcode.data.labels import read_index_labels
     from segcode.tensors import IGNORE
 
-    labels, notes = read_index_labels(
+    labels, notes, _ = read_index_labels(
         path, classes, {**{index: index for index in range(len(classes))}, IGNORE: IGNORE}
     )
     for note in notes:

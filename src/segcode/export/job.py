@@ -40,7 +40,7 @@ class Finished(NamedTuple):
 
 
 class File(NamedTuple):
-    """A file of an export: its path, with slashes, and its content."""
+    """A file of an export: its path, with slashes, and its content; an empty folder where the path ends in one."""
 
     path: str
     content: bytes
@@ -78,7 +78,7 @@ class Job:
             yield File(f"SegmentationClass/{image.name}.png", self._coloured(image.labels))
         else:
             raw = self._layout == "ids"
-            yield File(f"labels/{image.name}.png", encode_labels(image.labels, self._classes, raw))
+            yield File(f"labels/{image.name}.png", encode_labels(image.labels, self._classes, raw, complete=True))
             yield File(f"truth/{image.name}.png", encode_labels(image.truth, self._classes, raw))
 
     def end(self) -> Iterator[File]:
@@ -91,6 +91,7 @@ class Job:
         yield File("id2label.json", _json(dict(zip(ids, self._classes.names, strict=True))))
         if self._layout == "coco":
             yield File("annotations/instances_default.json", _json(self._coco))
+            yield File("images/", b"")  # datumaro reads no COCO without this folder
         elif self._layout == "voc":
             yield File("ImageSets/Segmentation/default.txt", "".join(f"{name}\n" for name in self._names).encode())
             lines = zip(("background", *self._classes.names), (BACKGROUND, *self._colours), strict=True)

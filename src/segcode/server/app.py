@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -53,6 +53,7 @@ def create_app(
     access: Access | None = None,
     label_studio: LabelStudio | None = None,
     purpose: str = "",
+    keys: Sequence[str | None] = (),
 ) -> FastAPI:
     """The web application over a studio, which it closes when it ends.
 
@@ -62,6 +63,7 @@ def create_app(
         access: who may send requests; by default this machine alone.
         label_studio: images are fetched from it and predictions sent to it; by default nobody is asked.
         purpose: the images that the model is for, in words.
+        keys: the letter that chooses each class on the page, None where it has none.
     """
 
     @asynccontextmanager
@@ -82,6 +84,7 @@ def create_app(
     )
     app.state.studio = studio
     app.state.model_name, app.state.purpose = model_name, purpose
+    app.state.keys = keys or [None] * len(studio.classes)
     app.state.label_studio = Backend(studio, f"segcode {Path(model_name).name}", label_studio)
     bounds = dict.fromkeys(("/setup", "/predict", "/webhook"), LABEL_STUDIO)
     bounds["/api/images"] = Amount(2 * studio.library.limits.bytes)
@@ -162,8 +165,9 @@ def model(request: Request, studio: Here) -> ModelInfo:
     """The name of the model, the images that it is for, and the classes that indices mean."""
     names, colours = studio.classes.names, studio.classes.colours
     apart = distinct_colours(len(names))
-    classes = [ClassInfo(name=n, colour=c, distinct=d) for n, c, d in zip(names, colours, apart, strict=True)]
     state = request.app.state
+    each = zip(names, colours, apart, state.keys, strict=True)
+    classes = [ClassInfo(name=n, colour=c, distinct=d, key=k) for n, c, d, k in each]
     return ModelInfo(name=state.model_name, purpose=state.purpose, classes=classes, work=studio.work)
 
 
@@ -287,8 +291,8 @@ async def export(image: Opened, studio: Here, kind: Kind) -> Response:
     marks, classes = image.document.marks, studio.classes
     name, file_name = image.photograph.original_name, image.photograph.file_name
     convert: dict[str, Callable[[LabelImage], bytes]] = {
-        "labels.png": lambda labels: encode_labels(labels, classes),
-        "ids.png": lambda labels: encode_labels(labels, classes, raw=True),
+        "labels.png": lambda labels: encode_labels(labels, classes, complete=True),
+        "ids.png": lambda labels: encode_labels(labels, classes, raw=True, complete=True),
         "colours.png": lambda labels: _png(classes.colourise(labels)),
         "coco.json": lambda labels: json.dumps(coco(file_name, labels, classes, coco_id(name))).encode(),
     }

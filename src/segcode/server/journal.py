@@ -102,6 +102,11 @@ class Document:
         self.flagged = self.flagged if entry.flagged is None else entry.flagged
         self.comment = self.comment if entry.comment is None else entry.comment
 
+    @property
+    def blank(self) -> bool:
+        """Whether nobody ever made a mark or called it done."""
+        return not self._marks and not self.done
+
     def has(self, mark: str) -> bool:
         """Whether a mark of this id was ever made."""
         return mark in self._known
@@ -186,15 +191,15 @@ class Journal:
             raise ReplacedError(f"{where} is about another image than {self._photograph.path} is now: {_ANOTHER}")
         self._digest, self._stamp = digest, stamp
 
-    def append(self, entry: Entry) -> None:
-        """Write an entry after those that were read; once this returns it is on the disk.
+    def append(self, *entries: Entry) -> None:
+        """Write entries after those that were read; once this returns they are on the disk.
 
         Raises:
             ReplacedError: if the image is another one now, or another program wrote to the log.
             OSError: if it cannot be written, as on a full disk, or the image not be read; the log is then as it was.
         """
         self.check_image()
-        lines: list[BaseModel] = [entry] if self._end else [self._first(), entry]
+        lines: list[BaseModel] = [*entries] if self._end else [self._first(), *entries]
         check, content = self._check, b""
         for line in lines:
             check, written = _written(line, check)

@@ -11,11 +11,12 @@ from segcode.server.marks import Sent
 
 
 class ClassInfo(BaseModel):
-    """A class: its name, its colour, and one that colour-blind people can tell from the others."""
+    """A class: its name, its colour, one that colour-blind people can tell from the others, and its key on the page."""
 
     name: str
     colour: tuple[int, int, int]
     distinct: tuple[int, int, int]
+    key: str | None
 
 
 class ModelInfo(BaseModel):

@@ -445,9 +445,9 @@ class Studio:
                         await self.with_session(image, partial(self._save, image))
 
     def _save(self, image: OpenImage, session: Session) -> None:
-        made = _result(session, image.document.marks)
-        for path, labels in zip(self.finished(image.photograph.name), made, strict=True):
-            write_labels(path, labels, self.classes)
+        made, (labels, truth) = _result(session, image.document.marks), self.finished(image.photograph.name)
+        write_labels(labels, made.labels, self.classes, complete=True)
+        write_labels(truth, made.truth, self.classes)
 
     def _kept(self, name: str) -> Result:
         ids = {index: index for index in (*range(len(self.classes)), IGNORE)}

@@ -215,7 +215,7 @@ function show(message) {
 
 // ---- classes, samples, places ---------------------------------------------------------------------------------------
 
-const digitOf = (index) => (index === VOID ? "O" : index < 10 ? String((index + 1) % 10) : index < 20 ? `⇧${(index + 1) % 10}` : "");
+const keyOfClass = (index) => state.model.classes[index]?.key?.toUpperCase() ?? (index === VOID ? "O" : index < 10 ? String((index + 1) % 10) : index < 20 ? `⇧${(index + 1) % 10}` : "");
 
 function listClasses() {
   const classes = [...state.model.classes.entries(), [VOID, { name: "void" }]];
@@ -227,7 +227,7 @@ function listClasses() {
     choose.setAttribute("role", "radio");
     choose.innerHTML = "<i></i><span></span><small></small><kbd></kbd>";
     choose.querySelector("span").textContent = name;
-    choose.querySelector("kbd").textContent = digitOf(index);
+    choose.querySelector("kbd").textContent = keyOfClass(index);
     choose.addEventListener("click", () => chooseClass(index));
     const accept = document.createElement("button");
     accept.className = "accept";
@@ -405,8 +405,11 @@ addEventListener("keydown", (event) => {
     return;
   }
   if (!writes && (event.ctrlKey || event.metaKey || event.altKey)) return;
+  const own = state.model?.classes.findIndex((one) => one.key === key) ?? -1; // a key of the class list goes first
   const digit = event.code.match(/^(?:Digit|Numpad)([0-9])$/);
-  if (digit && !"[]?".includes(key)) {
+  if (own >= 0) {
+    chooseClass(own);
+  } else if (digit && !"[]?".includes(key)) {
     chooseClass(((Number(digit[1]) + 9) % 10) + (event.shiftKey ? 10 : 0));
   } else if (key === " ") {
     if (event.target.matches("button, summary")) return;
