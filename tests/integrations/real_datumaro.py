@@ -36,7 +36,7 @@ def exported(folder: Path, layout: str, classes: ClassSet) -> dict[str, np.ndarr
 
 
 @pytest.mark.parametrize("classes", [CITYSCAPES, BLACK])
-@pytest.mark.parametrize(("layout", "reader"), [("voc", "voc"), ("coco", "coco_instances")])  # those that CVAT takes
+@pytest.mark.parametrize(("layout", "reader"), [("voc", "voc_segmentation"), ("coco", "coco_instances")])
 def test_datumaro_reads_the_maps_of_an_export(tmp_path, layout, reader, classes):
     maps = exported(tmp_path, layout, classes)
     dataset = Dataset.import_from(str(tmp_path / "job"), reader)

@@ -224,7 +224,7 @@ def test_what_stands_in_the_place_of_a_journal_is_told_in_the_list(make_server, 
         journal.unlink()
         journal.mkdir()
     else:
-        journal.write_text(journal.read_text().replace('"version":1', '"version":2'))
+        journal.write_text(journal.read_text().replace('"version":2', '"version":3'))
     listed = {one["name"]: one for one in make_server().get("/api/images").json()}
     assert listed["a/frame"]["state"] == "in work"
     assert "frame.jsonl" in listed["a/frame"]["problem"]
