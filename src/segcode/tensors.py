@@ -1,4 +1,4 @@
-"""Tensor types by name and shape, shared by every module.
+"""Tensor types by name and shape, shared by every module, and shapes as text.
 
 Letters in the shapes: B images, M classes, N code numbers, H x W pixels, k codes, n chosen pixels.
 The shapes are checked while the tests run (jaxtyping and beartype) and cost nothing elsewhere.
@@ -6,6 +6,7 @@ The shapes are checked while the tests run (jaxtyping and beartype) and cost not
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from jaxtyping import Bool, Float, Integer, UInt8
@@ -47,3 +48,8 @@ Pixels: TypeAlias = Integer[Tensor, "n 2"]
 
 AllowedClasses: TypeAlias = Bool[Tensor, "n M"]
 """True where a pixel may be of a class; one True in a row means that its class is known."""
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape as errors name it: "4 x 30 x 40"."""
+    return " x ".join(map(str, shape)) or "a single number"

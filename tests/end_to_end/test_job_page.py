@@ -118,7 +118,7 @@ def test_images_are_sorted_by_what_they_need(job):
 
 def test_void_is_painted_and_stays_out_of_the_export(job):
     page, served = job()
-    page.keyboard.press("o")
+    page.keyboard.press("u")
     assert page.locator("#classes .class[aria-checked='true'] span").text_content() == "void"
     box = page.locator("#board").bounding_box()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.8 * box["height"])

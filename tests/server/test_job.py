@@ -206,7 +206,7 @@ def test_the_layout_of_voc_is_read_back_as_an_initial_prediction(server, tmp_pat
     paint(server, "a", IGNORE, 30)
     folder = unpack(exported(server, "voc"), tmp_path / "out")
     assert (pixels((folder / "SegmentationClass/a.png").read_bytes()) == IGNORE).any()
-    maps = LabelSegmenter(folder / "SegmentationClass", read_class_file(folder / "classes.toml"))
+    maps = LabelSegmenter(folder / "SegmentationClass", read_class_file(folder / "classes.toml"), 0.9, print)
     np.testing.assert_array_equal(maps.read("a").labels, map_of(server, "a"))
 
 

@@ -92,7 +92,7 @@ def annotate(
     from segcode.server.guard import Access
     from segcode.server.label_studio_client import LabelStudio
     from segcode.server.library import Library, Limits
-    from segcode.server.run import serve
+    from segcode.server.run import listening, serve
     from segcode.server.studio import Studio
     from segcode.server.work import find_work, import_truth, refuse_foreign, tidy, without_outputs
 
@@ -106,6 +106,7 @@ def annotate(
         token = token or token_urlsafe(24)
     access = Access(hosts=None, token=token) if token else Access()
     asked = LabelStudio(label_studio, label_studio_key, Limits()) if label_studio else None
+    listener = listening(host, port)  # before anything is read, or written
     opened, constants = chosen.open(), chosen.load_constants()
     keys: tuple[str | None, ...] = ()
     segmenter, classes = opened.segmenter, opened.classes
@@ -135,4 +136,4 @@ def annotate(
             typer.echo(problem)
         if len(problems) > 3:
             typer.echo(f"and {len(problems) - 3} more that cannot be worked on: the list on the page has the reasons")
-        serve(app, host, port, access.token, browser and not os.environ.get("CI"))
+        serve(app, listener, host, access.token, browser and not os.environ.get("CI"))

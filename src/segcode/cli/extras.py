@@ -10,6 +10,7 @@ MODULES: Final = {
     "onnx": ("onnxruntime",),
     "serve": ("fastapi", "starlette", "uvicorn", "websockets"),
     "eval": ("matplotlib", "torchmetrics"),
+    "ray": ("ray",),
     "rivals": ("pydensecrf",),
 }
 """The modules that each extra of `pyproject.toml` installs."""

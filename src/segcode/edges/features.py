@@ -1,4 +1,4 @@
-"""What edges between neighbouring cells are read from: features of an ImageNet network, and colours."""
+"""Features that edges between neighbouring cells are read from: those of an ImageNet network, and colours."""
 
 from __future__ import annotations
 

@@ -488,8 +488,8 @@ class Studio:
             try:
                 image.send(await self.with_session(image, partial(self._map, marks, drafts, asked)), "map")
                 if any(viewer.uncertainty for viewer in image.viewers) and not image.changed.is_set():
-                    shown = partial(Session.uncertainty, marks=marks, drafts=drafts)
-                    unsure = frame({"type": "uncertainty"}, [await self.with_session(image, shown)])
+                    shown = partial(_uncertainties, marks, drafts)
+                    unsure = frame({"type": "uncertainty"}, await self.with_session(image, shown))
                     for viewer in image.viewers:
                         if viewer.uncertainty:
                             viewer.send(unsure, "uncertainty")
@@ -506,7 +506,6 @@ class Studio:
             "drafts": {mark.id: len(getattr(mark, "points", ())) for mark in drafts},
             "milliseconds": {"wait": 1000 * (began - asked), **shown.milliseconds},
             "status": shown.status,
-            "solver": shown.solver,
             "exhaustive": sorted(shown.exhaustive),
             "memory": self.memory,
             "open": self.open_images,
@@ -531,6 +530,11 @@ def _result(session: Session, marks: list[Mark]) -> Result:
 
 def _replaced(image: OpenImage) -> ReplacedError:
     return ReplacedError(f"{image.photograph.path} was removed, or is another image now: reload the page")
+
+
+def _uncertainties(marks: list[Mark], drafts: list[Mark], session: Session) -> list[LabelImage]:
+    """Of the map, and of the initial prediction."""
+    return [session.uncertainty(marks, drafts), session.initial_uncertainty()]
 
 
 def _exists(path: Path) -> bool:

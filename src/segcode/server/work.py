@@ -19,8 +19,9 @@ from segcode.data.labels import LabelFile
 from segcode.errors import ConfigError, DataError
 from segcode.export.runs import encode_runs
 from segcode.files import UNFINISHED
-from segcode.segmenters.from_labels import LabelSegmenter
+from segcode.segmenters.from_labels import CONFIDENCE, LabelSegmenter
 from segcode.segmenters.named_classes import find_class_file, ids_of
+from segcode.segmenters.specification import to_stderr
 from segcode.server.journal import Entry, Head, read_head
 from segcode.server.library import Photograph
 from segcode.server.marks import Region
@@ -103,7 +104,7 @@ def import_truth(studio: Studio, folder: Path) -> list[str]:
     known = ids_of(studio.classes) if file is None else read_class_file(file)
     if known.classes.names != studio.classes.names:
         raise ConfigError(f"{file} names the classes {', '.join(known.classes.names)}, and the page has others")
-    maps = LabelSegmenter(folder, known)
+    maps = LabelSegmenter(folder, known, CONFIDENCE, to_stderr)
     problems = []
     for photograph in studio.library.all():
         try:
