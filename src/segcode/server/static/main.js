@@ -108,7 +108,7 @@ function farther({ mark, labels }) {
   if (count < labels.length / 2000) return; // a few pixels are nobody's concern
   stage.overlay(changed, true);
   $("far").hidden = false;
-  $("far").querySelector("span").textContent = `${share(count / labels.length)} of the map changed far from the stroke.`;
+  $("far").querySelector("span").textContent = `Far from it the stroke changed ${share(count / labels.length)} of the map.`;
 }
 
 /** The last stroke again, but the map changes near it alone. */
