@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from problems import LARGE, SHIPPED, Problem, problem_of
 
-from segcode.edges.features import edge_features, load_edge_network
+from segcode.edges.network import network_features
 from segcode.evaluation.baselines.heads import Heads, HeadsConfig
 from segcode.evaluation.baselines.rivals import RivalConstants, make_rivals
 from segcode.evaluation.methods import Method, Refined
@@ -73,7 +73,7 @@ def main() -> None:
 def timed(problem: Problem, rounds: int = ROUNDS) -> list[Row]:
     """Every stage of one problem, and what `set_image` adds to the segmenter."""
     refiner = problem.refiner()
-    segmenter = as_segmenter(problem.segmenter, None)
+    segmenter = as_segmenter(problem.segmenter)
     found = [measured(name, work, rounds) for name, work in stages(problem, refiner).items()]
     pairs = [  # in turns: what else the machine does slows both
         milliseconds(lambda: refiner.set_image(problem.image)) - milliseconds(lambda: segmenter.predict(problem.image))
@@ -90,13 +90,7 @@ def timed(problem: Problem, rounds: int = ROUNDS) -> list[Row]:
 def stages(problem: Problem, refiner: Refiner) -> dict[str, Stage]:
     """Work by name, each on an image without labels."""
     image, constants, grid = problem.image, refiner.constants, Grid.over(problem.case.size)
-    network = load_edge_network()
-
-    @torch.inference_mode()
-    def edges() -> list[np.ndarray]:
-        return edge_features(image, grid, None, network)
-
-    features, segmenter = edges(), as_segmenter(problem.segmenter, None)
+    features, segmenter = network_features(image, grid), as_segmenter(problem.segmenter)
 
     def factorisation() -> Precision:
         weights = edge_weights(features, grid, constants)
@@ -113,7 +107,7 @@ def stages(problem: Problem, refiner: Refiner) -> dict[str, Stage]:
     return {
         "set_image": lambda: refiner.set_image(image),
         "the segmenter alone": lambda: segmenter.predict(image),
-        "edge network": edges,
+        "edge network": lambda: network_features(image, grid),
         "edge weights and factorisation": factorisation,
         "preview of a stroke": preview,
         "mask of half the image": mask,

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
+from numpy import ndarray
 
 from segcode.errors import ConfigError, DataError
 
@@ -81,7 +80,7 @@ class Numbers:
             raise ConfigError(f"numbers are stated as {self._meaning}, but {source} says {meaning}: state one of them")
         self._meaning = meaning
 
-    def logits(self, output: Any, source: str, size: tuple[int, int] | None = None) -> Float[Tensor, "M h w"]:
+    def logits(self, output: Any, source: str, size: tuple[int, int] | None = None) -> Float[ndarray, "M h w"]:
         """An output as logits in single precision.
 
         Args:
@@ -93,13 +92,13 @@ class Numbers:
             DataError: if it has another shape, integers, other classes or NaN, or if its numbers do not mean what is
                 stated, or what those before it did.
         """
-        tensor = _tensor(output, source)
-        self._check_shape(tuple(tensor.shape), source, size)
-        sums = tensor.sum(0)
-        lowest, highest, least, greatest = (float(one) for one in (tensor.min(), tensor.max(), sums.min(), sums.max()))
+        array = _array(output, source)
+        self._check_shape(array.shape, source, size)
+        sums = array.sum(0)
+        lowest, highest, least, greatest = (float(one) for one in (array.min(), array.max(), sums.min(), sums.max()))
         if not np.isfinite([lowest, highest, least, greatest]).all():
             raise DataError(f"{source} has NaN or infinite numbers: give finite logits, or probabilities")
-        found = Found(tuple(tensor.shape), lowest, highest, least, greatest, self._meaning or "logits")
+        found = Found(array.shape, lowest, highest, least, greatest, self._meaning or "logits")
         found = found._replace(meaning=self._meaning or _guessed(found, source))
         if problem := _contradiction(found):
             raise DataError(f"{source} has {found}: these are no {found.meaning}, {self._because}: {problem}")
@@ -109,8 +108,8 @@ class Numbers:
             self._because = self._because if self._meaning else f"which {source} was taken for"
         self._meaning, self.found = found.meaning, found
         if found.meaning == "logits":
-            return tensor
-        return (tensor / sums if found.meaning == "scores" else tensor).clamp(min=FLOOR).log()
+            return array
+        return np.log(np.maximum(array / sums if found.meaning == "scores" else array, np.float32(FLOOR)))
 
     def _check_shape(self, shape: tuple[int, ...], source: str, size: tuple[int, int] | None) -> None:
         names = self.classes
@@ -132,27 +131,23 @@ class Numbers:
             )
 
 
-def _tensor(output: Any, source: str) -> Float[Tensor, "..."]:
+def _array(output: Any, source: str) -> Float[ndarray, "..."]:
     """Floating-point numbers in single precision; a batch of one is its only item."""
-    if isinstance(output, Tensor):
-        kind, floating = str(output.dtype).removeprefix("torch."), output.is_floating_point()
-    else:
-        try:
-            output = np.asarray(output)
-        except ValueError:
-            raise DataError(f"{source} is no array: give classes x rows x columns") from None
-        kind, floating = str(output.dtype), output.dtype.kind == "f"
-    if not floating:
+    if hasattr(output, "detach"):  # a tensor of PyTorch
+        output = output.detach().cpu()
+        output = (output.float() if output.is_floating_point() else output).numpy()
+    try:
+        output = np.asarray(output)
+    except ValueError:
+        raise DataError(f"{source} is no array: give classes x rows x columns") from None
+    if output.dtype.kind != "f":
         raise DataError(
-            f"{source} has numbers of the kind {kind}: give logits or probabilities as floating-point numbers; label "
-            "maps are given as labels:DIR"
+            f"{source} has numbers of the kind {output.dtype}: give logits or probabilities as floating-point numbers; "
+            "label maps are given as labels:DIR"
         )
-    if isinstance(output, Tensor):
-        tensor = output.detach().float()
-    else:
-        with np.errstate(over="ignore"):  # infinity is refused
-            tensor = torch.from_numpy(np.array(output, np.float32))
-    return tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+    with np.errstate(over="ignore"):  # infinity is refused
+        array = np.array(output, np.float32)
+    return array[0] if array.ndim == 4 and len(array) == 1 else array
 
 
 def _guessed(found: Found, source: str) -> Meaning:

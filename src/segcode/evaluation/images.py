@@ -8,7 +8,7 @@ from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
+from numpy import ndarray
 
 from segcode.classes import ClassSet
 from segcode.data.prefetch import prefetch
@@ -66,6 +66,6 @@ def labelled_images(
         yield LabelledImage(sample.name, sample.image, sample.labels, initial, classes)
 
 
-def map_of(logits: Float[Tensor, "M h w"], truth: Truth) -> SegmentationMap:
+def map_of(logits: Float[ndarray, "M h w"], truth: Truth) -> SegmentationMap:
     """Logits of any size as a map; the truth is written in, and its exhaustive classes are excluded elsewhere."""
     return SegmentationMap(logits, truth, Status(0, 0, True))

@@ -24,7 +24,9 @@ from segcode.files import replacing_folder
 from segcode.model.config import ModelConfig
 from segcode.model.segcode import SegCode, build_segcode
 from segcode.model.shipped import find_model
+from segcode.prediction import InitialPrediction
 from segcode.stored import read_stored, write_stored
+from segcode.tensors import Image
 
 CONFIG = "config.json"
 _WEIGHTS, _CARD = "model.safetensors", "README.md"
@@ -48,6 +50,10 @@ class LoadedModel(NamedTuple):
     def purpose(self) -> str:
         """The images that it is for, in words."""
         return self.model.config.purpose
+
+    def predict(self, image: Image, name: str | None = None) -> InitialPrediction:
+        """As the model's."""
+        return self.model.predict(image, name)
 
 
 def save_model(folder: Path, loaded: LoadedModel, card: str) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Integer, UInt8
 from numpy import ndarray
-from torch import Tensor
 
-from segcode.resampling import between
+from segcode.interpolation import between
+from segcode.tensors import LabelImage
 
 _BLOCK: Final = 2**13  # cells at a time: their logits stay in a processor's cache
 
@@ -34,7 +33,7 @@ class _Side(NamedTuple):
 
     @staticmethod
     def of(size: int, cells: int) -> _Side:
-        before, _, share = (part.numpy() for part in between(torch.arange(size), size, cells))
+        before, _, share = between(np.arange(size), size, cells)
         counts = np.bincount(before, minlength=cells)
         last = counts.cumsum() - 1
         pixels = np.minimum(last + 1 - counts + np.arange(counts.max())[:, None], last).clip(0)
@@ -42,18 +41,18 @@ class _Side(NamedTuple):
         return _Side(before, after, pixels, share.astype(np.float32)[pixels], counts > 0)
 
 
-def labels_of(logits: Float[Tensor, "M h w"], size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
+def labels_of(logits: Float[ndarray, "M h w"], size: tuple[int, int]) -> LabelImage:
     """The class of the highest logit at each pixel of a size, as of logits resized bilinearly, without resizing them.
 
     A pixel's logits are a mean of those of four cells. The class that is the highest in all four is so in their mean,
     hence logits, which have to be finite, are computed where the four differ alone, along the edges of regions; and
     there of the classes alone that are somewhere as high as another is everywhere.
     """
-    planes = logits.cpu().numpy().reshape(len(logits), -1)
+    planes = logits.reshape(len(logits), -1)
     grid, numbers = tuple(logits.shape[1:]), np.arange(len(logits), dtype=np.uint8)
     cells = _highest(planes, numbers[:, None]).reshape(grid)
     if size == grid:
-        return torch.from_numpy(cells)
+        return cells
     down, across = (_Side.of(*side) for side in zip(size, grid, strict=True))
     labels = cells.take(across.before, 1).take(down.before, 0)
     right = cells[:, across.after]
@@ -75,7 +74,7 @@ def labels_of(logits: Float[Tensor, "M h w"], size: tuple[int, int]) -> UInt8[Te
                 first, last = above_left + share * left, above_right + share * right
                 logit = first[:, None] + shares * (last - first)[:, None]
                 labels.reshape(-1)[pixel * size[1] + pixels] = _highest(logit, numbers[classes][:, None])
-    return torch.from_numpy(labels)
+    return labels
 
 
 def _highest(logits: Float[ndarray, "n *k"], classes: UInt8[ndarray, "n *_"]) -> UInt8[ndarray, "*k"]:

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import torch
 from jaxtyping import Float, Integer, UInt8
 from numpy import ndarray
-from scipy.special import ndtr
-from torch import Tensor
-from torch.nn import functional
+from scipy.special import ndtr, softmax
 
+from segcode.interpolation import logits_at, nearest, resize, resize_rows
 from segcode.refinement.borders import Borders
 from segcode.refinement.labelling import labels_of
-from segcode.resampling import logits_at, resize, resize_rows
 from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.truth import Truth
 
@@ -58,11 +55,11 @@ class SegmentationMap:
         borders: the pixels along the outlines of the truth, whose logits are not those of the grid.
     """
 
-    logits: Float[Tensor, "M h w"]
+    logits: Float[ndarray, "M h w"]
     truth: Truth
     status: Status
-    code: Float[Tensor, "N"] | None = None
-    b: Float[Tensor, "_ _"] | None = None
+    code: Float[ndarray, "N"] | None = None
+    b: Float[ndarray, "_ _"] | None = None
     borders: Borders | None = None
 
     @property
@@ -82,15 +79,13 @@ class SegmentationMap:
         """
         size = size or self.truth.size
         labels = self._highest(size, slice(None))
-        exhaustive = torch.from_numpy(self.truth.exhaustive)
+        exhaustive = self.truth.exhaustive
         if exhaustive.any() and not exhaustive.all():
-            left = (~exhaustive).nonzero()[:, 0]
-            others = left.to(torch.uint8)[self._highest(size, left).long()]
-            known = torch.from_numpy(exhaustive_labels(self.truth))[None, None].float()
-            known = functional.interpolate(known, size, mode="nearest-exact")[0, 0].to(torch.uint8)
-            of_excluded = exhaustive[labels.long()]
-            labels = torch.where(of_excluded & (known != labels + 1), others, labels)
-        return labels.numpy()
+            left = np.flatnonzero(~exhaustive)
+            others = left.astype(np.uint8)[self._highest(size, left)]
+            known = _nearest(exhaustive_labels(self.truth), size)
+            labels = np.where(exhaustive[labels] & (known != labels + 1), others, labels)
+        return labels
 
     def probabilities(self) -> Float[ndarray, "M H W"]:
         """Class probabilities at the mode, at the size of the image: softmax of the logits.
@@ -120,9 +115,9 @@ class SegmentationMap:
         """
         if self.b is None:
             return None
-        first, second = possible(self._scores(), self.truth).topk(2, dim=0).values
-        deviation = math.sqrt(2) * resize(self.b[None, None], self.truth.size)[0, 0]
-        return (deviation / (first - second).clamp(min=1e-6)).cpu().numpy()
+        second, first = np.partition(possible(self._scores(), self.truth), -2, axis=0)[-2:]
+        deviation = math.sqrt(2) * resize(self.b[None], self.truth.size)[0]
+        return deviation / np.maximum(first - second, 1e-6)
 
     def flip_probability(self) -> Float[ndarray, "H W"] | None:
         """The chance that the noise of Eq. 3 puts the second class of a pixel ahead of its first, in 0..0.5.
@@ -133,29 +128,25 @@ class SegmentationMap:
         relative = self.relative_noise()
         return None if relative is None else np.asarray(ndtr(-1 / np.maximum(relative.astype(np.float64), 1e-12)))
 
-    def _scores(self, top: int = 0, bottom: int | None = None) -> Float[Tensor, "M n W"]:
+    def _scores(self, top: int = 0, bottom: int | None = None) -> Float[ndarray, "M n W"]:
         """Logits at the size of the image, of the rows from `top` to `bottom`, that one not included."""
         bottom = self.truth.size[0] if bottom is None else bottom
         scores = resize_rows(self.logits, self.truth.size, top, bottom)
         if self.borders is not None:
             rows, columns = self.borders.pixels.T
             inside = (rows >= top) & (rows < bottom)
-            logits = torch.from_numpy(self.borders.logits[inside].T)
-            scores[:, rows[inside] - top, columns[inside]] = logits.to(scores)
+            scores[:, rows[inside] - top, columns[inside]] = self.borders.logits[inside].T
         return scores
 
-    def _highest(self, size: tuple[int, int], classes: slice | Integer[Tensor, "k"]) -> UInt8[Tensor, "H W"]:
+    def _highest(self, size: tuple[int, int], classes: slice | Integer[ndarray, "k"]) -> LabelImage:
         """The place, among some classes, of that with the highest logit, at each pixel of a size."""
-        labels = labels_of(self.logits[classes], size).cpu()
+        labels = labels_of(self.logits[classes], size)
         if self.borders is not None:
-            beside = torch.full(self.truth.size, IGNORE, dtype=torch.uint8)
+            beside = np.full(self.truth.size, IGNORE, np.uint8)
             rows, columns = self.borders.pixels.T
-            beside[rows, columns] = torch.from_numpy(self.borders.logits)[:, classes].argmax(1).to(torch.uint8)
-            down, across = (
-                (2 * torch.arange(new) + 1) * old // (2 * new) for new, old in zip(size, self.truth.size, strict=True)
-            )
-            beside = beside[down][:, across]  # of the nearest pixel
-            labels = torch.where(beside == IGNORE, labels, beside)
+            beside[rows, columns] = self.borders.logits[:, classes].argmax(1)
+            beside = _nearest(beside, size)
+            labels = np.where(beside == IGNORE, labels, beside)
         return labels
 
     def _logits_at(self, truth: Truth) -> Float[ndarray, "n M"]:
@@ -169,25 +160,29 @@ class SegmentationMap:
         return logits
 
 
-def masked_softmax(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
+def masked_softmax(scores: Float[ndarray, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
     """Probabilities of the classes that a truth leaves to each pixel."""
-    return possible(scores, truth).softmax(0).cpu().numpy()
+    return softmax(possible(scores, truth), 0)
 
 
-def possible(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[Tensor, "M H W"]:
+def possible(scores: Float[ndarray, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
     """Scores of the classes that a truth leaves to each pixel, minus infinity for the others."""
-    impossible = torch.from_numpy(truth.excluded())
+    impossible = truth.excluded()
     impossible &= ~impossible.all(0)
-    labels = torch.from_numpy(truth.labels).to(scores.device)
-    other = torch.arange(len(scores), device=scores.device)[:, None, None] != labels
-    impossible = torch.where(labels >= 0, other, impossible.to(scores.device))
-    return scores.masked_fill(impossible, -torch.inf)
+    other = np.arange(len(scores))[:, None, None] != truth.labels
+    return np.where(np.where(truth.labels >= 0, other, impossible), -np.inf, scores)
 
 
 def exhaustive_labels(truth: Truth) -> UInt8[ndarray, "H W"]:
     """1 + the class of each pixel that is labelled as an exhaustive class, 0 elsewhere."""
     labels = truth.labels
     return np.where((labels >= 0) & truth.exhaustive[labels], labels + 1, 0).astype(np.uint8)
+
+
+def _nearest(labels: LabelImage, size: tuple[int, int]) -> UInt8[ndarray, "_ _"]:
+    """Labels at another size, from the nearest pixel."""
+    rows, columns = (nearest(*sides) for sides in zip(size, labels.shape, strict=True))
+    return labels[rows[:, None], columns]
 
 
 def entropy(probabilities: Float[ndarray, "M H W"]) -> Float[ndarray, "H W"]:

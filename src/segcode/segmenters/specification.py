@@ -5,14 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from segcode.classes import ClassSet
 from segcode.data.folder import ClassFile
 from segcode.errors import ConfigError, nearest
-from segcode.model.checkpoint import load_model
-from segcode.model.segcode import SegCode
-from segcode.model.segmenter import SegCodeSegmenter
 from segcode.model.shipped import shipped_models
 from segcode.numbers import Meaning, Numbers
 from segcode.prediction import CallableSegmenter, Segmenter
@@ -20,8 +17,10 @@ from segcode.segmenters.from_arrays import ArraySegmenter
 from segcode.segmenters.from_labels import CONFIDENCE, LabelSegmenter
 from segcode.segmenters.from_onnx import OnnxSegmenter
 from segcode.segmenters.from_python import classes_of_object, import_segmenter
-from segcode.segmenters.from_transformers import TransformersSegmenter
 from segcode.segmenters.named_classes import check_order, classes_of, find_class_file, ids_of, read_classes
+
+if TYPE_CHECKING:
+    from segcode.model.segcode import SegCode
 
 KINDS: Final = ("transformers", "onnx", "arrays", "labels", "python")
 """What may stand before the colon."""
@@ -97,12 +96,17 @@ def open_segmenter(
                 f"no folder and no shipped model is called '{where}': {nearest(where, shipped_models())} Other "
                 f"segmenters are KIND:WHERE, as python:my_module.logits; the kinds are {', '.join(KINDS)}"
             )
-        model = load_model(where)
-        return OpenedSegmenter(SegCodeSegmenter(model.model, device), model.classes, model.purpose, model.model)
+        from segcode.model.checkpoint import load_model
+
+        loaded = load_model(where)
+        model = loaded.model.to(device)
+        return OpenedSegmenter(model, loaded.classes, loaded.purpose, model)
 
     place, own = Path(where), None
     segmenter: Any = None
     if kind == "transformers":
+        from segcode.segmenters.from_transformers import TransformersSegmenter
+
         segmenter = TransformersSegmenter(where, device)
         own = classes_of(segmenter.names)
     elif kind == "python":

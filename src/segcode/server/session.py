@@ -11,13 +11,11 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
 from scipy.ndimage import label as connected
-from torch import Tensor
 
 from segcode.data.resize import resize_image, resize_labels
 from segcode.errors import DataError
 from segcode.export.runs import encode_runs
 from segcode.field.constants import FieldConstants
-from segcode.model.segcode import SegCode
 from segcode.prediction import Segmenter
 from segcode.refinement.places import Place
 from segcode.refinement.refiner import Refiner
@@ -58,9 +56,8 @@ class Session:
 
     def __init__(
         self,
-        segmenter: SegCode | Segmenter | Callable[[Image], Any],
+        segmenter: Segmenter | Callable[[Image], Any],
         image: Image,
-        device: str | None = None,
         name: str | None = None,
         constants: FieldConstants | None = None,
     ) -> None:
@@ -68,7 +65,7 @@ class Session:
         self.size = image.shape[0], image.shape[1]
         self.scale = min(1.0, math.sqrt(WORKING_PIXELS / math.prod(self.size)))
         self.working = max(1, round(self.size[0] * self.scale)), max(1, round(self.size[1] * self.scale))
-        self._refiner = Refiner(segmenter, constants, device)
+        self._refiner = Refiner(segmenter, constants)
         start = perf_counter()
         small = image if self.scale == 1 else resize_image(image, *self.working)
         self._map = self._refiner.set_image(small, name)
@@ -89,7 +86,7 @@ class Session:
     def memory(self) -> int:
         """Bytes, beside the model."""
         truth, start = self._map.truth, self._started[1]
-        arrays: list[ndarray | Tensor] = [
+        arrays: list[ndarray] = [
             self.first,
             self._shown.labels,
             truth.pixels,
@@ -100,7 +97,7 @@ class Session:
         for painting in (self._base, self._painting):
             arrays += [painting.labels, painting.since, *([] if painting.regions is None else [painting.regions])]
         arrays += [] if start is None else [start.logits]
-        return self._refiner.nbytes + sum({id(one): int(one.nbytes) for one in arrays}.values())
+        return self._refiner.nbytes + sum({id(one): one.nbytes for one in arrays}.values())
 
     def show(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> Shown:
         """The map given these marks, and some that are still being drawn."""
