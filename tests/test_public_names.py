@@ -13,6 +13,7 @@ PUBLIC = {
     "ClassSet",
     "FieldConstants",
     "InitialPrediction",
+    "LoadedModel",
     "ModelConfig",
     "OpenedSegmenter",
     "Refiner",

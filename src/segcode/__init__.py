@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segcode.classes import CAMVID, CITYSCAPES, ClassSet
     from segcode.field.constants import FieldConstants
-    from segcode.model.checkpoint import load_model
+    from segcode.model.checkpoint import LoadedModel, load_model
     from segcode.model.config import ModelConfig
     from segcode.model.segcode import SegCode
     from segcode.prediction import InitialPrediction, Segmenter
@@ -28,6 +28,7 @@ __all__ = [
     "ClassSet",
     "FieldConstants",
     "InitialPrediction",
+    "LoadedModel",
     "ModelConfig",
     "OpenedSegmenter",
     "Refiner",
@@ -48,7 +49,7 @@ __all__ = [
 _NAMES = {
     "classes": ("CAMVID", "CITYSCAPES", "ClassSet"),
     "field.constants": ("FieldConstants",),
-    "model.checkpoint": ("load_model",),
+    "model.checkpoint": ("LoadedModel", "load_model"),
     "model.config": ("ModelConfig",),
     "model.segcode": ("SegCode",),
     "prediction": ("InitialPrediction", "Segmenter"),

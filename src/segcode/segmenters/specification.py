@@ -14,8 +14,9 @@ from segcode.model.shipped import shipped_models
 from segcode.numbers import Meaning, Numbers
 from segcode.prediction import CallableSegmenter, Segmenter
 from segcode.segmenters.from_arrays import ArraySegmenter
+from segcode.segmenters.from_export import ExportedSegmenter, is_export
 from segcode.segmenters.from_labels import CONFIDENCE, LabelSegmenter
-from segcode.segmenters.from_onnx import OnnxSegmenter
+from segcode.segmenters.from_onnx import OnnxSegmenter, open_onnx
 from segcode.segmenters.from_python import classes_of_object, import_segmenter
 from segcode.segmenters.named_classes import check_order, classes_of, find_class_file, ids_of, read_classes
 
@@ -103,6 +104,12 @@ def open_segmenter(
         return OpenedSegmenter(model, loaded.classes, loaded.purpose, model)
 
     place, own = Path(where), None
+    session = open_onnx(place) if kind == "onnx" else None
+    if session is not None and is_export(session):
+        if classes is not None or numbers is not None:
+            raise ConfigError(f"'{text}' is a model of segcode, exported: leave out --classes and --numbers")
+        exported = ExportedSegmenter(session, place)
+        return OpenedSegmenter(exported, exported.config.classes, exported.config.purpose)
     segmenter: Any = None
     if kind == "transformers":
         from segcode.segmenters.from_transformers import TransformersSegmenter
@@ -117,7 +124,7 @@ def open_segmenter(
     if kind == "python":
         segmenter = CallableSegmenter(getattr(segmenter, "predict", segmenter), read)
     elif kind == "onnx":
-        segmenter = OnnxSegmenter(place, read, report)
+        segmenter = OnnxSegmenter(session, place, read, report)
     elif kind == "arrays":
         segmenter = ArraySegmenter(place, read)
     elif kind == "labels":
