@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class PartialLabelNLL(Objective):
     """-log sum_{k in A} p_k: the cross-entropy where the class is known; for "not road" or "road or sidewalk", too."""
 
     def misfit(self, logits: Float[ndarray, "*k n M"]) -> Float[ndarray, "*k n"]:
-        return np.asarray(logsumexp(logits, -1) - logsumexp(self.restricted(logits), -1))
+        return np.logaddexp.reduce(logits, -1) - np.logaddexp.reduce(self.restricted(logits), -1)
 
     def slope(self, logits: Float[ndarray, "n M"]) -> Float[ndarray, "n M"]:
         return softmax(logits, 1) - softmax(self.restricted(logits), 1)

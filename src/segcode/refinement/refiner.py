@@ -63,8 +63,10 @@ class _Code:
         entries = Entries(observations.cells[observations.place], observations.allowed, observations.weight)
         root = self._weight**0.5
         cells, allowed, weight = draw(entries, base, FEW)
-        objective = PartialLabelNLL(base[cells], root * self._jacobian(cells), weight / self._label_weight, allowed)
-        return root * gauss_newton(objective, np.zeros(self.code_size), Stopping()).code
+        arrays = base[cells], root * self._jacobian(cells), weight / self._label_weight
+        objective = PartialLabelNLL(*(array.astype(np.float32) for array in arrays), allowed)
+        solution = gauss_newton(objective, np.zeros(self.code_size, np.float32), Stopping())
+        return root * solution.code.astype(np.float64)
 
     def times(self, code: Float[ndarray, "N"]) -> Float[ndarray, "c M"]:
         """The same at all cells."""
