@@ -6,6 +6,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 BIN := .venv/bin
 RUNTIME := .venv/.runtime
+RAY := .venv/.ray
 SERVER := .venv/.server
 DEVELOPMENT := .venv/.development
 BENCHMARKS := .venv/.benchmarks
@@ -13,7 +14,7 @@ LABEL_STUDIO := .venv-label-studio/bin/label-studio
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-page test test-label-studio soak check docs bench clean
+.PHONY: help setup demo demo-page test test-label-studio test-ray soak check docs bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,9 @@ test: $(DEVELOPMENT) ## run the tests in random order; under 90 % line coverage 
 
 test-label-studio: $(DEVELOPMENT) $(LABEL_STUDIO) ## the same with a real Label Studio; installing it takes minutes
 	@LABEL_STUDIO=$(abspath $(LABEL_STUDIO)) $(BIN)/pytest -m label_studio tests/end_to_end/test_real_label_studio.py
+
+test-ray: $(RAY) ## the tests of `segcode batch`; installs Ray, 500 MB
+	@$(BIN)/pytest tests/cli/test_batch_command.py
 
 soak: $(DEVELOPMENT) ## kill and compare for 20 minutes; MINUTES=1 is a try
 	@$(BIN)/python tests/soak/soak.py --minutes $(or $(MINUTES),20)
@@ -68,6 +72,11 @@ $(SERVER): $(RUNTIME)
 $(DEVELOPMENT): $(RUNTIME)
 	@echo "installing the tools of tests, checks and documentation"
 	@$(PIP) --editable '.[dev,docs]'
+	@touch $@
+
+$(RAY): $(DEVELOPMENT)
+	@echo "installing Ray"
+	@$(PIP) --editable '.[ray]'
 	@touch $@
 
 $(BENCHMARKS): $(RUNTIME)

@@ -115,7 +115,7 @@ def stages(problem: Problem, refiner: Refiner) -> dict[str, Stage]:
 
 
 def later(problem: Problem, refiner: Refiner) -> list[Row]:
-    """What is asked of the posterior after ten clicks."""
+    """Times of requests to the posterior after ten clicks."""
     refiner.reset()
     refiner.refine(problem.clicks[-1])
     return [
@@ -158,7 +158,7 @@ def peak_of(problem: Problem) -> float:
 
 
 def memory(field: str) -> float:
-    """Of this process, in megabytes."""
+    """Memory of this process, in megabytes."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     found = re.search(rf"{field}:\s+(\d+)", status)
     assert found, f"{field} is missing from /proc/self/status"

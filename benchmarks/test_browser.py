@@ -38,7 +38,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def memory(served: Served) -> float:
-    """Of its process, in MiB."""
+    """Memory of the server's process, in MiB."""
     status = Path(f"/proc/{served.process.pid}/status").read_text(encoding="utf-8")
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 

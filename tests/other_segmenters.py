@@ -11,8 +11,14 @@ import torch
 from torch import nn
 
 NAMES = ("road", "sidewalk", "car", "sky")
-CLASSES = "".join(f'[[class]]\nname = "{name}"\n' for name in NAMES)
 PREPARED = 'white = 1\nmean = [0.5, 0.4, 0.3]\ndeviation = [0.25, 0.25, 0.25]\nchannels = "rgb"\n'
+
+
+def class_file(folder: Path, names: Sequence[str] = NAMES) -> Path:
+    """Write classes.toml with these names."""
+    file = folder / "classes.toml"
+    file.write_text("".join(f'[[class]]\nname = "{name}"\n' for name in names))
+    return file
 
 
 class Net(nn.Module):
@@ -37,58 +43,57 @@ def write_onnx(path: Path, net: nn.Module, shape=(1, 3, 32, 64), dynamic: Mappin
         inputs = (torch.zeros(shape, dtype=dtype),)
         names = {"input_names": ["image"], "output_names": ["map"], "dynamic_axes": dynamic}
         torch.onnx.export(net.eval(), inputs, path, dynamo=False, **names)
-    (path.parent / "classes.toml").write_text(CLASSES)
+    class_file(path.parent)
     path.with_suffix(".toml").write_text(PREPARED)
     return path
 
 
 def save_segformer(folder: Path, names: Sequence[str] = NAMES) -> Path:
-    from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessorPil
-
-    torch.manual_seed(0)
-    small = {
-        "depths": [1] * 4,
-        "hidden_sizes": [8, 8, 16, 16],
-        "num_attention_heads": [1, 1, 2, 2],
-        "decoder_hidden_size": 16,
-    }
-    SegformerForSemanticSegmentation(SegformerConfig(**small, id2label=dict(enumerate(names)))).save_pretrained(folder)
-    SegformerImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
-    return folder
+    net = {"depths": [1] * 4, "hidden_sizes": [8, 8, 16, 16], "num_attention_heads": [1, 1, 2, 2]}
+    preparation = {"size": {"height": 64, "width": 64}}
+    return _save(folder, "Segformer", "Semantic", names, preparation, **net, decoder_hidden_size=16)
 
 
 def save_mask2former(folder: Path, names: Sequence[str] = NAMES) -> Path:
-    from transformers import (
-        Mask2FormerConfig,
-        Mask2FormerForUniversalSegmentation,
-        Mask2FormerImageProcessorPil,
-        ResNetConfig,
+    from transformers import ResNetConfig
+
+    stages = [f"stage{number}" for number in range(1, 5)]
+    net = {
+        "backbone_config": ResNetConfig(
+            embedding_size=8, hidden_sizes=[8, 12, 16, 20], depths=[1] * 4, layer_type="basic", out_features=stages
+        ),
+        "feature_size": 32,
+        "mask_feature_size": 32,
+        "hidden_dim": 16,
+        "encoder_feedforward_dim": 16,
+        "dim_feedforward": 16,
+        "encoder_layers": 1,
+        "decoder_layers": 2,
+        "num_attention_heads": 2,
+        "num_queries": 6,
+    }
+    preparation = {"size": {"shortest_edge": 48, "longest_edge": 120}, "size_divisor": 32}
+    return _save(folder, "Mask2Former", "Universal", names, preparation, **net)
+
+
+def save_eomt(folder: Path, split: bool, names: Sequence[str] = NAMES) -> Path:
+    """A model that sees windows along the longer side of an image if `split`; else the padded image."""
+    net = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 64, "patch_size": 8}
+    sizes = {"shortest_edge": 64, "longest_edge": None if split else 64}
+    preparation = {"size": sizes, "do_split_image": split, "do_pad": not split}
+    return _save(
+        folder, "Eomt", "Universal", names, preparation, **net, num_queries=4, num_blocks=1, num_upscale_blocks=1
     )
 
+
+def _save(folder: Path, family: str, task: str, names: Sequence[str], preparation: Mapping, **net: object) -> Path:
+    """Save a small model of transformers with random weights, and its image processor."""
+    import transformers
+
     torch.manual_seed(0)
-    backbone = ResNetConfig(
-        embedding_size=8,
-        hidden_sizes=[8, 12, 16, 20],
-        depths=[1] * 4,
-        layer_type="basic",
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-    )
-    config = Mask2FormerConfig(
-        backbone_config=backbone,
-        feature_size=32,
-        mask_feature_size=32,
-        hidden_dim=16,
-        encoder_feedforward_dim=16,
-        dim_feedforward=16,
-        encoder_layers=1,
-        decoder_layers=2,
-        num_attention_heads=2,
-        num_queries=6,
-        id2label=dict(enumerate(names)),
-    )
-    Mask2FormerForUniversalSegmentation(config).save_pretrained(folder)
-    processor = Mask2FormerImageProcessorPil(size={"shortest_edge": 48, "longest_edge": 120}, size_divisor=32)
-    processor.save_pretrained(folder)
+    config = getattr(transformers, f"{family}Config")(**net, id2label=dict(enumerate(names)))
+    getattr(transformers, f"{family}For{task}Segmentation")(config).save_pretrained(folder)
+    getattr(transformers, f"{family}ImageProcessorPil")(**preparation).save_pretrained(folder)
     return folder
 
 

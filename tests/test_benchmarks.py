@@ -1,4 +1,4 @@
-"""What `make bench` times, run on a small problem: a stage that no longer runs would time nothing."""
+"""The stages that `make bench` times, on a small problem: one that no longer runs would time nothing."""
 
 from __future__ import annotations
 

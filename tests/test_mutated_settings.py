@@ -89,7 +89,7 @@ def _with_another_value(content: bytes, draw: random.Random) -> bytes:
 
 
 def as_read(read: Callable[[], object]) -> object | None:
-    """What is read, or None where one line says why not."""
+    """The result of reading, or None if it is refused in one line."""
     try:
         return read()
     except SegcodeError as error:

@@ -8,6 +8,7 @@ import pytest
 import segcode
 
 PUBLIC = {
+    "BatchRefiner",
     "CAMVID",
     "CITYSCAPES",
     "ClassSet",

@@ -1,4 +1,4 @@
-"""What the documents say of the code is true."""
+"""The documents agree with the code."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segcode.batch import BatchRefiner
     from segcode.classes import CAMVID, CITYSCAPES, ClassSet
     from segcode.field.constants import FieldConstants
     from segcode.model.checkpoint import LoadedModel, load_model
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CAMVID",
     "CITYSCAPES",
+    "BatchRefiner",
     "ClassSet",
     "FieldConstants",
     "InitialPrediction",
@@ -47,6 +49,7 @@ __all__ = [
 ]
 
 _NAMES = {
+    "batch": ("BatchRefiner",),
     "classes": ("CAMVID", "CITYSCAPES", "ClassSet"),
     "field.constants": ("FieldConstants",),
     "model.checkpoint": ("LoadedModel", "load_model"),

@@ -21,7 +21,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Index = Annotated[int, Field(ge=0, lt=2**31)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
-"""What `parse` holds a value to; where a dataclass is built in code, they are plain numbers."""
+"""Types whose range `parse` checks; where a dataclass is built in code, they are plain numbers."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""What can go wrong, as a small tree: every error that a user can cause derives from `SegcodeError`."""
+"""The errors that a user can cause, which derive from `SegcodeError`, and parts of their messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -36,5 +36,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, known, n=1)
     if close:
         return f"did you mean '{close[0]}'?"
-    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
-    return f"known: {', '.join(known[:20])}{more}"
+    return f"known: {listed(known)}"
+
+
+def listed(items: Sequence[object], most: int = 20) -> str:
+    """The first `most` items, separated by commas, and the number of the others: "a, b and 3 more"."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(map(str, items[:most])) + more
+
+
+def reason(error: Exception) -> str:
+    """The message of another library's error, in one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200]

@@ -1,4 +1,4 @@
-"""What the numbers of a segmenter mean: logits, probabilities, or scores that are to be normalised."""
+"""The meaning of a segmenter's numbers: logits, probabilities, or scores that are to be normalised."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from segcode.errors import ConfigError, DataError
+from segcode.errors import ConfigError, DataError, listed
+from segcode.tensors import shape_text
 
 Meaning = Literal["logits", "probabilities", "scores"]
 """Logits or log-probabilities; probabilities, whose sum over the classes is 1; or other numbers of at least 0, such as
 sigmoids, which are divided by their sum."""
 
 FLOOR: Final = 1e-6
-"""The log of smaller probabilities is the log of this."""
+"""Probabilities below this are raised to it before their log is taken."""
 
 TOLERANCE: Final = 0.01
-"""Sums of probabilities over the classes are this close to 1: half precision and 8 bits round them."""
+"""Largest distance from 1 of the sum of probabilities over the classes: half precision and 8 bits round them."""
 
 WHOLES: Final = (100.0, 255.0)
 """The sums of percentages, and of probabilities in bytes."""
 
 OVERSHOOT: Final = 0.1
-"""So far below 0 bicubic resampling brings probabilities; they are cut off there."""
+"""Probabilities may lie this far below 0, as bicubic resampling overshoots."""
 
 
 class Found(NamedTuple):
-    """What an output looks like.
+    """The shape and range of an output.
 
     Attributes:
         shape: classes, rows and columns.
-        lowest: of all numbers.
-        highest: likewise.
-        least_sum: of the sums over the classes.
-        greatest_sum: likewise.
-        meaning: what the numbers are taken for.
+        lowest: minimum of the numbers.
+        highest: maximum of the numbers.
+        least_sum: minimum of the sums over the classes.
+        greatest_sum: maximum of the sums over the classes.
+        meaning: stated or detected.
     """
 
     shape: tuple[int, ...]
@@ -49,13 +50,13 @@ class Found(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{_times(self.shape)} numbers from {self.lowest:.4g} to {self.highest:.4g}, whose sums over the classes "
-            f"are {self.least_sum:.4g} to {self.greatest_sum:.4g}"
+            f"{shape_text(self.shape)} numbers from {self.lowest:.4g} to {self.highest:.4g}, whose sums over the "
+            f"classes are {self.least_sum:.4g} to {self.greatest_sum:.4g}"
         )
 
 
 class Numbers:
-    """Turns outputs into logits. What the first one is taken for, all others have to be."""
+    """Turns outputs into logits. All outputs must have the meaning of the first."""
 
     def __init__(
         self,
@@ -67,15 +68,15 @@ class Numbers:
 
         Args:
             classes: their names; without them, any two or more are taken.
-            stated: what the numbers mean; without it the first output decides.
-            report: is told, once, what they are taken for.
+            stated: the meaning of the numbers; by default the first output decides.
+            report: called with one line when the meaning is settled.
         """
         self.found: Found | None = None
         self.classes, self._report = classes, report
         self._meaning, self._because = stated, "as stated"
 
     def state(self, meaning: Meaning, source: str) -> None:
-        """Say what the numbers mean. Raises ConfigError if something else was said."""
+        """Set the meaning of the numbers. Raises ConfigError if another one is set."""
         if self._meaning not in (None, meaning):
             raise ConfigError(f"numbers are stated as {self._meaning}, but {source} says {meaning}: state one of them")
         self._meaning = meaning
@@ -85,12 +86,12 @@ class Numbers:
 
         Args:
             output: an array, a tensor or nested lists of floating-point numbers (M, h, w) or (1, M, h, w).
-            source: what the output is, for errors.
+            source: name of the output in errors.
             size: rows and columns of the image, where the output is not that of a network of fixed size.
 
         Raises:
-            DataError: if it has another shape, integers, other classes or NaN, or if its numbers do not mean what is
-                stated, or what those before it did.
+            DataError: if it has another shape, integers, other classes or NaN, or if its numbers contradict the
+                meaning that is stated or that the first output had.
         """
         array = _array(output, source)
         self._check_shape(array.shape, source, size)
@@ -114,19 +115,19 @@ class Numbers:
     def _check_shape(self, shape: tuple[int, ...], source: str, size: tuple[int, int] | None) -> None:
         names = self.classes
         if len(shape) != 3 or min(shape) == 0 or shape[0] < 2:
-            raise DataError(f"{source} is {_times(shape)}: give classes x rows x columns, 2 classes or more")
+            raise DataError(f"{source} is {shape_text(shape)}: give classes x rows x columns, 2 classes or more")
         if names and shape[0] != len(names) and shape[2] == len(names):
             raise DataError(
-                f"{source} is {_times(shape)}, with the classes last: put them first, as transpose(2, 0, 1)"
+                f"{source} is {shape_text(shape)}, with the classes last: put them first, as transpose(2, 0, 1)"
             )
         if names and shape[0] != len(names):
             raise DataError(
-                f"{source} is {_times(shape)}, so it has {shape[0]} classes, but {len(names)} are named "
-                f"({', '.join(names[:20])}{', ...' if len(names) > 20 else ''}): name them all, in order"
+                f"{source} is {shape_text(shape)}, so it has {shape[0]} classes, but {len(names)} are named "
+                f"({listed(names)}): name them all, in order"
             )
         if size is not None and size[0] != size[1] and shape[1:] == size[::-1]:
             raise DataError(
-                f"{source} is {_times(shape)} for an image of {_times(size)} (rows x columns): put rows before "
+                f"{source} is {shape_text(shape)} for an image of {shape_text(size)} (rows x columns): put rows before "
                 "columns, as transpose(0, 2, 1)"
             )
 
@@ -151,7 +152,7 @@ def _array(output: Any, source: str) -> Float[ndarray, "..."]:
 
 
 def _guessed(found: Found, source: str) -> Meaning:
-    """Raises DataError where the numbers may be several things."""
+    """The meaning that the range suggests. Raises DataError if there are several."""
     if _sums_to_one(found):
         return "probabilities"
     shares = any(abs(found.least_sum - whole) + abs(found.greatest_sum - whole) < 0.01 * whole for whole in WHOLES)
@@ -165,7 +166,7 @@ def _guessed(found: Found, source: str) -> Meaning:
 
 
 def _contradiction(found: Found) -> str | None:
-    """Why the numbers cannot be what they are taken for, as a cure."""
+    """The reason why the numbers cannot have their meaning, and what they are instead; None if they can."""
     if found.meaning == "logits":
         return "they are probabilities" if _sums_to_one(found) else None
     if found.meaning == "probabilities":
@@ -177,7 +178,3 @@ def _contradiction(found: Found) -> str | None:
 
 def _sums_to_one(found: Found) -> bool:
     return found.lowest >= -OVERSHOOT and found.least_sum > 1 - TOLERANCE and found.greatest_sum < 1 + TOLERANCE
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "a single number"

@@ -1,4 +1,4 @@
-"""Colours that stay apart, for colour-blind eyes, too."""
+"""Colours that people with and without colour blindness can tell apart."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _TO_XYZ: Final = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [
 
 @cache
 def distinct_colours(count: int) -> tuple[Colour, ...]:
-    """`count` colours, each as distant as possible from those before it, in the eyes that see the least difference.
+    """`count` colours, each as far as possible from those before it for the vision that sees the least difference.
 
-    They are drawn from a cube of 9 x 9 x 9, nearly black ones left out, greedily by the distance in CIELAB (1976).
+    They are chosen greedily from a cube of 9 x 9 x 9 without nearly black ones, by the distance in CIELAB (1976).
     """
     levels = np.linspace(0, 255, 9).round().astype(int).tolist()
     candidates = np.array([rgb for rgb in product(levels, repeat=3) if max(rgb) > 90])
@@ -47,13 +47,13 @@ def distinct_colours(count: int) -> tuple[Colour, ...]:
 
 
 def completed_colours(given: Sequence[Colour | None]) -> tuple[Colour, ...]:
-    """The colours given, and others of `distinct_colours` where there is None."""
+    """The colours given, with each None replaced by one of `distinct_colours`."""
     free = (colour for colour in distinct_colours(2 * len(given)) if colour not in given)
     return tuple(next(free) if colour is None else colour for colour in given)
 
 
 def appearance(colours: Float[ndarray, "n 3"] | ndarray) -> Float[ndarray, "4 n 3"]:
-    """CIELAB of sRGB colours 0..255, for each kind of eyes."""
+    """CIELAB of sRGB colours 0..255, for each kind of vision."""
     share = colours / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     return np.stack([_lab(np.clip(linear @ vision.T, 0, 1)) for vision in _VISIONS.values()])

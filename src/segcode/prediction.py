@@ -1,4 +1,4 @@
-"""What a refinement needs of a segmenter: an initial prediction, and nothing else."""
+"""The interface of a segmenter: an initial prediction is all that refinement needs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Segmenter(Protocol):
         """The initial prediction of an RGB image (H, W, 3) of bytes, of any size.
 
         `name` is that of the image's file without its ending, after the folders that it lies in below those of all
-        images ("left/0001"): what files that belong to the image are found by.
+        images ("left/0001"). Segmenters find the files of an image by it.
         """
 
 
@@ -71,7 +71,7 @@ class CallableSegmenter:
     Attributes:
         function: returns a NumPy array, a tensor, a dict that has one as "out", or an `InitialPrediction`. If it has a
             parameter `name`, it gets the name of the image.
-        numbers: checks what it returns.
+        numbers: turns the output into logits.
     """
 
     function: Callable[..., Any]

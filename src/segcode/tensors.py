@@ -1,4 +1,4 @@
-"""Array types by name and shape, shared by every module; `batches` has those of PyTorch.
+"""Array types by name and shape, shared by every module, and shapes as text; `batches` has the types of PyTorch.
 
 Letters in the shapes: M classes, N code numbers, H x W pixels, k codes, n chosen pixels.
 The shapes are checked while the tests run (jaxtyping and beartype) and cost nothing elsewhere.
@@ -6,6 +6,7 @@ The shapes are checked while the tests run (jaxtyping and beartype) and cost not
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from jaxtyping import Float, Integer, UInt8
@@ -25,3 +26,8 @@ DepthImage: TypeAlias = Float[ndarray, "H W"]
 
 Pixels: TypeAlias = Integer[ndarray, "n 2"]
 """Rows and columns, counted from the top left corner."""
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape as errors name it: "4 x 30 x 40"."""
+    return " x ".join(map(str, shape)) or "a single number"

@@ -15,7 +15,8 @@ from segcode.tensors import IGNORE
 
 CAR = FOUR.index("car")
 ENDINGS = ("labels", "overlay", "uncertainty")
-ORDER = "look_first.csv"
+ORDER = "manifest.csv"
+KEPT = {ORDER, ".lock"}
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,8 @@ def test_each_image_is_refined_by_the_labels_of_its_name(model, images, tmp_path
         partial(tmp_path / "known" / f"{name}.png")
     ran = segcode("refine-folder", images, "--labels", tmp_path / "known", "--model", model, "-o", tmp_path / "out")
     assert ran.code == 0, ran.err
-    assert "2 of 3 images are refined, 1 have no labels, in" in ran.out
-    assert files_in(tmp_path / "out") == {f"{name}_{ending}.png" for name in "abc" for ending in ENDINGS} | {ORDER}
+    assert "3 of 3 images have maps, 2 are refined by labels, in" in ran.out
+    assert files_in(tmp_path / "out") == {f"{name}_{ending}.png" for name in "abc" for ending in ENDINGS} | KEPT
     one = segcode(
         "refine", images / "a.png", "--labels", tmp_path / "known" / "a.png", "--model", model, "-o", tmp_path / "one"
     )
@@ -61,10 +62,10 @@ def test_what_does_not_fit_is_listed_at_the_end_and_does_not_stop_the_others(mod
     (images / "d.png").write_bytes(b"no picture")
     ran = segcode("refine-folder", images, "--labels", tmp_path / "known", "--model", model, "-o", tmp_path / "out")
     assert ran.code == 2
-    assert "1 of 4 images are refined, 0 have no labels" in ran.out
+    assert "1 of 4 images have maps, 1 are refined by labels" in ran.out
     for name in ("a.png is 40 x 5 pixels", "b.png", "d.png"):
         assert name in ran.err
-    assert files_in(tmp_path / "out") == {f"c_{ending}.png" for ending in ENDINGS} | {ORDER}
+    assert files_in(tmp_path / "out") == {f"c_{ending}.png" for ending in ENDINGS} | KEPT
 
 
 def test_the_images_are_ordered_by_the_change_that_a_label_is_expected_to_make(model, images, tmp_path):
@@ -133,8 +134,8 @@ def test_two_label_files_of_one_name_are_listed_and_their_image_is_not_taken_for
     assert ran.code == 2
     assert "a.bmp and " in ran.err
     assert "have one name, 'a'" in ran.err
-    assert "1 of 3 images are refined, 1 have no labels" in ran.out
-    assert files_in(tmp_path / "out") == {f"{name}_{ending}.png" for name in "bc" for ending in ENDINGS} | {ORDER}
+    assert "2 of 3 images have maps, 1 are refined by labels" in ran.out
+    assert files_in(tmp_path / "out") == {f"{name}_{ending}.png" for name in "bc" for ending in ENDINGS} | KEPT
 
 
 def test_the_table_keeps_names_with_line_ends(model, tmp_path):
@@ -160,7 +161,7 @@ def test_a_run_that_was_killed_goes_on_with_what_is_missing(model, images, tmp_p
     table.write_text("\n".join(lines) + "\nc,0")
     ran = segcode(*run, "--resume")
     assert ran.code == 0, ran.err
-    assert "1 of 3 images are refined, 2 have no labels, 1 were there" in ran.out
+    assert "3 of 3 images have maps, 1 are refined by labels, 1 were there" in ran.out
     assert table.read_text() == whole
     assert (tmp_path / "out" / "a_labels.png").stat().st_mtime_ns == kept
     assert (tmp_path / "out" / "b_overlay.png").exists()

@@ -38,7 +38,7 @@ def with_palette(path: Path, indices: np.ndarray, colours: list[tuple[int, int, 
 
 
 def grey_png(path: Path, values: np.ndarray, bits: int) -> Path:
-    """A greyscale PNG of so many bits that stores these values."""
+    """A greyscale PNG with `bits` a pixel that stores these values."""
 
     height, width = values.shape
     rows = b""

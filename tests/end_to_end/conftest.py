@@ -8,7 +8,7 @@ from segcode.data.sources import open_source
 from segcode.export.picture import write_picture
 from serving import FIRST, Served, chromium
 
-COPIES = 40
+COPIES = 60
 NAMES = (f"street_{index}" for index in range(COPIES))
 
 
@@ -50,13 +50,15 @@ def open_page(browser, served, street) -> Iterator[Callable]:
     context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
     problems: list[str] = []
 
-    def open_():
+    def open_(chosen: bool = True):
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda r: r.url.startswith((served.address, "blob:")) or problems.append(f"left: {r.url}"))
         page.goto(f"{served.address}#{street}")
         page.wait_for_selector("body[data-ready]")
         page.wait_for_selector("body[data-marks]")
+        if chosen:
+            page.keyboard.press("1")
         return page
 
     yield open_

@@ -19,7 +19,7 @@ SIDEWALK = 4
 
 
 def pixels(page, canvas: str = "map") -> np.ndarray:
-    """What a canvas shows, (H, W, 4)."""
+    """The pixels of a canvas, (H, W, 4)."""
     encoded = page.evaluate("(id) => document.getElementById(id).toDataURL()", canvas)
     return np.array(Pillow.open(io.BytesIO(base64.b64decode(encoded.partition(",")[2]))).convert("RGBA"))
 
@@ -340,7 +340,7 @@ def test_views_differ_and_holding_c_compares(open_page):
     assert np.array_equal(shown["first"], first)
     assert len(np.unique(shown["uncertainty"].reshape(-1, 4), axis=0)) > 20
     same = (first == refined).all(2)
-    assert (shown["difference"][same] == shown["difference"][same][0]).all()
+    assert len(np.unique(shown["difference"][same], axis=0)) <= 2  # as before, or less certain
     page.keyboard.press("e")
     page.keyboard.down("c")
     assert np.array_equal(pixels(page), first)
@@ -375,10 +375,167 @@ def test_images_can_be_added_and_others_are_refused_with_the_cure(open_page, ser
     assert len(served.json("api/images")) == len(before) + 1
 
 
+def test_the_first_minute(open_page, served, street):
+    """No stroke without a class that was chosen; Alt and click, or I, choose the one under the pointer."""
+    page = open_page(chosen=False)
+    assert page.locator("#hint").is_visible()
+    drag(page, (0.30, 0.90), (0.45, 0.85))
+    page.locator("#notice", has_text="Choose a class first").wait_for()
+    page.keyboard.press("a")
+    assert served.json(f"api/images/{street}/document")["marks"] == 0
+    assert page.locator("#classes [aria-checked='true']").count() == 0
+    page.keyboard.press("i")
+    assert page.locator("#classes [aria-checked='true'] span").text_content() == page.locator("#under").text_content()
+    box = page.locator("#board").bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.02 * box["height"])
+    under = page.locator("#under").text_content()
+    page.keyboard.down("Alt")
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.02 * box["height"])
+    page.keyboard.up("Alt")
+    assert page.locator("#classes [aria-checked='true'] span").text_content() == under
+    paint(page)
+    assert page.locator("#hint").is_hidden()
+
+
+def test_a_dark_image_is_brightened_for_the_eye_alone(open_page):
+    page = open_page()
+    before = pixels(page)
+    page.locator("#light summary").click()
+    page.locator("#brightness").fill("200")
+    assert "brightness(2)" in page.locator("#photo").get_attribute("style")
+    assert np.array_equal(pixels(page), before)
+
+
+def test_a_stroke_reaches_no_farther_than_it_should(open_page, served, street):
+    """What changed far away flashes and can be taken back; `O` limits the strokes of a class from the start."""
+    page = open_page()
+    before = pixels(page)
+    paint(page)
+    page.locator("#far").wait_for()
+    everywhere = pixels(page)
+    page.keyboard.press("k")
+    page.locator("#far").wait_for(state="hidden")
+    page.wait_for_selector("body[data-marks='1']")
+    page.wait_for_timeout(1000)
+    limited = pixels(page)
+    assert 0 < (limited != before).any(2).sum() < (everywhere != before).any(2).sum()
+    (mark,) = served.json(f"api/images/{street}/export/marks.json")
+    assert mark["reach"] == 3 * mark["radius"]
+    page.keyboard.press("o")
+    paint(page, (0.6, 0.9), (0.7, 0.85))
+    settle(page)
+    assert page.locator("#far").is_hidden()
+    assert served.json(f"api/images/{street}/export/marks.json")[1]["reach"]
+    page.keyboard.press("1")
+    assert not page.locator("#limited").is_checked()
+    page.keyboard.press(str(SIDEWALK + 1))
+    assert page.locator("#limited").is_checked()
+
+
+def test_the_pointer_shows_what_a_stroke_would_change(open_page):
+    page = open_page()
+    page.keyboard.press(str(SIDEWALK + 1))
+    box = page.locator("#board").bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.9 * box["height"])
+    page.wait_for_timeout(1000)
+    assert (pixels(page, "over")[..., 3] > 0).any()
+
+
+def test_a_keyboard_alone_paints(open_page, served, street):
+    page = open_page()
+    page.keyboard.press(str(SIDEWALK + 1))
+    for key in (*["ArrowDown"] * 20, *["ArrowLeft"] * 5, "Space", *["ArrowLeft"] * 9, "Space"):
+        page.keyboard.press(key)
+    page.wait_for_selector("body[data-marks='1']")
+    (mark,) = served.json(f"api/images/{street}/export/marks.json")
+    assert len(mark["points"]) >= 9
+    page.keyboard.press("f")
+    page.keyboard.press("Space")
+    page.wait_for_selector("body[data-marks='2']")
+    page.keyboard.press("p")
+    for key in ("Space", *["ArrowUp"] * 5, "Space", *["ArrowRight"] * 5, "Space", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_selector("body[data-marks='3']")
+    assert [one["kind"] for one in served.json(f"api/images/{street}/export/marks.json")] == [
+        "brush",
+        "region",
+        "polygon",
+    ]
+
+
+def test_a_group_of_choices_is_one_stop_of_the_tab_key(open_page):
+    page = open_page()
+    page.locator("#tools [aria-checked='true']").focus()
+    page.keyboard.press("ArrowRight")
+    assert tool(page) == "line"
+    assert page.evaluate("document.activeElement.dataset.tool") == "line"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "radius"
+    for group in ("views", "tools", "classes"):
+        assert page.locator(f"#{group} [role=radio][tabindex='0']").count() == 1
+
+
+def test_a_stroke_that_the_server_never_got_can_be_undone(open_page, served, street):
+    page = open_page()
+    paint(page)
+    served.kill()
+    drag(page, (0.2, 0.5), (0.3, 0.5))
+    page.locator("#notice", has_text="does not answer").wait_for()
+    before = pixels(page, "paint")
+    page.keyboard.press("Control+z")
+    assert (pixels(page, "paint") != before).any()
+    served.start()
+    page.wait_for_selector("#notice", state="hidden")
+    settle(page)
+    assert served.json(f"api/images/{street}/document")["marks"] == 1
+
+
+def test_strokes_that_are_kept_are_shown_on_an_image_that_cannot_be_loaded(open_page, served, street):
+    page = open_page()
+    served.kill()
+    drag(page, (0.2, 0.9), (0.3, 0.9))
+    page.keyboard.press("PageDown")
+    page.keyboard.press("PageUp")
+    page.wait_for_timeout(1000)
+    assert (pixels(page, "paint")[..., 3] > 0).any()
+    served.start()
+    page.wait_for_selector("body[data-marks='1']")
+
+
+def test_back_goes_to_the_image_before(open_page, street):
+    page = open_page()
+    page.keyboard.press("PageDown")
+    page.locator(f"#images button[data-name='{street}'][aria-current='false']").wait_for()
+    page.go_back()
+    page.locator(f"#images button[data-name='{street}'][aria-current='true']").wait_for()
+
+
+def test_samples_say_in_what_they_differ_and_places_what_is_in_doubt(open_page):
+    page = open_page()
+    names = [one.text_content() for one in page.locator("#classes span").all()]
+    page.keyboard.press("s")
+    page.wait_for_selector("#samples button >> nth=7")
+    for text in page.locator("#samples small").all_text_contents():
+        chosen, _, other = text.partition(":")[0].partition(", not ")
+        assert text == "like the map" or {chosen, other} <= set(names)
+    page.keyboard.press("n")
+    page.locator("#notice", has_text=", or ").wait_for()
+    first, _, second = page.locator("#notice").text_content().rstrip("?").partition(", or ")
+    assert {first, second} <= set(names)
+
+
+def test_painting_in_a_view_without_the_map_shows_the_map(open_page):
+    page = open_page()
+    page.keyboard.press("w")
+    paint(page)
+    assert page.locator("[data-view='map']").get_attribute("aria-checked") == "true"
+
+
 def test_the_page_names_the_model(open_page):
     page = open_page()
     page.keyboard.press("?")
-    assert page.locator("#model").text_content().startswith("Model: streets")
+    assert page.locator("#purpose").text_content().startswith("Model: streets")
+    assert page.locator("#model").text_content() == "streets"
 
 
 def test_keys_are_explained_and_classes_chosen_by_number(open_page):
@@ -472,6 +629,7 @@ def test_a_disk_that_refuses_is_reported_and_nothing_is_lost(open_page, served, 
     page.on("websocket", lambda socket: socket.on("framesent", lambda one: sent.append(one)))
     page.reload()
     page.wait_for_selector("body[data-marks='0']")
+    page.keyboard.press("1")
     for x in (0.3, 0.5, 0.7):
         drag(page, (x, 0.9), (x + 0.1, 0.9))
     page.locator("#notice", has_text="Not saved yet").wait_for()

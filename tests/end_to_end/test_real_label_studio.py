@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 def until(ready: Callable[[], Any], seconds: float) -> Any:
-    """What is ready within a number of seconds."""
+    """The result of `ready` once it is true, within a number of seconds."""
     end = monotonic() + seconds
     while not (found := ready()):
         assert monotonic() < end, f"not there after {seconds:g} seconds"
@@ -78,7 +78,7 @@ class LabelStudio:
 
 @pytest.fixture(scope="module")
 def label_studio(tmp_path_factory) -> Iterator[LabelStudio]:
-    """With an empty folder of its own; it may reach this machine, and tells nobody of itself."""
+    """A Label Studio with an empty folder of its own, which may reach this machine and sends no analytics."""
     folder, port = tmp_path_factory.mktemp("label_studio"), free_port()
     settings = {
         "LABEL_STUDIO_BASE_DATA_DIR": str(folder),

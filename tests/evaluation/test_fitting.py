@@ -18,7 +18,7 @@ CONFIG = ClickConfig(clicks=2)
 
 
 class Halves(Noise):
-    """Images of two flat halves, of which the labels are two classes."""
+    """Images of two flat halves with a class each."""
 
     def __getitem__(self, index: int) -> Sample:
         image = np.zeros((32, 48, 3), np.uint8)

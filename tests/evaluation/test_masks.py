@@ -98,7 +98,7 @@ def test_replacing_after_optimising_never_hurts(results, plain, replaced):
 
 
 def test_the_code_explains_the_truth(results):
-    """Of all pixels of a class, more are of it after the code alone is optimised than in the initial prediction."""
+    """Optimising the code alone raises the IoU of a class above that of the initial prediction."""
     initial = one(results, INITIAL)
     assert any(one(results, CODE, truth)[f"iou {truth}"] > initial[f"iou {truth}"] for truth in ("road", "tree"))
 

@@ -50,7 +50,7 @@ class Scene:
 
     Attributes:
         base: S0, (c, M).
-        precision: of the field.
+        precision: the prior of the field.
         observations: the labels.
         jacobian: s J at all cells, (c, M, N), or None.
     """
@@ -66,7 +66,7 @@ class Scene:
 
     @property
     def prior_precision(self) -> ndarray:
-        """Of all unknowns: fields row by row (cell, class), then the code."""
+        """The prior precision of all unknowns: fields row by row (cell, class), then the code."""
         classes, size = self.base.shape[1], 0 if self.jacobian is None else self.jacobian.shape[2]
         fields = np.kron(dense_precision(self.precision), np.eye(classes))
         prior = np.eye(len(fields) + size)

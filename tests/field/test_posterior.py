@@ -11,7 +11,7 @@ from segcode.field.grid import Grid
 from segcode.field.posterior import Posterior, condition, preview
 
 SCENES = {"field": make_scene(0), "field and code": make_scene(1, code_size=4)}
-FEW = 128
+MAX_DENSE_CELLS = 128
 
 
 def solve(scene: Scene) -> Posterior:
@@ -29,7 +29,7 @@ def scene(request) -> Scene:
 
 @pytest.fixture
 def few_is_zero(monkeypatch):
-    monkeypatch.setattr(posterior_module, "FEW", 0)
+    monkeypatch.setattr(posterior_module, "MAX_DENSE_CELLS", 0)
 
 
 def test_the_mode_is_that_of_the_dense_model(scene):
@@ -82,8 +82,8 @@ def test_labels_lower_the_variance(scene, monkeypatch):
     before = np.array(
         [without.covariance(np.array([i]))[i, 0] for without in [solve(without_labels(scene))] for i in range(30)]
     )
-    for limit in (FEW, 0):
-        monkeypatch.setattr(posterior_module, "FEW", limit)
+    for limit in (MAX_DENSE_CELLS, 0):
+        monkeypatch.setattr(posterior_module, "MAX_DENSE_CELLS", limit)
         found = solve(replace(scene, jacobian=None))
         after = np.array([found.covariance(np.array([i]))[i, 0] for i in range(30)])
         assert (after <= before + 1e-9).all()
@@ -108,9 +108,9 @@ def test_draws_repeat_by_their_seed(scene):
 
 
 def test_few_and_many_labels_agree_around_the_boundary(monkeypatch):
-    scene = make_scene(5, labels=FEW, grid=Grid(15, 20))
+    scene = make_scene(5, labels=MAX_DENSE_CELLS, grid=Grid(15, 20))
     exact = solve(scene)
-    monkeypatch.setattr(posterior_module, "FEW", FEW - 1)
+    monkeypatch.setattr(posterior_module, "MAX_DENSE_CELLS", MAX_DENSE_CELLS - 1)
     quick = solve(scene)
     assert exact._on_grid is None
     assert quick._on_grid is not None
@@ -143,6 +143,6 @@ def test_a_preview_of_many_cells_takes_an_even_choice_of_them(monkeypatch):
     monkeypatch.setattr(scene.precision, "covariance", lambda cells: asked.append(cells) or covariance(cells))
     preview(scene.base, scene.precision, scene.observations)
     (cells,) = asked
-    assert len(cells) == FEW
+    assert len(cells) == MAX_DENSE_CELLS
     assert np.isin(cells, scene.observations.cells).all()
     assert (np.diff(np.searchsorted(scene.observations.cells, cells)) <= 2).all()

@@ -13,7 +13,7 @@ from segcode.errors import DataError, TruthError
 from segcode.field import posterior as posterior_module
 from segcode.field.constants import FieldConstants
 from segcode.field.grid import Grid
-from segcode.field.posterior import FEW
+from segcode.field.posterior import MAX_DENSE_CELLS
 from segcode.model.checkpoint import LoadedModel
 from segcode.prediction import InitialPrediction
 from segcode.refinement import refiner as refiner_module
@@ -265,7 +265,7 @@ def test_a_map_does_not_depend_on_the_truths_before(before, now):
 
 
 def test_masks_of_many_cells_hardly_depend_on_the_truths_before(refiner, monkeypatch):
-    monkeypatch.setattr(posterior_module, "FEW", 8)
+    monkeypatch.setattr(posterior_module, "MAX_DENSE_CELLS", 8)
     one, other = (
         mask_truth(block(slice(0, 24), slice(0, 36)), 1, 3),
         mask_truth(block(slice(16, 48), slice(20, 72)), 2, 3),
@@ -279,7 +279,7 @@ INSIDE = block(slice(8, 48), slice(4, 32))
 
 
 def test_the_inside_of_a_mask_hardly_matters_beyond_it_and_is_of_its_class(refiner, monkeypatch):
-    monkeypatch.setattr(posterior_module, "FEW", 8)
+    monkeypatch.setattr(posterior_module, "MAX_DENSE_CELLS", 8)
     truth = mask_truth(INSIDE, 1, 3)
     assert settled_cells(truth, Grid.over(SIZE)).sum() > 20
     found = refiner.refine(truth)
@@ -290,7 +290,7 @@ def test_the_inside_of_a_mask_hardly_matters_beyond_it_and_is_of_its_class(refin
 
 
 def test_samples_of_a_mask_have_its_class_inside(refiner, monkeypatch):
-    monkeypatch.setattr(posterior_module, "FEW", 8)
+    monkeypatch.setattr(posterior_module, "MAX_DENSE_CELLS", 8)
     refiner.refine(mask_truth(INSIDE, 1, 3))
     for drawn in refiner.sample(4):
         assert (drawn.unpasted()[INSIDE] == 1).mean() > 0.95
@@ -298,7 +298,7 @@ def test_samples_of_a_mask_have_its_class_inside(refiner, monkeypatch):
 
 @pytest.mark.parametrize("shift", range(4))
 def test_labels_that_change_inside_cells_are_kept_and_finite(refiner, monkeypatch, shift):
-    monkeypatch.setattr(posterior_module, "FEW", 8)
+    monkeypatch.setattr(posterior_module, "MAX_DENSE_CELLS", 8)
     rows, columns = np.indices(SIZE)
     labels = np.where(2 * rows + columns < 60 + 3 * shift, 1, 2).astype(np.uint8)
     labels[20 + shift, 20] = IGNORE
@@ -310,14 +310,14 @@ def test_labels_that_change_inside_cells_are_kept_and_finite(refiner, monkeypatc
 
 
 def test_a_soft_mask_raises_its_class_inside(refiner, monkeypatch):
-    monkeypatch.setattr(posterior_module, "FEW", 8)
+    monkeypatch.setattr(posterior_module, "MAX_DENSE_CELLS", 8)
     found = refiner.refine(mask_truth(np.where(INSIDE, 0.8, 0.0), 1, 3, "exhaustive"))
     assert np.isfinite(found.probabilities()).all()
     assert (found.unpasted()[INSIDE] == 1).mean() > 0.9
 
 
 def test_a_map_whose_pixels_are_all_labelled_is_its_truth(refiner, monkeypatch):
-    monkeypatch.setattr(posterior_module, "FEW", 8)
+    monkeypatch.setattr(posterior_module, "MAX_DENSE_CELLS", 8)
     labels = np.where(LEFT, 1, 2).astype(np.uint8)
     assert (refiner.refine(label_truth(labels, 3)).unpasted() == labels).mean() > 0.95
 
@@ -477,15 +477,15 @@ MANY = np.zeros(LARGE, bool)
 MANY[30:110, 20:170] = True
 
 
-def test_the_code_explains_many_labels_as_far_as_their_weight_says(tiny_model):
-    """Nothing at weight 0; as far as the paper's refinement with this weight, whatever the field does."""
+def test_the_code_explains_many_labels_by_their_weight(tiny_model):
+    """No change at weight 0; else that of the paper's refinement with this weight, whatever the field does."""
     image, truth = make_image(LARGE), mask_truth(MANY, 2, 4)
     maps = []
     for weight in (0.0, 1 / 64, 1.0):
         refiner = Refiner(tiny_model, replace(CONSTANTS, code_variance=1.0, code_weight=weight))
         refiner.set_image(image)
         maps.append(refiner.refine(truth))
-        assert maps[-1].status.labelled_cells > FEW
+        assert maps[-1].status.labelled_cells > MAX_DENSE_CELLS
         assert (maps[-1].labels[MANY] == 2).all()
     assert not maps[0].code.any()
     assert 0.1 < np.linalg.norm(maps[1].code) < np.linalg.norm(maps[2].code)

@@ -5,7 +5,17 @@ import pytest
 import torch
 from torch import nn
 
-from other_segmenters import CLASSES, NAMES, PREPARED, Net, save_mask2former, save_segformer, softmax, write_onnx
+from other_segmenters import (
+    NAMES,
+    PREPARED,
+    Net,
+    class_file,
+    save_eomt,
+    save_mask2former,
+    save_segformer,
+    softmax,
+    write_onnx,
+)
 from segcode.classes import CITYSCAPES
 from segcode.data.labels import write_labels
 from segcode.data.resize import resize_image
@@ -19,7 +29,7 @@ DYNAMIC = {"image": {2: "h", 3: "w"}}
 
 
 def quiet(line: str) -> None:
-    """Nobody reads it."""
+    """Discard a line."""
 
 
 def opened(text, **options):
@@ -106,7 +116,7 @@ def test_two_statements_of_what_the_numbers_mean_have_to_agree(tmp_path):
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path):
-    (tmp_path / "classes.toml").write_text(CLASSES)
+    class_file(tmp_path)
     (tmp_path / "net.toml").write_text(PREPARED)
     for content in (None, b"no network"):
         if content is not None:
@@ -146,23 +156,7 @@ def test_scores_of_a_universal_model_are_those_of_transformers(tmp_path):
 @pytest.mark.parametrize("size", [(40, 61), (61, 40)])
 def test_windows_and_padding_of_eomt_are_undone(tmp_path, split, size):
     """A model that answers with how bright its pixels are has to show a bright corner in that corner."""
-    from transformers import EomtConfig, EomtForUniversalSegmentation, EomtImageProcessorPil
-
-    config = EomtConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=64,
-        patch_size=8,
-        num_queries=4,
-        num_blocks=1,
-        num_upscale_blocks=1,
-        id2label=dict(enumerate(NAMES)),
-    )
-    EomtForUniversalSegmentation(config).save_pretrained(tmp_path)
-    sizes = {"shortest_edge": 64, "longest_edge": None if split else 64}
-    EomtImageProcessorPil(size=sizes, do_split_image=split, do_pad=not split).save_pretrained(tmp_path)
-    segmenter = opened(f"transformers:{tmp_path}").segmenter
+    segmenter = opened(f"transformers:{save_eomt(tmp_path, split)}").segmenter
     image = np.zeros((*size, 3), np.uint8)
     image[-10:, -10:] = 255
 
@@ -216,7 +210,7 @@ def arrays(tmp_path):
     (tmp_path / "arrays" / "left").mkdir(parents=True)
     np.save(tmp_path / "arrays" / "left" / "a.npy", logits)
     np.savez_compressed(tmp_path / "arrays" / "b.npz", softmax(logits.astype(np.float32)))
-    (tmp_path / "classes.toml").write_text(CLASSES)
+    class_file(tmp_path)
     return tmp_path / "arrays"
 
 
@@ -267,7 +261,7 @@ def test_label_maps_get_the_confidence_and_void_knows_nothing(tmp_path, scale):
     labels = np.random.default_rng(2).integers(0, 4, (20, 31), np.uint8)
     labels[:5] = IGNORE
     write_labels(tmp_path / "labels" / "a.png", labels, classes_of(NAMES))
-    found = opened(f"labels:{tmp_path / 'labels'}", classes=str(_class_file(tmp_path)), confidence=0.7)
+    found = opened(f"labels:{tmp_path / 'labels'}", classes=str(class_file(tmp_path)), confidence=0.7)
     image = np.zeros((20 * scale, 31 * scale, 3), np.uint8)
     probabilities = softmax(found.segmenter.predict(image, "a").base_logits)
     assert np.allclose(probabilities[:, :5], 0.25)
@@ -275,11 +269,6 @@ def test_label_maps_get_the_confidence_and_void_knows_nothing(tmp_path, scale):
     best = probabilities[:, 5:][labels[5:], row, column]
     assert np.allclose(best, 0.7)
     assert np.allclose(probabilities[:, 5:].sum(0) - best, 0.3)
-
-
-def _class_file(folder):
-    (folder / "classes.toml").write_text(CLASSES)
-    return folder / "classes.toml"
 
 
 def test_label_maps_in_colours_and_of_the_data_sets_ids_are_read(tmp_path):
@@ -301,7 +290,7 @@ def test_label_maps_in_colours_and_of_the_data_sets_ids_are_read(tmp_path):
 
 def test_label_maps_of_another_shape_are_refused_with_both_sizes(tmp_path):
     write_labels(tmp_path / "a.png", np.zeros((20, 30), np.uint8), classes_of(NAMES))
-    segmenter = opened(f"labels:{tmp_path}", classes=str(_class_file(tmp_path))).segmenter
+    segmenter = opened(f"labels:{tmp_path}", classes=str(class_file(tmp_path))).segmenter
     with pytest.raises(DataError, match=r"a.png is 20 x 30, but its image is 30 x 20"):
         segmenter.predict(np.zeros((30, 20, 3), np.uint8), "a")
 
@@ -310,7 +299,7 @@ def test_label_maps_of_another_shape_are_refused_with_both_sizes(tmp_path):
 def test_a_confidence_that_is_a_guess_or_certainty_is_refused(tmp_path, confidence):
     write_labels(tmp_path / "a.png", np.zeros((2, 3), np.uint8), classes_of(NAMES))
     with pytest.raises(ConfigError, match=r"above 0\.25, which is a guess"):
-        opened(f"labels:{tmp_path}", classes=str(_class_file(tmp_path)), confidence=confidence)
+        opened(f"labels:{tmp_path}", classes=str(class_file(tmp_path)), confidence=confidence)
 
 
 MODULE = """
@@ -371,8 +360,7 @@ def test_more_classes_than_the_output_has_are_refused(module):
 
 def test_classes_in_another_order_than_the_segmenters_own_are_refused(module, tmp_path):
     def named(*names):
-        (tmp_path / "classes.toml").write_text("".join(f'[[class]]\nname = "{name}"\n' for name in names))
-        return opened("python:thresholds.Named", classes=str(tmp_path)).classes.names
+        return opened("python:thresholds.Named", classes=str(class_file(tmp_path, names).parent)).classes.names
 
     assert named("night", "day") == ("night", "day")
     with pytest.raises(ConfigError, match=r"'dark' is class 0 of 'python:thresholds.Named', but class 1 of"):

@@ -459,7 +459,7 @@ def test_the_model_answers_what_it_is_asked(server):
         tab = Tab(socket)
         first = tab.hears("first").planes[0]
         tab.say("watch", uncertainty=True)
-        assert tab.hears("uncertainty").planes.shape == (1, 40, 60)
+        assert tab.hears("uncertainty").planes.shape == (2, 40, 60)
         tab.say("look")
         assert 1 <= len(tab.hears("places").header["places"]) <= 8
         tab.say("sample", seed=3)
@@ -522,7 +522,7 @@ def test_regions_may_be_sent(server):
 
 
 NAMES = st.sampled_from(["a", "b/c"]) | st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=5)
-"""Of images; half of those that are asked for are there."""
+"""Names of images; half of those that are asked for exist."""
 
 NOT_DESCRIBED = {
     "/api/images": "that a file is an image",
@@ -531,7 +531,7 @@ NOT_DESCRIBED = {
     "/predict": "the same",
     "/webhook": "the same",
 }
-"""What a schema cannot say of a body, so that a right one may be refused."""
+"""Conditions of a body that a schema cannot express, so that a valid one may be refused."""
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])

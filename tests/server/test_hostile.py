@@ -1,4 +1,4 @@
-"""What nobody should send, and what should not be in the folder of work: answers have a reason, and work stays."""
+"""Hostile requests and foreign files in the folder of work: answers have a reason, and work stays."""
 
 from __future__ import annotations
 

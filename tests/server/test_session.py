@@ -11,7 +11,7 @@ from segcode.classes import CAMVID
 from segcode.data.labels import write_labels
 from segcode.errors import DataError, SegcodeError
 from segcode.field.constants import load_constants
-from segcode.field.posterior import FEW
+from segcode.field.posterior import MAX_DENSE_CELLS
 from segcode.prediction import InitialPrediction
 from segcode.refinement import refiner
 from segcode.segmenters.specification import open_segmenter
@@ -84,10 +84,9 @@ def test_what_is_being_drawn_counts_while_it_is_drawn(session, mark):
 
 
 def test_the_status_is_in_words(session, mark):
-    assert session.show([]).status == session.show([]).solver == "initial prediction"
+    assert session.show([]).status == "initial prediction"
     assert session.show([], [mark]).status == "drawing"
     assert session.show([mark]).status == "refined"
-    assert "labelled cells" in session.show([mark]).solver
 
 
 def test_marks_that_are_added_give_what_all_of_them_give(session, tiny_model, image, mark):
@@ -106,8 +105,35 @@ def test_a_map_is_a_function_of_its_marks(tiny_model, mark):
         session.show(marks[:count], marks[count : count + 1])
         session.show(marks[:count])
     assert (session.show(marks).painted == IGNORE).mean() > 0.3
-    assert int(session.show(marks).solver.split()[0]) > FEW
+    assert (session.show(marks).painted != IGNORE).sum() > 16 * MAX_DENSE_CELLS  # cells have 16 pixels
     assert np.array_equal(session.final(marks), Session(tiny_model, image).final(marks))
+
+
+def test_a_stroke_of_limited_reach_changes_the_map_near_it_alone(session, mark, tiny_model, image):
+    near, other = Brush(label=1, radius=3, reach=6, points=((20, 20),)), Brush(label=2, radius=3, points=((50, 40),))
+    everywhere = session.show([mark, other, near.model_copy(update={"reach": None})]).labels
+    without, limited = session.show([mark, other]).labels, session.show([mark, other, near]).labels
+    y, x = np.indices(limited.shape) + 0.5
+    distance = np.hypot(x - 20, y - 20)
+    assert (limited != everywhere).any()
+    assert np.array_equal(limited[distance > 10], without[distance > 10])
+    assert np.array_equal(limited[distance < 8], everywhere[distance < 8])
+    assert np.array_equal(session.final([mark, other, near]), limited)
+    assert np.array_equal(Session(tiny_model, image).show([mark, other, near]).labels, limited)
+    assert np.array_equal(session.show([mark, other]).labels, without)
+    far = distance > 10
+    assert np.array_equal(
+        session.uncertainty([mark, other, near])[far], Session(tiny_model, image).uncertainty([mark, other])[far]
+    )
+
+
+def test_what_a_mark_would_change_is_foreseen(session, mark):
+    before = session.show([]).labels
+    foreseen = session.changes([], mark).astype(bool)
+    changed = session.show([mark]).labels != before
+    assert (foreseen & changed).sum() > 0.5 * (foreseen | changed).sum()
+    limited = session.changes([], mark.model_copy(update={"reach": 1.0}))
+    assert 0 < limited.sum() < foreseen.sum()
 
 
 def test_a_large_photograph_is_worked_on_smaller_and_comes_out_large(tiny_model):

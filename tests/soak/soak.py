@@ -35,7 +35,7 @@ from websockets.sync.client import connect
 
 SEGCODE = [sys.executable, "-c", "from segcode.cli import main; main()"]
 MINUTES, KILLS = 20, 50
-"""A full run: so many kills of each kind in about this time on two cores. Shorter runs have fewer."""
+"""Duration of a full run on two cores, and its kills of each kind. Shorter runs have fewer."""
 
 PAINTERS = 20
 EXPERIMENT = """
@@ -139,7 +139,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Work:
-    """What the work on an image should be: all marks, how many count, and whether the image is done."""
+    """The expected work on an image: all marks, how many count, and whether the image is done."""
 
     marks: tuple[str, ...] = ()
     count: int = 0
@@ -294,7 +294,7 @@ def check_training(folder: Path, kills: int) -> Found:
             resume = ["--resume"] if (out / "checkpoints" / "last.ckpt").exists() else []
             process = train(folder, out.name, *resume)
             started(process, out)
-            if found.kills < kills and killed(process, draw.uniform(0, 1.2 * seconds)):
+            if found.kills < kills and killed(process, draw.uniform(0, 0.7 * seconds)):
                 found.kills += 1
                 found.say(f"kill {found.kills} of {kills}, training {number}")
             else:

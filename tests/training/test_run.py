@@ -144,9 +144,9 @@ def test_what_is_unusual_in_the_files_is_told_once_for_each_split(experiment_fil
         picture.save(root / "images/train/1.png", exif=exif)
     changes = [f'data.root="{root}"', "epochs=1"]
     train(read_experiment(experiment_file, changes), tmp_path / "out", progress=False)
-    (told,) = [line for line in capsys.readouterr().err.splitlines() if "unusual" in line]
-    assert told.startswith("train: 1 of 8 samples have unusual files, the first: ")
-    assert "1.png is turned as its EXIF orientation 3 says" in told
+    (notes,) = [line for line in capsys.readouterr().err.splitlines() if "unusual" in line]
+    assert notes.startswith("train: 1 of 8 samples have unusual files, the first: ")
+    assert "1.png is turned as its EXIF orientation 3 says" in notes
 
 
 def test_the_seed_decides_a_training(experiment_file, tmp_path):
@@ -262,7 +262,7 @@ LITE = ('model.backbone="efficientnet_lite0"', "model.width=2", 'start="imagenet
 
 
 def test_a_training_starts_from_imagenet_weights(experiment_file, tmp_path):
-    """What it leaves needs neither them nor their package."""
+    """The trained model needs neither these weights nor their package."""
     plan = read_experiment(experiment_file, (*LITE, "epochs=1", "optimiser.averaging=0.0"))
     model = load_model(train(plan, tmp_path, progress=False)).model
     assert model.config.backbone == "efficientnet_lite0"

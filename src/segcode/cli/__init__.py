@@ -17,6 +17,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from segcode.cli.annotate import annotate
+from segcode.cli.batch import batch
 from segcode.cli.calibration import calibration
 from segcode.cli.check_segmenter import check_segmenter
 from segcode.cli.clicks import clicks
@@ -53,6 +54,10 @@ COMMANDS: Final[dict[Callable[..., None], tuple[str, ...]]] = {
         "refine street.png --truth road=mask.png --extent road=exhaustive --model MODEL -o out",
     ),
     refine_folder: ("refine-folder images --labels partial --model MODEL -o out",),
+    batch: (
+        "batch 'run/**/*.png' --model MODEL -o out",
+        "batch images --labels partial --segmenter onnx:net.onnx --address 10.0.0.1:6379 -o out --resume",
+    ),
     annotate: ("annotate street_images --model camvid", "annotate photos --segmenter onnx:net.onnx"),
     sample: ("sample street.png -n 8 --point car=200,150 --model camvid -o out",),
     evaluate: ("evaluate --data camvid --root CAMVID --split val --model MODEL --truth road --truth sidewalk -o out",),

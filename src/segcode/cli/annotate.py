@@ -72,7 +72,7 @@ def annotate(
     from segcode.server.guard import Access
     from segcode.server.label_studio_client import LabelStudio
     from segcode.server.library import Library, Limits
-    from segcode.server.run import serve
+    from segcode.server.run import listening, serve
     from segcode.server.studio import Studio
     from segcode.server.work import find_work, refuse_foreign, tidy, without_outputs
 
@@ -86,6 +86,7 @@ def annotate(
         token = token or token_urlsafe(24)
     access = Access(hosts=None, token=token) if token else Access()
     asked = LabelStudio(label_studio, label_studio_key, Limits()) if label_studio else None
+    listener = listening(host, port)  # before anything is read, or written
     opened, constants = chosen.open(), chosen.load_constants()
     refuse_foreign(folder)
     with alone(folder, "segcode annotate"):
@@ -109,4 +110,4 @@ def annotate(
             typer.echo(problem)
         if len(problems) > 3:
             typer.echo(f"and {len(problems) - 3} more that cannot be worked on: the list on the page has the reasons")
-        serve(app, host, port, access.token, browser and not os.environ.get("CI"))
+        serve(app, listener, host, access.token, browser and not os.environ.get("CI"))

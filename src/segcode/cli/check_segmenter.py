@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -14,16 +14,9 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 4
 
-Segmenter = Annotated[
-    str,
-    typer.Argument(
-        metavar="SEGMENTER", help="KIND:WHERE as for --segmenter, or a model as for --model.", show_default=False
-    ),
-]
-
 
 def check_segmenter(
-    segmenter: Segmenter,
+    segmenter: options.SegmenterArgument,
     images: options.Images,
     out: options.Out,
     classes: options.Classes = None,

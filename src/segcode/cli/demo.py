@@ -26,10 +26,10 @@ _RADIUS: Final = 4.0
 
 
 class Street(NamedTuple):
-    """What refinement did to the map of one street, in shares of its pixels.
+    """The changes that refinement made to the map of one street, in shares of its pixels.
 
     Attributes:
-        name: of the street.
+        name: name of the street.
         repaired: wrong before and right now.
         broken: right before and wrong now.
     """

@@ -8,7 +8,8 @@ import typer
 
 from segcode.cli.loading import Chosen
 from segcode.cli.options import Out, Resume, Root, Split
-from segcode.cli.outputs import refuse_to_overwrite, write_each
+from segcode.cli.outputs import refuse_to_overwrite
+from segcode.cli.progress import progress
 from segcode.data.sources import Kind
 from segcode.errors import ConfigError, DataError
 
@@ -43,6 +44,7 @@ def export(
     from segcode.data.files import find_images, output_names
     from segcode.data.images import read_image
     from segcode.data.labels import write_labels
+    from segcode.data.prefetch import pipelined
     from segcode.data.select import check_classes
     from segcode.data.sources import open_source
 
@@ -63,13 +65,13 @@ def export(
         return read_image(named[names[index]]) if source is None else source[index].image
 
     todo = [index for index, file in enumerate(files) if not (resume and file.exists())]
-    failures = write_each(
+    results = pipelined(
         todo,
         read,
         lambda index, image: refiner.set_image(image, names[index]).labels,
         lambda index, labels: write_labels(files[index], labels, classes, raw=True),
-        "Exporting",
     )
+    failures = [str(one) for one in progress(results, len(todo), "Exporting") if isinstance(one, Exception)]
     typer.echo(f"{len(files) - len(failures)} label files are in {out}")
     if problems := [*clashes.values(), *failures]:
         raise DataError("\n".join(problems))

@@ -10,6 +10,7 @@ MODULES: Final = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "serve": ("fastapi", "starlette", "uvicorn", "websockets"),
     "eval": ("matplotlib", "torchmetrics"),
+    "ray": ("ray",),
     "rivals": ("pydensecrf",),
 }
 """The modules that each extra of `pyproject.toml` installs."""

@@ -23,14 +23,6 @@ Folds = Annotated[
         "them.",
     ),
 ]
-Segmenter = Annotated[
-    str,
-    typer.Argument(
-        metavar="[SEGMENTER]",
-        help="Makes the initial predictions: KIND:WHERE as for --segmenter, or a model as for --model.",
-        show_default=False,
-    ),
-]
 
 
 def fit(
@@ -42,7 +34,7 @@ def fit(
     folds: Folds,
     only: options.Only,
     leave_out: options.LeaveOut,
-    segmenter: Segmenter = "",
+    segmenter: options.SegmenterArgument = "",
     classes: options.Classes = None,
     numbers: options.Numbers = None,
     confidence: options.Confidence = None,

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
     from segcode.classes import ClassSet
-    from segcode.tensors import LabelImage
     from segcode.truth.truth import Extent, Truth
 
 
@@ -97,7 +96,7 @@ class GivenTruth:
             raise TruthError(
                 "no truth is given: add --point CLASS=X,Y, --stroke, --polygon, --box, --truth or --labels"
             )
-        extents = read_extents(self.extents, classes)
+        extents = {classes.index(name): extent for name, extent in read_extents(self.extents).items()}
         if not self.labels:
             self._check_extents(extents, classes)
         return reduce(add, self._parts(size, classes, extents))
@@ -116,12 +115,16 @@ class GivenTruth:
             )
 
     def _parts(self, size: tuple[int, int], classes: ClassSet, extents: dict[int, Extent]) -> Iterator[Truth]:
-        from segcode.truth.mask import mask_truth
+        from segcode.data.labels import read_partial_labels
+        from segcode.truth.mask import mask_truth, partial_truth
         from segcode.truth.scribble import box_truth, point_truth, polygon_truth, scribble_truth
 
         number = len(classes)
         if self.labels:
-            yield partial_truth(read_partial_labels(self.labels, size, classes), number, extents)
+            labels, notes = read_partial_labels(self.labels, size, classes)
+            for note in notes:
+                typer.echo(note, err=True)
+            yield partial_truth(labels, number, extents)
         for name, path in (_named("--truth", text) for text in self.masks):
             index, mask = classes.index(name), _read_mask(Path(path), size, self.soft)
             yield mask_truth(mask, index, number, extents.get(index, "part"))
@@ -141,30 +144,17 @@ class GivenTruth:
             yield point_truth(_pixels("--point", value, size), classes.index(name), number, size)
 
 
-def read_extents(texts: Sequence[str], classes: ClassSet) -> dict[int, Extent]:
-    """The extent that `--extent` gives for some classes, by their indices.
-
-    Raises:
-        TruthError: for another word than the three.
-        ConfigError: for a class that the model lacks.
-    """
+def read_extents(texts: Sequence[str]) -> dict[str, Extent]:
+    """The extents that `--extent` gives, by the names of their classes. Raises TruthError for any other word."""
     from segcode.truth.truth import Extent
 
     words: dict[str, Extent] = {word: word for word in get_args(Extent)}
-    extents: dict[int, Extent] = {}
+    extents: dict[str, Extent] = {}
     for name, value in (_named("--extent", text) for text in texts):
         if value not in words:
             raise TruthError(f"--extent {name}={value}: {value} is no extent: {nearest(value, words)}")
-        extents[classes.index(name)] = words[value]
+        extents[name] = words[value]
     return extents
-
-
-def partial_truth(labels: LabelImage, classes: int, extents: dict[int, Extent]) -> Truth:
-    """A label image (H, W) that is known in places, with the extent of some of its classes."""
-    from segcode.truth.mask import label_truth, mask_truth
-
-    regions = (mask_truth(labels == index, index, classes, extent) for index, extent in extents.items())
-    return reduce(add, regions, label_truth(labels, classes))
 
 
 def _named(option: str, text: str) -> Named:
@@ -197,13 +187,14 @@ def _read_mask(path: Path, size: tuple[int, int], soft: bool) -> Bool[ndarray, "
     import numpy as np
 
     from segcode.data.images import image_info, is_result, open_image, read_image
+    from segcode.data.labels import require_size
 
     if is_result(path):
         raise TruthError(f"{path} is a picture that segcode made, and no mask: give label images by --labels")
     if image_info(path).format == "JPEG" and not soft:
         raise TruthError(f"{path} is a JPEG, which blurs the borders of a mask: save it as PNG, or add --soft")
     picture = read_image(path)
-    _check_size(path, picture.shape[:2], size)
+    require_size(path, picture.shape[:2], size)
     with open_image(path) as opened:
         opaque = opened.convert("RGBA").getchannel("A").getextrema() == (255, 255)
     if not opaque:
@@ -215,30 +206,3 @@ def _read_mask(path: Path, size: tuple[int, int], soft: bool) -> Bool[ndarray, "
     if soft:
         return picture.mean(2) / 255
     return np.any(picture > 0, axis=2)
-
-
-def read_partial_labels(path: Path, size: tuple[int, int], classes: ClassSet) -> LabelImage:
-    """Class indices for an image of (rows, columns), IGNORE where unknown; what is unusual in the file is printed.
-
-    Raises:
-        DataError: if the file cannot be read, or has other values.
-        TruthError: if it has another size.
-    """
-    from segcode.data.labels import read_index_labels
-    from segcode.tensors import IGNORE
-
-    labels, notes = read_index_labels(
-        path, classes, {**{index: index for index in range(len(classes))}, IGNORE: IGNORE}
-    )
-    for note in notes:
-        typer.echo(note, err=True)
-    _check_size(path, labels.shape, size)
-    return labels
-
-
-def _check_size(path: Path, shape: tuple[int, ...], size: tuple[int, int]) -> None:
-    if shape != size:
-        raise TruthError(
-            f"{path} is {shape[1]} x {shape[0]} pixels (width x height), the image {size[1]} x {size[0]}: "
-            "draw it on the image itself, or scale it to that size without smoothing"
-        )

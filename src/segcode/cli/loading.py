@@ -1,4 +1,4 @@
-"""Loads what the command line names: models, devices, refiners."""
+"""Loads the models, devices and refiners that the command line names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Chosen:
     device: options.Device = "auto"
 
     def name(self, otherwise: str = PHOTOGRAPHS) -> str:
-        """Of the segmenter. Raises ConfigError if both options are given, or neither and there is no other."""
+        """The name of the segmenter. Raises ConfigError if both options are given, or none and there is no default."""
         if self.model and self.segmenter:
             raise ConfigError("--model and --segmenter: give one of them")
         return self.segmenter or require_model(self.model or otherwise)
@@ -65,7 +65,7 @@ class Chosen:
         return opened
 
     def load_constants(self) -> FieldConstants:
-        """Those that are named, or the shipped ones. Raises CheckpointError if they are damaged."""
+        """The constants that are named, or the shipped ones. Raises CheckpointError if they are damaged."""
         from segcode.field.constants import SHIPPED, load_constants
 
         return load_constants(self.constants or SHIPPED)
@@ -86,18 +86,11 @@ def open_named(
     confidence: options.Confidence = None,
     data: ClassSet | None = None,
 ) -> OpenedSegmenter:
-    """The segmenter of a name; what is found out of its numbers goes to stderr."""
+    """The segmenter of a name; lines about its numbers go to stderr."""
     from segcode.segmenters.specification import open_segmenter
 
-    return open_segmenter(
-        name,
-        choose_device(device),
-        classes=classes,
-        numbers=numbers,
-        confidence=confidence,
-        data=data,
-        report=lambda line: typer.echo(line, err=True),
-    )
+    found = choose_device(device)
+    return open_segmenter(name, found, classes=classes, numbers=numbers, confidence=confidence, data=data)
 
 
 def require_model(model: str) -> str:

@@ -45,6 +45,12 @@ SegmenterName: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+SegmenterArgument: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="SEGMENTER", help="KIND:WHERE as for --segmenter, or a model as for --model.", show_default=False
+    ),
+]
 Classes: TypeAlias = Annotated[
     str | None,
     typer.Option(

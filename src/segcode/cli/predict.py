@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from segcode.cli.loading import Chosen
 from segcode.cli.options import Images, Out, Resume
-from segcode.cli.outputs import Made, are_written, map_files, refuse_to_overwrite, write_each
+from segcode.cli.progress import progress
+from segcode.cli.requests import find_requests
 from segcode.errors import DataError
-
-if TYPE_CHECKING:
-    from segcode.tensors import Image
 
 
 def predict(images: Images, chosen: Chosen, out: Out, resume: Resume = False) -> None:
@@ -23,23 +19,15 @@ def predict(images: Images, chosen: Chosen, out: Out, resume: Resume = False) ->
     Images of several folders keep these folders below OUT. An image that cannot be read does not stop the others;
     the end of the output lists all such images.
     """
-    from segcode.data.files import find_images, output_names
-    from segcode.data.images import read_image
+    from segcode.batch import BatchRefiner
+    from segcode.export.maps import are_written
 
-    found = find_images(images)
-    named, clashes = output_names(found)
-    refuse_to_overwrite(found, [file for name in named for file in map_files(out / name)])
-    todo = [name for name in named if not (resume and are_written(out / name))]
-    refiner, classes = chosen.refiner()
-
-    def make(name: str, image: Image) -> Made:
-        prediction = refiner.set_image(image, name)
-        return Made(out / name, image, prediction.labels, prediction.entropy())
-
-    failures = write_each(
-        todo, lambda name: read_image(named[name]), make, lambda _, made: made.write(classes), "Predicting"
-    )
-    there = f", {len(named) - len(todo)} were there" if resume else ""
-    typer.echo(f"{len(todo) - len(failures)} of {len(found)} images are predicted{there}, in {out}")
-    if problems := [*clashes.values(), *failures]:
+    requests = find_requests(images, out)
+    todo = [request for request in requests.valid if not (resume and are_written(out / request.name))]
+    refiner = BatchRefiner(chosen.open, out, constants=chosen.load_constants(), ranks=False)
+    outcomes = progress(refiner.refine(todo), len(todo), "Predicting")
+    failures = [outcome.problem for outcome in outcomes if outcome.problem]
+    there = f", {len(requests.valid) - len(todo)} were there" if resume else ""
+    typer.echo(f"{len(todo) - len(failures)} of {requests.images} images are predicted{there}, in {out}")
+    if problems := [*requests.problems, *failures]:
         raise DataError("\n".join(problems))

@@ -9,7 +9,7 @@ import typer
 from segcode.cli import options
 from segcode.cli.given_truth import GivenTruth
 from segcode.cli.loading import Chosen
-from segcode.cli.outputs import Made, map_files, refuse_to_overwrite
+from segcode.cli.outputs import refuse_to_overwrite
 
 if TYPE_CHECKING:
     from segcode.refinement.result import SegmentationMap
@@ -29,6 +29,7 @@ def refine(image: options.ImagePath, given: GivenTruth, chosen: Chosen, out: opt
     from segcode.data.files import name_of
     from segcode.data.images import read_image
     from segcode.export.comparison import before_after
+    from segcode.export.maps import map_files, write_map
     from segcode.export.picture import write_picture
 
     place, sheet = out / name_of(image), out / f"{name_of(image)}_before_after.png"
@@ -40,7 +41,7 @@ def refine(image: options.ImagePath, given: GivenTruth, chosen: Chosen, out: opt
     refined = refiner.refine(known)
     after, uncertainty = refined.labels, refined.entropy()
 
-    Made(place, picture, after, uncertainty).write(classes)
+    write_map(place, picture, after, uncertainty, classes)
     write_picture(sheet, before_after(picture, before, after, known.known_mask, uncertainty, classes))
     typer.echo(_summary(refined, before, after))
     typer.echo(f"Look at {sheet}")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from segcode.classes import ClassSet, Colour
 from segcode.data.images import NOTE, open_image, read_image, result_note, upright
-from segcode.errors import DataError, nearest
+from segcode.errors import DataError, TruthError, listed, nearest
 from segcode.files import replacing
 from segcode.tensors import IGNORE, LabelImage
 
@@ -93,8 +93,8 @@ def read_index_labels(path: Path, classes: ClassSet, train_ids: Meanings) -> Lab
         unknown = [i for i in present if i not in train_ids]
         depth = f" in {bits} bits" if bits != 8 else ""
         raise DataError(
-            f"{path} has the ids {_listed(unknown)}{depth}, which are neither a class nor void "
-            f"(those are {_listed(sorted(train_ids))}): correct the labels, or declare the ids"
+            f"{path} has the ids {listed(unknown)}{depth}, which are neither a class nor void "
+            f"(those are {listed(sorted(train_ids))}): correct the labels, or declare the ids"
         )
     name = complete[0]
     for other in {"colours", *complete} - {name}:
@@ -128,6 +128,27 @@ def read_colour_labels(path: Path, train_ids: Mapping[Colour, int]) -> LabelFile
     if strays > MOST_STRAYS * packed.size:
         raise DataError(f"{named}: labels must not be scaled smoothly or saved as JPEG; take the original file")
     return LabelFile(labels, (f"{named}: they count as void",))
+
+
+def read_partial_labels(path: Path, size: tuple[int, int], classes: ClassSet) -> LabelFile:
+    """Class indices of an image of (rows, columns), IGNORE where unknown.
+
+    Raises:
+        DataError: if the file cannot be read, or has other values.
+        TruthError: if it has another size.
+    """
+    file = read_index_labels(path, classes, {**{index: index for index in range(len(classes))}, IGNORE: IGNORE})
+    require_size(path, file.labels.shape, size)
+    return file
+
+
+def require_size(path: Path, shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    """Raises TruthError if a file does not have the rows and columns of its image."""
+    if shape != size:
+        raise TruthError(
+            f"{path} is {shape[1]} x {shape[0]} pixels (width x height), the image {size[1]} x {size[0]}: "
+            "draw it on the image itself, or scale it to that size without smoothing"
+        )
 
 
 def encode_labels(labels: LabelImage, classes: ClassSet, raw: bool = False) -> bytes:
@@ -212,12 +233,17 @@ def _greys(present: Iterable[int], bits: int, palette: Sequence[Colour]) -> dict
     return {i: i * 255 // (2**bits - 1) if bits < 8 else i for i in present}
 
 
+def ids_of_colours(classes: ClassSet) -> dict[Colour, int]:
+    """The index of each class by its colour; black is void, unless it is a class's."""
+    return {(0, 0, 0): IGNORE} | {colour: index for index, colour in enumerate(classes.colours)}
+
+
 def _by_colour(present: Sequence[int], palette: Sequence[Colour], classes: ClassSet) -> dict[int, int]:
     """The class whose colour an id has in the palette, black being void; nothing if the palette is another one.
 
     It is another one if it has not one colour of a class, or two others: one may be that of void.
     """
-    table = {(0, 0, 0): IGNORE} | {colour: index for index, colour in enumerate(classes.colours)}
+    table = ids_of_colours(classes)
     found = {i: table[palette[i]] for i in present if i < len(palette) and palette[i] in table}
     if len(set(classes.colours)) < len(classes) or set(found.values()) <= {IGNORE} or len(found) < len(present) - 1:
         return {}
@@ -232,8 +258,3 @@ def _replaced(ids: Integer[ndarray, "H W"], meanings: Meanings) -> LabelImage:
 
 def _title(index: int, classes: ClassSet) -> str:
     return "void" if index == IGNORE else f"'{classes.names[index]}'"
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    more = f" and {len(numbers) - 20} more" if len(numbers) > 20 else ""
-    return ", ".join(map(str, numbers[:20])) + more

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from segcode.sample import Source
 
 Kind: TypeAlias = Literal["camvid", "cityscapes", "folder", "streets"]
-"""What `open_source` can open: the one list of data sets."""
+"""The data sets that `open_source` can open: the only list of them."""
 
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 

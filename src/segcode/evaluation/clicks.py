@@ -70,11 +70,11 @@ class ClickConfig:
 
 
 class ClickEffect(NamedTuple):
-    """What one click changes in its image.
+    """The changes that one click makes to its image.
 
     Attributes:
-        number: of the click, from 1.
-        class_index: of the click.
+        number: number of the click, from 1.
+        class_index: class of the click.
         repaired: wrong pixels that become right.
         broken: right pixels that become wrong.
     """

@@ -34,7 +34,10 @@ NAMES: Final = (
     "temperature",
     "code_variance",
 )
-"""The constants in the order in which they are searched; the scales of all levels are changed together."""
+"""The constants in the order of the search; the scales of all levels are changed together.
+
+`code_weight` is not among them, since it counts beyond 128 labelled cells and ten clicks label at most 90; nor is
+`draw_scale`, which changes samples alone."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class Fold:
     """Labelled images, and a segmenter that was trained without them.
 
     Attributes:
-        name: of the fold, such as that of its sequence.
-        segmenter: of the initial predictions.
+        name: the name of the fold, such as that of its sequence.
+        segmenter: makes the initial predictions.
         source: the images.
     """
 
@@ -53,7 +56,7 @@ class Fold:
 
 
 class Cost(NamedTuple):
-    """What constants cost; less is a lower excess or, with the same, fewer wrong pixels.
+    """The click cost of constants; lower is a lower excess or, with the same, fewer wrong pixels.
 
     Attributes:
         excess: the share of clicks that lowered the accuracy of their image, less the share tolerated; at least 0.
@@ -71,8 +74,8 @@ class Trial:
     """One evaluation of the search.
 
     Attributes:
-        constants: that were tried.
-        cost: of them.
+        constants: the constants that were tried.
+        cost: their cost.
         best: whether no earlier trial cost less.
     """
 
@@ -84,15 +87,15 @@ class Trial:
 def click_cost(
     folds: Sequence[Fold], classes: ClassSet, constants: FieldConstants, config: ClickConfig, harmful: float
 ) -> Cost:
-    """What constants cost a simulated annotator, in the mean over folds.
+    """The click cost of constants for a simulated annotator, averaged over folds.
 
     Args:
         folds: images that the segmenters have not seen.
-        classes: of all folds.
-        constants: of the Gaussian model.
-        config: of the simulated annotator.
+        classes: the classes of all folds.
+        constants: the constants of the Gaussian model.
+        config: settings of the simulated annotator.
         harmful: the share of clicks, 0..1, that may lower the accuracy of their image. The longer the reach, the more
-            a click repairs, and the more often it breaks what was right; this says how often is too often.
+            a click repairs, and the more often it breaks correct pixels.
     """
     wrong_shares, harmful_shares, accuracies = [], [], []
     method = Refined()
@@ -132,9 +135,9 @@ def fit_constants(
 
     Args:
         folds: images that the segmenters have not seen.
-        classes: of all folds.
+        classes: the classes of all folds.
         start: constants to begin with; one that is 0 stays 0.
-        config: of the simulated annotator.
+        config: settings of the simulated annotator.
         harmful: as in `click_cost`.
         report: called after each trial.
 
@@ -151,7 +154,7 @@ def fit_constants(
     report(Trial(best, cost, True))
 
     def descend(name: str, factor: float) -> bool:
-        """Take steps in one direction while the cost falls; whether it fell at all."""
+        """Take steps in one direction while the cost falls; return whether it fell."""
         nonlocal best, cost
         fell = False
         while (tried := _scaled(best, name, factor)) != best:
@@ -171,7 +174,7 @@ def fit_constants(
 
 
 def evenly(names: Sequence[str], most: int) -> list[str]:
-    """At most so many names, at even distances."""
+    """At most `most` names, at even distances."""
     step = max(1, -(-len(names) // most))
     return list(names[step // 2 :: step])
 

@@ -1,4 +1,4 @@
-"""What is compared: each method gets the same initial prediction and the same truth, and gives logits."""
+"""The methods that are compared: each gets the same initial prediction and the same truth, and gives logits."""
 
 from __future__ import annotations
 

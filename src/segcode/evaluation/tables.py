@@ -1,4 +1,4 @@
-"""What to read of results, as Markdown; shares in percent."""
+"""Tables of results as Markdown; shares in percent."""
 
 from __future__ import annotations
 

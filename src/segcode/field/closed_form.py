@@ -41,7 +41,7 @@ def closed_form(
 
 
 def rise(base: Float[ndarray, "n M"], observations: Observations, gap: float) -> Float[ndarray, "n M"]:
-    """What puts the label of each cell above the strongest other class by a gap: d, at its class.
+    """The rise d that puts the label of each cell above the strongest other class by a gap, at its class.
 
     Where a cell may be of several classes, the strongest of them is taken.
     """

@@ -17,7 +17,7 @@ SHIPPED: Final = Path(__file__).parent / "constants.json"
 
 @dataclass(frozen=True)
 class FieldConstants:
-    """What weighs the initial prediction, the field, the code and the labels against each other.
+    """The weights of the initial prediction, the field, the code and the labels against each other.
 
     Args:
         edge_scales: for each feature level, the factor of the squared feature difference of neighbouring cells, that
@@ -33,7 +33,7 @@ class FieldConstants:
         label_weight: weight of the log-likelihood of a labelled cell.
         temperature: the initial prediction's logits are divided by this.
         code_variance: prior variance of each number of the code; 1 is the paper's, 0 leaves the code out.
-        code_weight: of a labelled cell for the code where many are labelled, as in masks: neighbours err alike.
+        code_weight: weight of a labelled cell for the code beyond 128 such cells, as in masks: neighbours err alike.
         draw_scale: draws of the field lie this many times as far from the mode as the posterior says; below 1, a cold
             posterior (Wenzel et al. 2020). Probabilities at the mode are calibrated, and wide draws blur them.
 

@@ -1,4 +1,4 @@
-"""What is computed once for each cell, and kept while it is asked for."""
+"""Rows that are computed once for each cell, and kept while they are in use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy import ndarray
 
 
 class Kept:
-    """A function from distinct cells to a row for each; rows of the last call are not computed again."""
+    """Caches a function from distinct cells to one row each; the rows of the last call are kept."""
 
     def __init__(self, compute: Callable[[ndarray], ndarray]) -> None:
         self._compute = compute
@@ -18,7 +18,7 @@ class Kept:
         self._rows = np.zeros(0)
 
     def __call__(self, cells: Integer[ndarray, "k"]) -> Float[ndarray, "k *row"]:
-        """The rows of cells."""
+        """Return a row for each cell."""
         new = np.setdiff1d(cells, self._cells)
         if len(new) or not len(self._cells):
             kept, rows = np.isin(self._cells, cells), self._compute(new)

@@ -1,4 +1,4 @@
-"""What labels say of logits: the softmax likelihood of a class, or of a set of classes, at cells.
+"""The likelihood of labels given logits: the softmax likelihood of a class, or of a set of classes, at cells.
 
     l(z) = sum_e w_e (logsumexp_m z_m - logsumexp_{m in A_e} z_m)
 

@@ -28,7 +28,7 @@ def expected_changes(
         change(i) = sum_k p_i(k) #{j : d_ik K_ji / K_ii >= max_m z_jm - z_jk} / c
 
     Args:
-        logits: given the labels so far.
+        logits: logits given the present labels.
         posterior: its covariance of the field is K.
         labelled: cells that are labelled already.
     """

@@ -49,7 +49,7 @@ class Prior:
 
     def times(self, a: Float[ndarray, "n M *k"]) -> Float[ndarray, "n M *k"]:
         """K a."""
-        added = _times(self.field, a)
+        added = product(self.field, a)
         return added if self.code is None else added + self.of_code(self.code_of(a))
 
     def code_of(self, a: Float[ndarray, "n M *k"]) -> Float[ndarray, "N *k"]:
@@ -58,9 +58,9 @@ class Prior:
         return self.code.reshape(-1, self.code.shape[2]).T @ a.reshape(-1, *a.shape[2:])
 
     def of_code(self, code: Float[ndarray, "N *k"]) -> Float[ndarray, "n M *k"]:
-        """What a code, divided by s, adds: s J_P c."""
+        """The part of a code, divided by s, in the logits: s J_P c."""
         assert self.code is not None
-        return _times(self.code, code)
+        return product(self.code, code)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Curvature:
             return solved
         lowered = self._without_sets(self._columns())
         small = np.eye(len(self.sets)) + self._along_sets(self.prior.times(lowered))
-        return solved - _times(lowered, np.linalg.solve(small, self._along_sets(self.prior.times(solved))))
+        return solved - product(lowered, np.linalg.solve(small, self._along_sets(self.prior.times(solved))))
 
     def information(self) -> Float[ndarray, "n n"]:
         """The mean over classes of the blocks of (W^-1 + K)^-1, without the code: what labels take from C_PP."""
@@ -127,7 +127,7 @@ class Curvature:
         if len(self.sets) == 0:
             return blocks.mean(0)
         lowered = self._without_code(self._columns())
-        reached = _times(self.prior.field, lowered)
+        reached = product(self.prior.field, lowered)
         small = np.eye(len(self.sets)) + self._along_sets(reached)
         taken = np.einsum("imr,jmr->ij", lowered, np.linalg.solve(small, lowered.transpose(0, 2, 1)).transpose(0, 2, 1))
         return blocks.mean(0) + taken / lowered.shape[1]
@@ -152,10 +152,10 @@ class Curvature:
             return solved
         lowered = self._without_code(self._of_one_class(self.prior.code))
         small = np.eye(lowered.shape[2]) + self.prior.code_of(lowered)
-        return solved - _times(lowered, np.linalg.solve(small, self.prior.code_of(solved)))
+        return solved - product(lowered, np.linalg.solve(small, self.prior.code_of(solved)))
 
     def _without_code(self, right: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
-        reached = _times(self.prior.field, right).transpose(1, 0, 2)
+        reached = product(self.prior.field, right).transpose(1, 0, 2)
         c = self.inner @ reached
         shared = cho_solve(self.outer, c.sum(0))
         return right - (c - self.inner @ shared).transpose(1, 0, 2)
@@ -216,10 +216,10 @@ def find_mode(
     return Mode(a, base + u, MAX_STEPS, False)
 
 
-def _times(matrix: Float[ndarray, "*rows n"], a: Float[ndarray, "n *k"]) -> Float[ndarray, "*rows *k"]:
-    """The sum over the last axis of one and the first of the other, by one product of matrices."""
-    product: ndarray = matrix.reshape(-1, len(a)) @ a.reshape(len(a), -1)
-    return product.reshape(*matrix.shape[:-1], *a.shape[1:])
+def product(matrix: Float[ndarray, "*rows n"], a: Float[ndarray, "n *k"]) -> Float[ndarray, "*rows *k"]:
+    """The sum over the last axis of `matrix` and the first of `a`: `np.tensordot(matrix, a, 1)`, with less overhead."""
+    summed: ndarray = matrix.reshape(-1, len(a)) @ a.reshape(len(a), -1)
+    return summed.reshape(*matrix.shape[:-1], *a.shape[1:])
 
 
 def _length(energy: Callable[[float], float], now: float) -> float:

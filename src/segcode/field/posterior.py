@@ -19,16 +19,16 @@ from numpy import ndarray
 from segcode.field.closed_form import closed_form, leads, rise
 from segcode.field.likelihood import Observations
 from segcode.field.masks import GridMode, find_mode_on_grid
-from segcode.field.newton import Curvature, Prior, find_mode
+from segcode.field.newton import Curvature, Prior, find_mode, product
 from segcode.field.precision import Precision
 
-FEW: Final = 128
-"""Labelled cells up to which the system between them is solved; more are cheaper on the grid."""
+MAX_DENSE_CELLS: Final = 128
+"""Largest number of labelled cells whose covariance is solved as a dense matrix; more are cheaper on the grid."""
 
 
 @runtime_checkable
 class CodeAtCells(Protocol):
-    """What the code adds to the logits of cells: s J / T times a code in units of s."""
+    """The part of the code in the logits of cells: s J / T times a code in units of s."""
 
     @property
     def code_size(self) -> int:
@@ -43,11 +43,11 @@ class CodeAtCells(Protocol):
 
 @dataclass(frozen=True)
 class Draws:
-    """What field and code add in draws from the posterior.
+    """Fields and codes drawn from the posterior.
 
     Attributes:
-        field: of each draw, at every cell.
-        code: of each draw, in units of s; None where there is no code.
+        field: the field of each draw, at every cell.
+        code: the code of each draw, in units of s; None where there is no code.
     """
 
     field: Float[ndarray, "k c M"]
@@ -62,7 +62,7 @@ class Posterior:
         precision: the prior of the field; outlines lower its edges.
         field: the mode of the field, at every cell.
         code: the mode of the code, in units of s; None where there is no code.
-        steps: of the solver.
+        steps: number of steps of the solver.
         converged: whether it stopped by itself.
     """
 
@@ -107,7 +107,7 @@ class Posterior:
             if curvature.prior.code is not None:
                 at = at + curvature.prior.of_code(code.T)
             away = curvature.solve(curvature.weighted(at) + curvature.noise(count, draw))
-            field = field - np.tensordot(self.precision.covariance(labelled), away, 1).transpose(0, 2, 1)
+            field = field - product(self.precision.covariance(labelled), away).transpose(0, 2, 1)
             if curvature.prior.code is not None:
                 code = code - curvature.prior.code_of(away).T
         return Draws(self.field + field.transpose(1, 0, 2), None if self.code is None else self.code + code)
@@ -115,15 +115,13 @@ class Posterior:
     def covariance(self, cells: ndarray) -> Float[ndarray, "c k"]:
         """Columns of the field's posterior covariance, the mean over classes, at distinct cells; given the code."""
         if self._on_grid is not None:
-            units = np.zeros((len(self.field), len(cells)))
-            units[cells, np.arange(len(cells))] = 1.0
-            return self._on_grid.factor.solve(units)
+            return self._on_grid.factor.columns(cells)
         if self._curvature is None or self._observations is None:
             return self.precision.covariance(cells)
         labelled = self._observations.cells
-        prior = self.precision.covariance(np.concatenate([labelled, np.setdiff1d(cells, labelled)]))
-        order = np.argsort(np.concatenate([labelled, np.setdiff1d(cells, labelled)]))
-        columns = prior[:, order[np.searchsorted(np.union1d(labelled, cells), cells)]]
+        both = np.concatenate([labelled, np.setdiff1d(cells, labelled)])
+        prior, order = self.precision.covariance(both), np.argsort(both)
+        columns = prior[:, order[np.searchsorted(both, cells, sorter=order)]]
         return columns - prior[:, : len(labelled)] @ (self._curvature.information() @ columns[labelled])
 
 
@@ -138,38 +136,38 @@ def condition(
 
     Args:
         base: S0 / T at every cell.
-        precision: of the field.
+        precision: the prior of the field.
         observations: the labels.
-        path: of the code, where the model has one and at most `FEW` cells are labelled. With more, the code is found
-            first, and `base` has it in it.
+        path: the code path, where the model has one and at most `MAX_DENSE_CELLS` cells are labelled. With more, the
+            code is found first, and `base` contains it.
         settled: gives the cells inside a mask, with labelled cells all around them. The field beyond depends on theirs
             through those alone, so it is solved for without them. There it puts the label as far above other classes
             as it stands at most of the cells that were solved for.
     """
     if len(observations) == 0:
         return Posterior.prior(precision, base.shape[1], None if path is None else path.code_size)
-    if len(observations) <= FEW:
-        return _condition_on_few(base, precision, observations, path)
-    return _condition_on_many(base, precision, observations, settled)
+    if len(observations) <= MAX_DENSE_CELLS:
+        return _condition_densely(base, precision, observations, path)
+    return _condition_on_grid(base, precision, observations, settled)
 
 
 def preview(
     base: Float[ndarray, "c M"], prior: Precision | Posterior, observations: Observations
 ) -> Float[ndarray, "c M"]:
-    """The field in closed form, for a stroke that is still being drawn; of at most `FEW` cells, evenly chosen.
+    """The field in closed form, for a stroke that is still being drawn.
 
-    The posterior given earlier labels is the prior of later ones: `base` then has its field in it, and the field
-    returned is added to that.
+    It follows from at most `MAX_DENSE_CELLS` cells, evenly chosen. The posterior given earlier labels is the prior of
+    later ones: `base` then has its field in it, and the field returned is added to that.
     """
     cells = observations.cells
-    if len(cells) > FEW:
-        cells = cells[np.linspace(0, len(cells) - 1, FEW).astype(int)]
+    if len(cells) > MAX_DENSE_CELLS:
+        cells = cells[np.linspace(0, len(cells) - 1, MAX_DENSE_CELLS).astype(int)]
         observations = observations.at(cells)
     columns = prior.covariance(cells)
     return columns @ closed_form(base[cells], observations, columns[cells])
 
 
-def _condition_on_few(
+def _condition_densely(
     base: Float[ndarray, "c M"],
     precision: Precision,
     observations: Observations,
@@ -190,7 +188,7 @@ def _condition_on_few(
     )
 
 
-def _condition_on_many(
+def _condition_on_grid(
     base: Float[ndarray, "c M"],
     precision: Precision,
     observations: Observations,

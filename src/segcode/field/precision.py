@@ -86,6 +86,12 @@ class Factor:
         solved[order] = self.factor.solve(np.asarray(right, np.float64)[order])
         return solved
 
+    def columns(self, cells: Integer[ndarray, "k"]) -> Float[ndarray, "n k"]:
+        """Columns of the inverse of the matrix, at some cells."""
+        units = np.zeros((len(self.grid), len(cells)))
+        units[cells, np.arange(len(cells))] = 1.0
+        return self.solve(units)
+
     @property
     def nnz(self) -> int:
         """Numbers in the factors."""
@@ -224,9 +230,7 @@ class Precision:
         return 12 * (self._factor.nnz + self.matrix.nnz) + self._columns.nbytes
 
     def _computed(self, cells: Integer[ndarray, "k"]) -> Float[ndarray, "k n"]:
-        units = np.zeros((len(self.grid), len(cells)))
-        units[cells, np.arange(len(cells))] = 1.0
-        return self.solve(units).T
+        return self._factor.columns(cells).T
 
 
 def _factorise(matrix: sparse.csc_matrix) -> SuperLU:

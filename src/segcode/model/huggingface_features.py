@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segcode.batches import ImageBatch
-from segcode.errors import CheckpointError, ConfigError
+from segcode.errors import CheckpointError, ConfigError, reason
 from segcode.model.decoded_features import DecodedFeatures
 from segcode.model.features import Pyramid
 
@@ -106,13 +106,13 @@ def _transformers() -> Any:
 
 
 def _no_backbone(error: Exception) -> ConfigError:
-    reason = " ".join(str(error).split())[:200]
-    return ConfigError(f"model.huggingface is no configuration of a backbone ({reason}): give the config.json of one")
+    return ConfigError(
+        f"model.huggingface is no configuration of a backbone ({reason(error)}): give the config.json of one"
+    )
 
 
 def _unread(folder_or_name: str, error: Exception) -> CheckpointError:
-    reason = " ".join(str(error).split())[:200]
     return CheckpointError(
-        f"no backbone could be read from '{folder_or_name}' ({reason}): give a folder with config.json and "
+        f"no backbone could be read from '{folder_or_name}' ({reason(error)}): give a folder with config.json and "
         "model.safetensors, or the name of one on the Hugging Face hub, where this machine reaches it"
     )

@@ -23,6 +23,7 @@ class Place(NamedTuple):
         height: in pixels.
         width: in pixels.
         expected_change: the share of the map that a label at the centre is expected to change, 0..1.
+        classes: the likeliest and the second class at the centre.
     """
 
     row: int
@@ -30,13 +31,17 @@ class Place(NamedTuple):
     height: int
     width: int
     expected_change: float
+    classes: tuple[int, int]
 
 
-def places_to_look(changes: Float[ndarray, "c"], grid: Grid, size: tuple[int, int], count: int = 8) -> list[Place]:
+def places_to_look(
+    changes: Float[ndarray, "c"], logits: Float[ndarray, "c M"], grid: Grid, size: tuple[int, int], count: int = 8
+) -> list[Place]:
     """Regions that do not overlap, the most promising first.
 
     Args:
         changes: expected change of a label at each cell.
+        logits: of each cell.
         grid: the cells.
         size: rows and columns of the image.
         count: maximum number of places.
@@ -49,7 +54,8 @@ def places_to_look(changes: Float[ndarray, "c"], grid: Grid, size: tuple[int, in
         row = int((cell_row + 0.5) * size[0] / grid.rows)
         column = int((cell_column + 0.5) * size[1] / grid.columns)
         top, start = min(max(0, row - height // 2), size[0] - height), min(max(0, column - width // 2), size[1] - width)
-        places.append(Place(top, start, height, width, float(left[cell_row, cell_column])))
+        second, first = np.argsort(logits[cell_row * grid.columns + cell_column])[-2:].tolist()
+        places.append(Place(top, start, height, width, float(left[cell_row, cell_column]), (first, second)))
         reach = -(-height * grid.rows // size[0]), -(-width * grid.columns // size[1])
         left[
             max(0, cell_row - reach[0]) : cell_row + reach[0] + 1,

@@ -19,7 +19,7 @@ from segcode.field.grid import Grid
 from segcode.field.kept import Kept
 from segcode.field.likelihood import Observations
 from segcode.field.look import expected_changes
-from segcode.field.posterior import FEW, Posterior, condition, preview
+from segcode.field.posterior import MAX_DENSE_CELLS, Posterior, condition, preview
 from segcode.field.precision import Precision, cell_pull, edge_weights
 from segcode.interpolation import at_cells, nearest, resize
 from segcode.prediction import CallableSegmenter, CodePath, InitialPrediction, Segmenter, takes_name
@@ -31,7 +31,7 @@ from segcode.refinement.objective import PartialLabelNLL
 from segcode.refinement.observations import observe, region_of_cells, settled_cells
 from segcode.refinement.places import Place, places_to_look
 from segcode.refinement.result import SegmentationMap, Status, entropy, masked_softmax
-from segcode.tensors import Image, Pixels
+from segcode.tensors import Image, Pixels, shape_text
 from segcode.truth.truth import Truth
 
 
@@ -48,23 +48,25 @@ class _Code:
         self.jacobian = Kept(self._jacobian)
 
     def scaled(self, code: Float[ndarray, "N"]) -> Float[ndarray, "N"]:
-        """C."""
+        """The code itself, from one in units of s."""
         return np.asarray(self._deviation * code, np.float32)
 
     def added(self, code: Float[ndarray, "N"]) -> Float[ndarray, "M h w"]:
-        """What the code adds to the logits, on the grid of the code path."""
+        """The part of the code in the logits, on the grid of the code path."""
         return self._path.added(np.asarray(self._factor * code, np.float32)[None])[0]
 
     def explaining(self, observations: Observations, base: Float[ndarray, "c M"]) -> Float[ndarray, "N"]:
-        """The code that explains many labels, before the field does: of w sum_i e_i(c) + 1/2 |c|^2 / s^2 the least.
+        """The code that explains many labels before the field does: it minimises w sum_i e_i(c) + 1/2 |c|^2 / s^2.
 
-        Neighbouring cells err alike, so each counts w = `FieldConstants.code_weight`. `FEW` entries are drawn.
+        Neighbouring cells err alike, so each counts w = `FieldConstants.code_weight`. `MAX_DENSE_CELLS` entries are
+        drawn.
         """
         entries = Entries(observations.cells[observations.place], observations.allowed, observations.weight)
         root = self._weight**0.5
-        cells, allowed, weight = draw(entries, base, FEW)
-        arrays = base[cells], root * self._jacobian(cells), weight / self._label_weight
-        objective = PartialLabelNLL(*(array.astype(np.float32) for array in arrays), allowed)
+        cells, allowed, weight = draw(entries, base, MAX_DENSE_CELLS)
+        jacobian = np.asarray(root * self._jacobian(cells), np.float32)
+        weights = np.asarray(weight / self._label_weight, np.float32)
+        objective = PartialLabelNLL(base[cells].astype(np.float32), jacobian, weights, allowed)
         solution = gauss_newton(objective, np.zeros(self.code_size, np.float32), Stopping())
         return root * solution.code.astype(np.float64)
 
@@ -78,7 +80,7 @@ class _Code:
 
 @dataclass(frozen=True)
 class _OpenImage:
-    """What an image alone gives, shared by all its refinements.
+    """The state of an image, shared by all its refinements.
 
     Attributes:
         size: rows and columns of the image.
@@ -178,7 +180,7 @@ class Refiner:
         return self._initial()
 
     def refine(self, truth: Truth) -> SegmentationMap:
-        """The most likely map given the truth, whatever truth came before.
+        """The most likely map given the truth, independent of earlier truths.
 
         Raises:
             TruthError: if the truth is for an image of another size, or for other classes.
@@ -187,7 +189,7 @@ class Refiner:
         observations = observe(truth, image.precision.grid, self.constants.label_weight)
         settled = partial(settled_cells, truth, image.precision.grid)
         prior, path = self._prior(truth), image.code
-        if path is None or len(observations) <= FEW:
+        if path is None or len(observations) <= MAX_DENSE_CELLS:
             posterior = condition(image.base, prior, observations, path, settled)
         else:
             code = path.explaining(observations, image.base)
@@ -250,7 +252,7 @@ class Refiner:
         if image.code is not None and posterior.code is not None:
             logits = logits + image.code.times(posterior.code)
         changes = expected_changes(logits, posterior, truth_cells(truth, grid))
-        return places_to_look(changes, grid, self._active.size, count)
+        return places_to_look(changes, logits, grid, self._active.size, count)
 
     def expected_change(self) -> float:
         """The share of the map that the best next label is expected to change: orders the images of a folder."""
@@ -284,7 +286,7 @@ class Refiner:
         classes = image.base.shape[1]
         if truth.size != image.size:
             raise TruthError(
-                f"the truth is for {_times(truth.size)} pixels, the image has {_times(image.size)}: "
+                f"the truth is for {shape_text(truth.size)} pixels, the image has {shape_text(image.size)}: "
                 "draw the truth on the image itself, or resize it first"
             )
         if truth.classes != classes:
@@ -350,7 +352,7 @@ def check_image(image: ndarray) -> None:
     """Raises DataError if an array is not (H, W, 3) of bytes."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise DataError(
-            f"the image is {_times(image.shape)} of {image.dtype}: give rows x columns x 3 (RGB) of uint8, 0..255"
+            f"the image is {shape_text(image.shape)} of {image.dtype}: give rows x columns x 3 (RGB) of uint8, 0..255"
         )
 
 
@@ -372,7 +374,3 @@ def _pixels_at(grid: Grid, size: tuple[int, int]) -> Pixels:
     rows, columns = size
     row, column = nearest(grid.rows, rows), nearest(grid.columns, columns)
     return np.stack(np.meshgrid(row, column, indexing="ij"), axis=-1).reshape(-1, 2)
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""What a solver of the code path returns."""
+"""The result of a solver of the code path."""
 
 from __future__ import annotations
 

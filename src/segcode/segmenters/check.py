@@ -1,4 +1,4 @@
-"""What a segmenter makes of a few images, and what looks wrong: channels, meaning of the numbers, classes."""
+"""Checks a segmenter on a few images for wrong channels, meaning of the numbers, and classes."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from segcode.tensors import Image, LabelImage
 
 _OPACITY: Final = 0.7
 _CLEARLY: Final = 0.02
-"""So much higher is the mean probability of the best class with red and blue exchanged if they were exchanged."""
+"""Rise of the mean probability of the best class, with red and blue exchanged, from which the order looks wrong."""
 _FLAT: Final = 1.2
-"""Probabilities of which the best is less than this times a guess say next to nothing."""
+"""A best probability below this multiple of a guess is too low for a working segmenter."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What a segmenter makes of an image.
+    """The prediction of a segmenter for an image.
 
     Attributes:
-        name: of the image.
-        image: its pixels.
-        found: how the numbers look.
+        name: name of the image.
+        image: pixels of the image.
+        found: shape and range of the numbers.
         labels: the best class of each pixel.
-        confidence: its probability.
-        shares: of each class in the labels.
+        confidence: the probability of that class.
+        shares: share of each class in the labels.
         exchanged: the mean of `confidence` with red and blue exchanged; None if the segmenter does not look at pixels.
     """
 
@@ -61,7 +61,7 @@ def check(opened: OpenedSegmenter, image: Image, name: str) -> Checked:
     if numbers.found is None:
         numbers.logits(logits, "the prediction")
     found = numbers.found
-    assert found is not None  # an output that can be taken for nothing is an error
+    assert found is not None  # `logits` sets it or raises an error
     swapped = opened.segmenter.predict(np.ascontiguousarray(image[..., ::-1]), name).base_logits
     probabilities = _at_pixels(logits, image)
     confidence, labels = probabilities.max(0), probabilities.argmax(0)
@@ -78,7 +78,7 @@ def check(opened: OpenedSegmenter, image: Image, name: str) -> Checked:
 
 
 def warnings_of(checked: Sequence[Checked]) -> list[str]:
-    """What looks wrong, each with what may be the reason."""
+    """A line for each thing that looks wrong, with its likely reason."""
     count = len(checked[0].shares)
     own = [float(one.confidence.mean()) for one in checked]
     found = []

@@ -10,7 +10,7 @@ from segcode.data.files import IMAGE_SUFFIXES, pictures_below
 from segcode.errors import ConfigError, DataError
 
 _ENDING: Final = "_leftImg8bit"
-"""Of images of Cityscapes; their names count without it."""
+"""The ending of Cityscapes' images, which is no part of their names."""
 
 
 class FilesOfImages:

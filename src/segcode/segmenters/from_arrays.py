@@ -1,4 +1,4 @@
-"""Outputs of any segmenter that were kept as arrays."""
+"""Outputs of any segmenter that are stored as arrays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from segcode.data.files import ARRAY_SUFFIXES
-from segcode.errors import DataError
+from segcode.errors import DataError, listed, reason
 from segcode.numbers import Numbers
 from segcode.prediction import InitialPrediction
 from segcode.segmenters.files_of_images import FilesOfImages
@@ -19,7 +19,7 @@ class ArraySegmenter:
     """Reads FOLDER/NAME.npy or .npz: logits or probabilities (M, h, w) of the image NAME, on a grid of any size."""
 
     def __init__(self, folder: Path, numbers: Numbers) -> None:
-        """Of a folder. Raises ConfigError if it has no arrays."""
+        """Look for the arrays of a folder. Raises ConfigError if it has none."""
         self._files = FilesOfImages(folder, ARRAY_SUFFIXES)
         self.numbers = numbers
 
@@ -30,7 +30,7 @@ class ArraySegmenter:
 
 
 def read_array(path: Path) -> ndarray:
-    """The array of an .npy file, or the only one of an .npz. Raises DataError; nothing in a file is ever run."""
+    """The array of an .npy file, or the only one of an .npz. Raises DataError, for pickled objects too."""
     try:
         found = np.load(path, allow_pickle=False)
         if isinstance(found, ndarray):
@@ -38,9 +38,8 @@ def read_array(path: Path) -> ndarray:
         with found:
             if len(found.files) == 1:
                 return found[found.files[0]]
-            raise DataError(f"{path} has {len(found.files)} arrays ({', '.join(found.files[:20])}): keep one a file")
+            raise DataError(f"{path} has {len(found.files)} arrays ({listed(found.files)}): keep one a file")
     except DataError:
         raise
-    except Exception as error:  # what zip files and headers raise when they are damaged is of no one kind
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} is no array that can be read ({reason}): save it by numpy.save") from None
+    except Exception as error:  # damaged zip files and headers raise errors of many kinds
+        raise DataError(f"{path} is no array that can be read ({reason(error)}): save it by numpy.save") from None

@@ -1,4 +1,4 @@
-"""Label maps that are there already as initial predictions: correct an old annotation."""
+"""Label maps as initial predictions, to correct an old annotation."""
 
 from __future__ import annotations
 
@@ -11,32 +11,30 @@ import numpy as np
 
 from segcode.data.folder import ClassFile
 from segcode.data.images import open_image
-from segcode.data.labels import LabelFile, read_colour_labels, read_index_labels
+from segcode.data.labels import LabelFile, ids_of_colours, read_colour_labels, read_index_labels
 from segcode.errors import ConfigError, DataError
 from segcode.prediction import InitialPrediction
 from segcode.segmenters.files_of_images import FilesOfImages
 from segcode.tensors import IGNORE, Image
 
 CONFIDENCE: Final = 0.95
-"""The share of an old map's pixels that are right, where nobody says it; the lower, the farther a label reaches."""
+"""Default share of an old map's pixels that are right; the lower it is, the farther a label reaches."""
 
 
 class LabelSegmenter:
-    """Reads FOLDER/NAME.png: each pixel's class gets one probability, the others share the rest; void knows nothing."""
+    """Reads FOLDER/NAME.png: each pixel's class gets one probability, the others share the rest; void is uniform."""
 
-    def __init__(
-        self, folder: Path, classes: ClassFile, confidence: float = CONFIDENCE, report: Callable[[str], None] = print
-    ) -> None:
-        """Of a folder.
+    def __init__(self, folder: Path, classes: ClassFile, confidence: float, report: Callable[[str], None]) -> None:
+        """Look for the label maps of a folder.
 
         Args:
-            folder: of ids in one channel, or of pictures in the classes' colours with black for void.
-            classes: and their ids in the files.
+            folder: has ids in one channel, or pictures in the classes' colours with black for void.
+            classes: the classes and their ids in the files.
             confidence: probability of a pixel's class: about the share of the map that is right.
-            report: is told what is unusual in a file.
+            report: called with one line for each unusual thing in a file.
 
         Raises:
-            ConfigError: if it has no images, or the confidence is none.
+            ConfigError: if the folder has no images, or the confidence is not between a guess and 1.
         """
         lowest = 1 / len(classes.classes)
         if not lowest < confidence < 1:
@@ -72,5 +70,4 @@ class LabelSegmenter:
             coloured = picture.mode in ("RGB", "RGBA")
         if not coloured:
             return read_index_labels(path, self._classes.classes, self._classes.train_ids)
-        colours = {colour: index for index, colour in enumerate(self._classes.classes.colours)}
-        return read_colour_labels(path, {(0, 0, 0): IGNORE} | colours)
+        return read_colour_labels(path, ids_of_colours(self._classes.classes))

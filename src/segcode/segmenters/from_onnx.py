@@ -1,4 +1,4 @@
-"""Networks in ONNX files, by ONNX Runtime on the CPU."""
+"""Networks in ONNX files, run by ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pydantic import Field
 
 from segcode.config import Count, parse, read_toml
 from segcode.data.resize import resize_image
-from segcode.errors import CheckpointError, ConfigError, DataError
+from segcode.errors import CheckpointError, ConfigError, DataError, listed, reason
 from segcode.numbers import Meaning, Numbers
 from segcode.prediction import InitialPrediction
-from segcode.tensors import Image
+from segcode.tensors import Image, shape_text
 
 _KINDS: Final = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 _EXAMPLE: Final = (
@@ -28,18 +28,18 @@ Channel = Annotated[float, Field(allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class OnnxConfig:
-    """What NET.toml says of NET.onnx; the first four have to be there, since no graph says them.
+    """The settings in NET.toml for NET.onnx. The first four are required, since a graph does not hold them.
 
     Args:
         white: the number that 255 becomes before the mean is subtracted: 1 or 255.
         mean: subtracted from each channel, in the order of `channels`.
-        deviation: each channel is divided by.
-        channels: their order.
-        size: rows and columns that images are scaled to, "dynamic" for their own; where the graph does not fix it.
+        deviation: divides each channel, in the same order.
+        channels: order of the channels.
+        size: rows and columns that images are scaled to, or "dynamic" for their own; left out if the graph fixes it.
         multiple: rows and columns of a dynamic size are rounded to multiples of this.
-        layout: of the input; where the graph does not show it.
-        output: its name, where there are several.
-        numbers: what the output means, where it is to be stated.
+        layout: order of the input's axes, if the graph does not show it.
+        output: name of the output, if there are several.
+        numbers: meaning of the output, to be checked; by default it is detected.
     """
 
     white: Literal[1, 255] | None = None
@@ -59,8 +59,8 @@ def open_onnx(path: Path) -> Any:
 
     try:
         return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own, of no one kind
-        raise CheckpointError(f"{path} is no network that ONNX Runtime can load ({_short(error)})") from None
+    except Exception as error:  # ONNX Runtime raises errors of many kinds
+        raise CheckpointError(f"{path} is no network that ONNX Runtime can load ({reason(error)})") from None
 
 
 class OnnxSegmenter:
@@ -70,10 +70,10 @@ class OnnxSegmenter:
         """Take NET.onnx, opened, and read NET.toml.
 
         Args:
-            session: of NET.onnx.
-            path: of NET.onnx.
-            numbers: reads its output; NET.toml may state what they mean.
-            report: is told what the graph leaves open, and what was taken.
+            session: of NET.onnx, from `open_onnx`.
+            path: the path of NET.onnx.
+            numbers: turns the output into logits; NET.toml may state its meaning.
+            report: called with one line if the graph leaves the size open.
 
         Raises:
             ConfigError: if NET.toml lacks something, or contradicts the graph.
@@ -107,10 +107,9 @@ class OnnxSegmenter:
         try:
             output = self._session.run([self._output], {self._input.name: tensor})[0]
         except Exception as error:  # likewise
-            shape = " x ".join(map(str, tensor.shape))
             raise DataError(
-                f"{self._path} fails on an input of {shape} ({_short(error)}): give size or another multiple in "
-                f"{self._path.with_suffix('.toml')}"
+                f"{self._path} fails on an input of {shape_text(tensor.shape)} ({reason(error)}): give size or another "
+                f"multiple in {self._path.with_suffix('.toml')}"
             ) from None
         count = len(self.numbers.classes)
         if output.ndim == 4 and output.shape[3] == count and (output.shape[1] != count or self._channels_last):
@@ -147,15 +146,16 @@ def _read(settings: Path, path: Path) -> OnnxConfig:
 
 def _only_input(inputs: list[Any], path: Path) -> Any:
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _KINDS:
-        found = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
-        raise ConfigError(f"{path} has the inputs {found}: export it with one image, of float or uint8 in four axes")
+        raise ConfigError(
+            f"{path} has the inputs {_described(inputs)}: export it with one image, of float or uint8 in four axes"
+        )
     if isinstance(inputs[0].shape[0], int) and inputs[0].shape[0] != 1:
         raise ConfigError(f"{path} takes {inputs[0].shape[0]} images at once: export it for one")
     return inputs[0]
 
 
 def _channels_last(shape: list[Any], config: OnnxConfig, path: Path, settings: Path) -> bool:
-    """Which axis has the three channels."""
+    """Whether the three channels are the last axis of the input."""
     layouts = [name for name, axis in (("nchw", 1), ("nhwc", 3)) if shape[axis] == 3]
     possible = layouts or [name for name, axis in (("nchw", 1), ("nhwc", 3)) if not isinstance(shape[axis], int)]
     if config.layout is not None and config.layout not in possible:
@@ -166,7 +166,7 @@ def _channels_last(shape: list[Any], config: OnnxConfig, path: Path, settings: P
 
 
 def _size(sides: list[Any], config: OnnxConfig, settings: Path) -> tuple[int, int] | None:
-    """Rows and columns that every image is scaled to; None for its own."""
+    """Rows and columns that every image is scaled to; None if each keeps its own."""
     stated = None if config.size == "dynamic" else config.size
     for given, fixed in zip(stated or sides, sides, strict=True):
         if isinstance(fixed, int) and given != fixed:
@@ -179,7 +179,7 @@ def _size(sides: list[Any], config: OnnxConfig, settings: Path) -> tuple[int, in
 
 
 def _output(outputs: list[Any], classes: tuple[str, ...], config: OnnxConfig, path: Path, settings: Path) -> str:
-    described = ", ".join(f"{one.name} {one.type} {one.shape}" for one in outputs)
+    described = _described(outputs)
     if config.output is not None and config.output not in [one.name for one in outputs]:
         raise ConfigError(f"{settings}: output is '{config.output}', but {path} has {described}")
     chosen = [one for one in outputs if config.output in (None, one.name)]
@@ -194,7 +194,7 @@ def _output(outputs: list[Any], classes: tuple[str, ...], config: OnnxConfig, pa
     shape = maps[0].shape
     known = [side for side in (shape[1], shape[3]) if isinstance(side, int)] if len(shape) == 4 else []
     if len(shape) == 4 and len(known) == 2 and len(classes) not in known:
-        raise ConfigError(f"{path} gives {described} for {len(classes)} classes ({', '.join(classes)}): name them all")
+        raise ConfigError(f"{path} gives {described} for {len(classes)} classes ({listed(classes)}): name them all")
     return str(maps[0].name)
 
 
@@ -202,5 +202,6 @@ def _rounded(side: int, multiple: int) -> int:
     return max(1, round(side / multiple)) * multiple
 
 
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _described(ends: list[Any]) -> str:
+    """Inputs or outputs of a graph by name, type and shape."""
+    return listed([f"{end.name} {end.type} {end.shape}" for end in ends])

@@ -1,4 +1,4 @@
-"""A segmenter that is named by module and attribute."""
+"""Segmenters named by module and attribute."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segcode.segmenters.named_classes import classes_of
 
 
 def import_segmenter(path: str) -> Any:
-    """What MODULE.NAME names; an instance, if that is a class. Modules of the current folder are found.
+    """Import MODULE.NAME, and make an instance if it is a class. Modules in the current folder are found.
 
     Raises:
         ConfigError: if there is no such module, no such name in it, or it can be neither called nor asked to predict.
@@ -37,7 +37,7 @@ def import_segmenter(path: str) -> Any:
 
 
 def classes_of_object(found: Any) -> ClassSet | None:
-    """The classes that an object or a function has as `classes`: a `ClassSet`, or names; None without them."""
+    """The `classes` of an object or a function, which may be a `ClassSet` or names; None if it has none."""
     given = getattr(found, "classes", None)
     if given is None or isinstance(given, ClassSet):
         return given

@@ -12,18 +12,18 @@ from jaxtyping import Float
 from PIL import Image as Pillow
 from torch import Tensor
 
-from segcode.errors import CheckpointError, ConfigError, DataError, SegcodeError
+from segcode.errors import CheckpointError, ConfigError, DataError, SegcodeError, reason
 from segcode.numbers import Meaning, Numbers
 from segcode.prediction import InitialPrediction
 from segcode.resampling import resize
-from segcode.tensors import Image
+from segcode.tensors import Image, shape_text
 
 
 class TransformersSegmenter:
     """A model with the image processor of its folder.
 
     Attributes:
-        names: of the classes, from `id2label`.
+        names: the names of the classes, from `id2label`.
     """
 
     def __init__(self, folder_or_name: str, device: str) -> None:
@@ -31,7 +31,7 @@ class TransformersSegmenter:
 
         Args:
             folder_or_name: as `from_pretrained` takes it; a name is looked for on the Hugging Face hub.
-            device: to compute on.
+            device: the device to compute on.
 
         Raises:
             CheckpointError: if there is no such model, or no image processor beside it.
@@ -49,10 +49,9 @@ class TransformersSegmenter:
             model, info = kind.from_pretrained(folder_or_name, dtype=torch.float32, output_loading_info=True)
         except SegcodeError:
             raise
-        except Exception as error:  # what transformers raises for what is missing or damaged is of no one kind
-            reason = " ".join(str(error).split())[:200]
+        except Exception as error:  # transformers raises errors of many kinds for missing and damaged files
             raise CheckpointError(
-                f"no segmentation model could be read from '{folder_or_name}' ({reason}): give a folder with "
+                f"no segmentation model could be read from '{folder_or_name}' ({reason(error)}): give a folder with "
                 "config.json, model.safetensors and preprocessor_config.json, or a name on the Hugging Face hub, where "
                 "this machine reaches it"
             ) from None
@@ -83,9 +82,10 @@ class TransformersSegmenter:
         try:
             outputs = self._model(**inputs.to(self._device))
         except (RuntimeError, TypeError, ValueError) as error:
-            shape, reason = list(inputs["pixel_values"].shape), " ".join(str(error).split())[:200]
+            shape = shape_text(inputs["pixel_values"].shape)
             raise DataError(
-                f"{type(self._model).__name__} fails on pixels {shape} ({reason}): correct preprocessor_config.json"
+                f"{type(self._model).__name__} fails on pixels {shape} ({reason(error)}): correct "
+                "preprocessor_config.json"
             ) from None
         pixels = inputs["pixel_values"].shape[-2:]
         if "masks_queries_logits" in outputs:
@@ -108,7 +108,7 @@ class TransformersSegmenter:
         return InitialPrediction(self.numbers.logits(output, "the model's output"))
 
     def _processed(self, image: Image) -> Any:
-        """As the model's training saw it, but never cropped: a map is for all of the image."""
+        """The image as in the model's training, but never cropped, since a map covers all of the image."""
         task = {"task_inputs": ["semantic"]} if self._oneformer else {}
         processor = getattr(self._processor, "image_processor", self._processor)
         cropped = {"do_center_crop": False} if hasattr(processor, "do_center_crop") else {}
@@ -117,7 +117,7 @@ class TransformersSegmenter:
     def _cut(
         self, maps: Float[Tensor, "M h w"], size: tuple[int, int], pixels: tuple[int, int]
     ) -> Float[Tensor, "M _ _"]:
-        """The part of maps over the processed image that shows the image, and not what it was padded with."""
+        """The part of maps over the processed image that shows the image, without padding."""
         top, bottom, left, right = self._valid(size)
         if (top, bottom, left, right) == (0, pixels[0], 0, pixels[1]):
             return maps

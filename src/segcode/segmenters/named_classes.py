@@ -1,4 +1,4 @@
-"""The classes of a segmenter that is not segcode's own: from a file, of a data set, or from names alone."""
+"""The classes of other segmenters than segcode's: from a file, of a data set, or from names alone."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ NAMED: Final = {
 
 
 def read_classes(name_or_file: str) -> ClassFile:
-    """A class set of `NAMED`, or what a class file or the folder that holds one says.
+    """The classes of `NAMED`, or of a class file, or of the folder that holds one.
 
     Raises:
-        ConfigError: if there is neither, or the file is wrong.
+        ConfigError: if there is none of these, or the file is wrong.
     """
     path = Path(name_or_file)
     if name_or_file in NAMED and not path.is_file():
@@ -43,7 +43,7 @@ def find_class_file(place: Path) -> Path | None:
 
 
 def classes_of(names: Sequence[str]) -> ClassSet:
-    """Names as a class set: one of `NAMED` that has them, or else with colours made. A repeated name gets its index."""
+    """The class set of `NAMED` with these names, or one with new colours. A repeated name gets its index."""
     for known in NAMED.values():
         if known.classes.names == tuple(names):
             return known.classes
@@ -52,13 +52,13 @@ def classes_of(names: Sequence[str]) -> ClassSet:
 
 
 def ids_of(classes: ClassSet) -> ClassFile:
-    """Classes whose label files have their raw ids, or else their indices, and 255 for void."""
+    """Classes with the ids of their label files: raw ids, or else indices, and 255 for void."""
     ids = classes.raw_ids or range(len(classes))
     return ClassFile(classes, {raw: index for index, raw in enumerate(ids)} | {IGNORE: IGNORE})
 
 
 def check_order(own: ClassSet, given: ClassSet, segmenter: str, classes: str) -> None:
-    """Raises ConfigError if classes given for a segmenter are not as many as its own, or have its names elsewhere."""
+    """Raises ConfigError if classes differ in number from a segmenter's own, or have its names in another order."""
     if len(own) != len(given):
         raise ConfigError(f"'{segmenter}' has {len(own)} classes, {classes} {len(given)}: leave out --classes")
     for index, name in enumerate(own.names):

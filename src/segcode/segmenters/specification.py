@@ -1,4 +1,4 @@
-"""From the text that names a segmenter to the segmenter and its classes."""
+"""Opens the segmenter and the classes that a text such as "onnx:net.onnx" names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from segcode.classes import ClassSet
 from segcode.data.folder import ClassFile
-from segcode.errors import ConfigError, nearest
+from segcode.errors import ConfigError, listed, nearest
 from segcode.model.shipped import shipped_models
 from segcode.numbers import Meaning, Numbers
 from segcode.prediction import CallableSegmenter, Segmenter
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from segcode.model.segcode import SegCode
 
 KINDS: Final = ("transformers", "onnx", "arrays", "labels", "python")
-"""What may stand before the colon."""
+"""The kinds that may stand before the colon."""
 
 
 class OpenedSegmenter(NamedTuple):
-    """A segmenter and what is known of it.
+    """A segmenter with its classes.
 
     Attributes:
-        segmenter: that predicts.
-        classes: that its indices mean.
-        purpose: which images it is for, or where its classes are from, in words.
-        model: of segcode itself, where it is one.
+        segmenter: makes the initial predictions.
+        classes: the classes of its indices.
+        purpose: the images that it is for, or the source of its classes, in words.
+        model: the segcode model; None if the segmenter is another one.
     """
 
     segmenter: Segmenter
@@ -44,7 +44,7 @@ class OpenedSegmenter(NamedTuple):
 
     @property
     def numbers(self) -> Numbers | None:
-        """What its outputs were taken for, where that is a question."""
+        """The check of its outputs; None if it has none, as a segcode model or label maps."""
         return getattr(self.segmenter, "numbers", None)
 
 
@@ -68,23 +68,19 @@ def open_segmenter(
     Args:
         text: KIND:WHERE, such as "transformers:FOLDER_OR_NAME", "onnx:net.onnx", "arrays:DIR", "labels:DIR" or
             "python:module.function"; or the name or folder of a segcode model.
-        device: to compute on; ONNX Runtime uses the CPU.
+        device: the device to compute on; ONNX Runtime uses the CPU.
         classes: a class file, the folder of one, or a class set ("camvid", "cityscapes", "streets"). Without it, those
             of the model, of the Python object's `classes`, of the nearest classes.toml, or of `data`.
-        numbers: what the segmenter's numbers mean, to be checked; otherwise found out.
-        confidence: of labels: the share of pixels that are right.
+        numbers: the meaning of the segmenter's numbers, which is checked; by default it is detected.
+        confidence: the share of pixels that are right, for labels:DIR alone.
         data: the classes of the images, if these are a data set.
-        report: is told what was found out.
+        report: called with one line for each thing that was detected.
 
     Raises:
         ConfigError: if there is no such kind, or no classes are found, or an option is for another kind.
         CheckpointError: if a model is missing or damaged.
     """
-    kind, colon, where = text.partition(":")
-    if not colon or (kind not in KINDS and Path(text).exists()):
-        kind, where = "model", text
-    elif kind not in KINDS:
-        raise ConfigError(f"'{text}': no kind of segmenter is called '{kind}': {nearest(kind, KINDS)}")
+    kind, where = _split(text)
     if kind in ("model", "transformers", "labels") and numbers is not None:
         raise ConfigError(f"numbers (--numbers) are for arrays, ONNX and Python, not for '{text}': leave them out")
     if kind != "labels" and confidence is not None:
@@ -92,25 +88,17 @@ def open_segmenter(
     if kind == "model":
         if classes is not None:
             raise ConfigError(f"'{text}' is a model of segcode and has its classes: leave out --classes")
-        if where not in shipped_models() and not Path(where).exists():
-            raise ConfigError(
-                f"no folder and no shipped model is called '{where}': {nearest(where, shipped_models())} Other "
-                f"segmenters are KIND:WHERE, as python:my_module.logits; the kinds are {', '.join(KINDS)}"
-            )
-        from segcode.model.checkpoint import load_model
+        return _open_model(where, device)
 
-        loaded = load_model(where)
-        model = loaded.model.to(device)
-        return OpenedSegmenter(model, loaded.classes, loaded.purpose, model)
-
-    place, own = Path(where), None
-    session = open_onnx(place) if kind == "onnx" else None
+    session = open_onnx(Path(where)) if kind == "onnx" else None
     if session is not None and is_export(session):
         if classes is not None or numbers is not None:
             raise ConfigError(f"'{text}' is a model of segcode, exported: leave out --classes and --numbers")
-        exported = ExportedSegmenter(session, place)
+        exported = ExportedSegmenter(session, Path(where))
         return OpenedSegmenter(exported, exported.config.classes, exported.config.purpose)
+
     segmenter: Any = None
+    own: ClassSet | None = None
     if kind == "transformers":
         from segcode.segmenters.from_transformers import TransformersSegmenter
 
@@ -119,24 +107,49 @@ def open_segmenter(
     elif kind == "python":
         segmenter = import_segmenter(where)
         own = classes_of_object(segmenter)
+    place = Path(where)
     source, chosen = _classes(text, place, own, classes, data)
-    read = Numbers(chosen.classes.names, numbers, report)
-    if kind == "python":
-        segmenter = CallableSegmenter(getattr(segmenter, "predict", segmenter), read)
-    elif kind == "onnx":
-        segmenter = OnnxSegmenter(session, place, read, report)
-    elif kind == "arrays":
-        segmenter = ArraySegmenter(place, read)
-    elif kind == "labels":
-        segmenter = LabelSegmenter(place, chosen, CONFIDENCE if confidence is None else confidence, report)
     names = chosen.classes.names
-    return OpenedSegmenter(segmenter, chosen.classes, f"the {len(names)} classes {_listed(names)} ({source})")
+    read = Numbers(names, numbers, report)
+    match kind:
+        case "python":
+            segmenter = CallableSegmenter(getattr(segmenter, "predict", segmenter), read)
+        case "onnx":
+            segmenter = OnnxSegmenter(session, place, read, report)
+        case "arrays":
+            segmenter = ArraySegmenter(place, read)
+        case "labels":
+            segmenter = LabelSegmenter(place, chosen, CONFIDENCE if confidence is None else confidence, report)
+    return OpenedSegmenter(segmenter, chosen.classes, f"the {len(names)} classes {listed(names, 8)} ({source})")
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The kind of a segmenter, one of `KINDS` or "model", and the rest of its name."""
+    kind, colon, where = text.partition(":")
+    if not colon or (kind not in KINDS and Path(text).exists()):
+        return "model", text
+    if kind not in KINDS:
+        raise ConfigError(f"'{text}': no kind of segmenter is called '{kind}': {nearest(kind, KINDS)}")
+    return kind, where
+
+
+def _open_model(name: str, device: str) -> OpenedSegmenter:
+    if name not in shipped_models() and not Path(name).exists():
+        raise ConfigError(
+            f"no folder and no shipped model is called '{name}': {nearest(name, shipped_models())} Other segmenters "
+            f"are KIND:WHERE, as python:my_module.logits; the kinds are {', '.join(KINDS)}"
+        )
+    from segcode.model.checkpoint import load_model
+
+    loaded = load_model(name)
+    model = loaded.model.to(device)
+    return OpenedSegmenter(model, loaded.classes, loaded.purpose, model)
 
 
 def _classes(
     text: str, place: Path, own: ClassSet | None, classes: str | None, data: ClassSet | None
 ) -> tuple[str, ClassFile]:
-    """Classes and where they are from: as given, the segmenter's own, of the nearest class file, or of the data."""
+    """The source of the classes and the classes: as given, the segmenter's own, the nearest class file, or the data."""
     if classes is not None:
         given = read_classes(classes)
         if own is not None:
@@ -153,7 +166,3 @@ def _classes(
         f"'{text}' does not say its classes: give --classes, a class file (docs/data.md) or camvid or cityscapes, "
         "or put classes.toml beside it"
     )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

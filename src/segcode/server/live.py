@@ -12,7 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 from segcode.errors import DataError, SegcodeError
 from segcode.server.guard import PAGE, Amount
 from segcode.server.journal import Entry, ReplacedError
-from segcode.server.messages import REQUEST, Accept, Add, Draw, Fill, Look, Sample, SetDone, Step, Watch, frame
+from segcode.server.messages import REQUEST, Accept, Add, Draw, Fill, Look, Reach, Sample, SetDone, Step, Watch, frame
 from segcode.server.problems import OTHER_WORK, disk_message, reasons, said
 from segcode.server.studio import OpenImage, Studio, Viewer
 
@@ -100,6 +100,11 @@ async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, text: str) -
                 marks = image.document.marks
                 places = await studio.with_session(image, lambda session: session.look(marks))
                 viewer.send({"type": "places", "places": [place._asdict() for place in places]}, "places")
+            case Reach(mark=asked):
+                studio.check(asked)
+                marks = image.document.marks
+                changes = await studio.with_session(image, lambda session: session.changes(marks, asked))
+                viewer.send(frame({"type": "reach", "mark": asked.id}, [changes]), "reach")
             case Sample(seed=seed):
                 marks = image.document.marks
                 drawn = await studio.with_session(image, lambda session: session.sample(marks, seed))

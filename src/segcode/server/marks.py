@@ -40,7 +40,7 @@ SAMPLES: Final = 8
 
 
 class Sent(BaseModel):
-    """What a page or a program sends; unknown keys are refused."""
+    """A message of a page or a program; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,13 +52,19 @@ class Mark(Sent):
 
 
 class Brush(Mark):
-    """A round brush along a line labels its pixels; without a class it erases labels. Radius in pixels of the image."""
+    """A round brush along a line labels its pixels; without a class it erases labels.
+
+    Attributes:
+        radius: in pixels of the image.
+        reach: pixels beyond the brush in which the map may change; None is the whole map.
+    """
 
     kind: Literal["brush"] = "brush"
     label: Label | None
     radius: Annotated[FiniteFloat, Field(ge=0, le=1e4)]
     points: Points
     extent: Extent = "part"
+    reach: Annotated[FiniteFloat, Field(ge=0, le=1e4)] | None = None
 
 
 class Polygon(Mark):
@@ -114,6 +120,30 @@ def started(marks: Sequence[Mark]) -> list[Mark]:
         if isinstance(marks[count - 1], Start):
             return list(marks[:count])
     return []
+
+
+def near(marks: Sequence[Mark], size: tuple[int, int], scale: float = 1.0) -> Bool[ndarray, "H W"] | None:
+    """The pixels that brushes of limited reach may change; None if there is no such brush since the last start.
+
+    Args:
+        marks: on the image.
+        size: rows and columns of the result.
+        scale: of the result by that of the image.
+    """
+    mask = None
+    for mark in marks:
+        if isinstance(mark, Start | Reset):
+            mask = None
+        elif isinstance(mark, Brush) and mark.reach is not None:
+            points = [_centred(point, scale) for point in mark.points]
+            more = brush_mask(points, size, (mark.radius + mark.reach) * scale)
+            mask = more if mask is None else mask | more
+    return mask
+
+
+def unlimited(marks: Sequence[Mark]) -> list[Mark]:
+    """The marks without brushes of limited reach."""
+    return [mark for mark in marks if not (isinstance(mark, Brush) and mark.reach is not None)]
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,13 @@ class Look(Sent):
     type: Literal["look"]
 
 
+class Reach(Sent):
+    """Ask where the map would change if a mark were added. Answered by a frame, `reach`."""
+
+    type: Literal["reach"]
+    mark: AnyMark
+
+
 class Sample(Sent):
     """Ask for samples. Answered by a frame of eight small maps."""
 
@@ -80,7 +87,7 @@ class Sample(Sent):
 
 
 Request: TypeAlias = Annotated[
-    Draw | Add | Fill | Accept | Step | SetDone | Watch | Look | Sample, Field(discriminator="type")
+    Draw | Add | Fill | Accept | Step | SetDone | Watch | Look | Reach | Sample, Field(discriminator="type")
 ]
 REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 

@@ -38,13 +38,8 @@ def listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(app: FastAPI, host: str, port: int, token: str | None, browser: bool) -> None:
-    """Serve until Ctrl-C; the address is printed, with the token if there is one, and opened if asked.
-
-    Raises:
-        ConfigError: if the address is taken, or not this machine's.
-    """
-    listener = listening(host, port)
+def serve(app: FastAPI, listener: socket.socket, host: str, token: str | None, browser: bool) -> None:
+    """Serve at a socket until Ctrl-C; the address is printed, with the token if there is one, and opened if asked."""
     name = _reachable(host)
     name = f"[{name}]" if ":" in name else name
     address = f"http://{name}:{listener.getsockname()[1]}/" + (f"?token={quote(token, safe='')}" if token else "")

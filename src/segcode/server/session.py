@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from scipy.ndimage import label as connected
 
@@ -20,7 +20,7 @@ from segcode.prediction import Segmenter
 from segcode.refinement.places import Place
 from segcode.refinement.refiner import Refiner
 from segcode.refinement.result import SegmentationMap
-from segcode.server.marks import SAMPLES, Mark, Painting, Region, Start, started
+from segcode.server.marks import SAMPLES, Mark, Painting, Region, Start, near, started, unlimited
 from segcode.tensors import IGNORE, Image, LabelImage
 from segcode.truth.truth import Extent
 
@@ -40,7 +40,6 @@ class Shown(NamedTuple):
         exhaustive: classes that are excluded elsewhere.
         milliseconds: by stage.
         status: whether it is final, in a word or two.
-        solver: labelled cells and steps.
     """
 
     labels: LabelImage
@@ -48,7 +47,6 @@ class Shown(NamedTuple):
     exhaustive: frozenset[int]
     milliseconds: dict[str, float]
     status: str
-    solver: str
 
 
 class Session:
@@ -71,15 +69,17 @@ class Session:
         self._map = self._refiner.set_image(small, name)
         self.classes = len(self._map.logits)
         self.first = self._map.labels
+        self._initial = self._map
         opening = 1000 * (perf_counter() - start)
         self._shows: tuple[list[Mark], list[Mark]] | None = [], []
         self._kept: list[Mark] = []
         self._refined: list[Mark] | None = None
         self._base = self._painting = Painting.blank(self.working)
         self._started: tuple[list[Mark], SegmentationMap | None] = [], None
-        status = str(self._map.status)
+        self._beyond: tuple[list[Mark], SegmentationMap] | None = None
+        self._near: Bool[ndarray, "h w"] | None = None
         self._shown = Shown(
-            self.first, self._painting.labels, frozenset(), {"set image": opening}, "initial prediction", status
+            self.first, self._painting.labels, frozenset(), {"set image": opening}, "initial prediction"
         )
 
     @property
@@ -97,6 +97,7 @@ class Session:
         for painting in (self._base, self._painting):
             arrays += [painting.labels, painting.since, *([] if painting.regions is None else [painting.regions])]
         arrays += [] if start is None else [start.logits]
+        arrays += [] if self._beyond is None else [self._beyond[1].logits]
         return self._refiner.nbytes + sum({id(one): one.nbytes for one in arrays}.values())
 
     def show(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> Shown:
@@ -109,12 +110,13 @@ class Session:
         self._painting = self._painted(marks).with_marks(drafts, self.scale)
         painted = perf_counter()
         self._start_from(started([*marks, *drafts]))
+        self._refine_beyond([*marks, *drafts])
         if not drafts or self._refined != marks:
             self._map = self._refine(marks)
         if drafts:
             self._map = self._refiner.preview(self._painting.truth(self.classes))
         refined = perf_counter()
-        labels = _pasted(self._map.unpasted(), self._painting)
+        labels = _pasted(self._labels(), self._painting)
         times = {"paint": painted - began, "refine": refined - painted, "label": perf_counter() - refined}
         self._shown = Shown(
             labels,
@@ -122,16 +124,30 @@ class Session:
             self._painting.exhaustive,
             {stage: 1000 * seconds for stage, seconds in times.items()},
             self._status(drafting=bool(drafts)),
-            str(self._map.status),
         )
         self._shows = asked
         return self._shown
 
+    def initial_uncertainty(self) -> UInt8[ndarray, "h w"]:
+        """`uncertainty` of the initial prediction."""
+        return _as_bytes(self._initial.entropy())
+
     def uncertainty(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> UInt8[ndarray, "h w"]:
         """The entropy of the class probabilities: 0 where sure, 255 where six classes or more are equally likely."""
         self.show(marks, drafts)
-        entropy = np.where(self._painting.labels != IGNORE, 0.0, self._map.entropy())
-        return np.round(255 * np.clip(entropy / _UNSURE, 0, 1)).astype(np.uint8)
+        entropy = self._map.entropy()
+        if self._near is not None and self._beyond is not None:
+            entropy = np.where(self._near, entropy, self._beyond[1].entropy())
+        return _as_bytes(np.where(self._painting.labels != IGNORE, 0.0, entropy))
+
+    def changes(self, marks: list[Mark], mark: Mark) -> UInt8[ndarray, "h w"]:
+        """Where the map would change if a mark were added, about (the closed form): 1 there, 0 elsewhere."""
+        now = self.show(marks).labels
+        self._shows = None
+        painting = self._painted(marks).with_mark(mark, self.scale)
+        then = _pasted(self._refiner.preview(painting.truth(self.classes)).unpasted(), painting)
+        reached = near([mark], self.working, self.scale)
+        return ((then != now) & (True if reached is None else reached)).astype(np.uint8)
 
     def sample(self, marks: list[Mark], seed: int) -> list[LabelImage]:
         """Eight maps that the marks leave open, small. The marks and the seed alone determine them."""
@@ -166,11 +182,30 @@ class Session:
         self.show(marks)
         if self.scale == 1:
             return self._shown.labels
-        return _pasted(self._map.unpasted(self.size), self.painting(marks))
+        return _pasted(self._labels(self.size, near(marks, self.size)), self.painting(marks))
 
     def painting(self, marks: list[Mark]) -> Painting:
         """The labels that the marks give at the size of the image."""
         return Painting.blank(self.size).with_marks(marks)
+
+    def _labels(self, size: tuple[int, int] | None = None, reached: Bool[ndarray, "_ _"] | None = None) -> LabelImage:
+        """The map that follows from all marks, where those of limited reach reach; elsewhere that of the others."""
+        labels = self._map.unpasted(size)
+        reached = self._near if size is None else reached
+        if reached is None or self._beyond is None:
+            return labels
+        return np.where(reached, labels, self._beyond[1].unpasted(size))
+
+    def _refine_beyond(self, marks: list[Mark]) -> None:
+        """Keep the map that follows from the marks of unlimited reach, if there are others."""
+        self._near = near(marks, self.working, self.scale)
+        others = unlimited(marks)
+        if self._near is None:
+            self._beyond = None
+        elif self._beyond is None or self._beyond[0] != others:
+            self._refined = None
+            truth = Painting.blank(self.working).with_marks(others, self.scale).truth(self.classes)
+            self._beyond = others, self._refiner.refine(truth)
 
     def _painted(self, marks: list[Mark]) -> Painting:
         """Marks that only add to those of the last call are painted over its labels."""
@@ -190,7 +225,7 @@ class Session:
         sample = self._drawn(marks[:-1], start.seed)[start.index] if isinstance(start, Start) else None
         self._started = list(marks), sample
         self._refiner.reset()
-        self._refined = None
+        self._refined = self._beyond = None
         if self._started[1] is not None:
             self._refiner.start_from(self._started[1])
 
@@ -211,7 +246,7 @@ class Session:
             return "drawing"
         if self._map.status.labelled_cells == 0:
             return "sample" if self._started[1] is not None else "initial prediction"
-        return "refined" if self._map.status.converged else "refined, stopped early"
+        return "refined" if self._map.status.converged else "refined, coarsely"
 
     def _region(self, mask: Bool[ndarray, "h w"], label: int, mark: str, extent: Extent) -> Region:
         return Region(id=mark, label=label, size=self.working, runs=tuple(encode_runs(mask)), extent=extent)
@@ -221,6 +256,10 @@ def _pasted(labels: LabelImage, painting: Painting) -> LabelImage:
     return np.where(painting.labels != IGNORE, painting.labels, labels)
 
 
+def _as_bytes(entropy: Float[ndarray, "h w"]) -> UInt8[ndarray, "h w"]:
+    return np.round(255 * np.clip(entropy / _UNSURE, 0, 1)).astype(np.uint8)
+
+
 def _scaled(place: Place, by: float) -> Place:
     row, column, height, width = (round(by * side) for side in place[:4])
-    return Place(row, column, height, width, place.expected_change)
+    return place._replace(row=row, column=column, height=height, width=width)

@@ -27,7 +27,7 @@ from segcode.server.marks import WIDEST, Brush, Mark
 from segcode.server.messages import frame
 from segcode.server.problems import said
 from segcode.server.session import Session
-from segcode.tensors import Image
+from segcode.tensors import Image, LabelImage
 
 _DECODED: Final = 2  # pictures that are decoded for the list at a time, whatever the number of processors
 _WAITING: Final = 100  # messages that may wait for a tab until no more is read from it
@@ -396,8 +396,8 @@ class Studio:
             try:
                 image.send(await self.with_session(image, partial(self._map, marks, drafts, asked)), "map")
                 if any(viewer.uncertainty for viewer in image.viewers) and not image.changed.is_set():
-                    shown = partial(Session.uncertainty, marks=marks, drafts=drafts)
-                    unsure = frame({"type": "uncertainty"}, [await self.with_session(image, shown)])
+                    shown = partial(_uncertainties, marks, drafts)
+                    unsure = frame({"type": "uncertainty"}, await self.with_session(image, shown))
                     for viewer in image.viewers:
                         if viewer.uncertainty:
                             viewer.send(unsure, "uncertainty")
@@ -414,7 +414,6 @@ class Studio:
             "drafts": {mark.id: len(getattr(mark, "points", ())) for mark in drafts},
             "milliseconds": {"wait": 1000 * (began - asked), **shown.milliseconds},
             "status": shown.status,
-            "solver": shown.solver,
             "exhaustive": sorted(shown.exhaustive),
             "memory": self.memory,
             "open": self.open_images,
@@ -431,6 +430,11 @@ class Studio:
             return pixels
 
         return self.session(image.photograph.name, read, image.photograph.name)
+
+
+def _uncertainties(marks: list[Mark], drafts: list[Mark], session: Session) -> list[LabelImage]:
+    """Of the map, and of the initial prediction."""
+    return [session.uncertainty(marks, drafts), session.initial_uncertainty()]
 
 
 def _exists(path: Path) -> bool:

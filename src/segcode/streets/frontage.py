@@ -1,4 +1,4 @@
-"""What stands along the building line: closed rows, houses in gardens, parks, and their trees and fences."""
+"""Objects along the building line: closed rows, houses in gardens, parks, and their trees and fences."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Place(NamedTuple):
 
 
 def upright(x: float, z: float, width: float, height: float, base: float = 0.0) -> Place:
-    """A board that faces the camera, centred at x, its lower edge so far above the road."""
+    """A board that faces the camera, centred at x, its lower edge at height `base` above the road."""
     return Place((x - width / 2, -base, z), (width, 0.0, 0.0), (0.0, -height, 0.0))
 
 
@@ -30,7 +30,7 @@ def lengthwise(x: float, start: float, end: float, height: float, base: float = 
 
 
 def flat(x: float, width: float, start: float, end: float, level: float = 0.0) -> Place:
-    """A piece of ground that reaches from x so far to the right (to the left if negative)."""
+    """A piece of ground that reaches from x by `width` to the right (to the left if negative)."""
     return Place((x, -level, start), (width, 0.0, 0.0), (0.0, 0.0, end - start))
 
 

@@ -1,4 +1,4 @@
-"""What stands and moves between the building lines: lamps, signs, cars, people, cyclists."""
+"""Objects that stand and move between the building lines: lamps, signs, cars, people, cyclists."""
 
 from __future__ import annotations
 

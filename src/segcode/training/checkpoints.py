@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 
-from segcode.errors import CheckpointError
+from segcode.errors import CheckpointError, reason
 from segcode.files import replacing
 from segcode.model.checkpoint import refuse_not_finite
 
@@ -79,8 +79,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: {cure}") from None
     except Exception as error:  # what damaged files raise is of no one kind
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path} is damaged ({reason}): {cure}") from None
+        raise CheckpointError(f"{path} is damaged ({reason(error)}): {cure}") from None
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not (
         isinstance(state, dict) and checkpoint.keys() >= _PARTS and all(isinstance(v, Tensor) for v in state.values())

@@ -233,7 +233,7 @@ def _start_from(name: str, module: TrainingModule, classes: ClassSet) -> None:
 def _sources(experiment: Experiment) -> tuple[Source, Source]:
     data = experiment.data
     training, validation = (open_source(data.kind, data.root, split) for split in (data.train, data.validation))
-    # What is left out must not choose the best epoch either. A full name of one split is no beginning in the other.
+    # Images left out must not choose the best epoch either. A full name of one split is no beginning in the other.
     left_out = named((*training.names, *validation.names), data.leave_out)
     kept = [name for name in validation.names if name not in left_out]
     if not kept:

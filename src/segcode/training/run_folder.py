@@ -23,7 +23,7 @@ _FREE: Final = {
     *(f"data.{key}" for key in ("root", "predictions", "preload", "workers")),
     "hardware.accelerator",
 }
-"""What may differ when a training is resumed: where the images are, how they are read, and on what is computed."""
+"""Settings that may differ when a training is resumed: those of the images' place, their reading and the hardware."""
 
 
 def held(out: Path) -> AbstractContextManager[None]:

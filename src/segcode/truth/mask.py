@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import reduce
+from operator import add
+
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
@@ -69,6 +73,12 @@ def label_truth(
     size = labels.shape[0], labels.shape[1]
     exhaustive = np.zeros(classes, bool) if exhaustive is None else exhaustive
     return Truth(size, pixels, np.eye(classes, dtype=bool)[known], np.ones(len(pixels)), exhaustive, regions)
+
+
+def partial_truth(labels: LabelImage, classes: int, extents: Mapping[int, Extent]) -> Truth:
+    """A label image (H, W) that is known in places, with the extent of some of its classes."""
+    regions = (mask_truth(labels == index, index, classes, extent) for index, extent in extents.items())
+    return reduce(add, regions, label_truth(labels, classes))
 
 
 def _check_class(class_index: int, classes: int) -> None:

@@ -13,7 +13,7 @@ from numpy import ndarray
 from segcode.errors import TruthError
 
 Extent = Literal["part", "outline", "exhaustive"]
-"""What labelled pixels say of the pixels around them.
+"""The meaning of labelled pixels for the pixels around them.
 
 "part": nothing; a stroke or a click lies inside a region. "outline": the region ends where the pixels end, and the
 class may be elsewhere, too; a polygon along an object. "exhaustive": every pixel of the class is among them, so the

@@ -1,4 +1,4 @@
-"""What rivals share: labelled cells of the network's grid, how well logits explain them, and L-BFGS."""
+"""Code that rivals share: labelled cells of the network's grid, the loss of logits there, and L-BFGS."""
 
 from __future__ import annotations
 

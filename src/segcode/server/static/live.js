@@ -133,9 +133,12 @@ export class Live {
 
   resend() { for (const mark of this.unsaved.marks) this.send({ type: "add", mark }); }
 
+  /** Whether there is a connection. */
+  get up() { return this.socket.readyState === WebSocket.OPEN; }
+
   /** False if there is no connection. */
   send(message) {
-    if (this.socket.readyState !== WebSocket.OPEN) return false;
+    if (!this.up) return false;
     this.socket.send(JSON.stringify(message));
     return true;
   }

@@ -2,10 +2,9 @@
 
 import { Live, deliver, unfinished, url } from "./live.js";
 import { Stage } from "./stage.js";
-import { Tools } from "./tools.js";
+import { Tools, identity } from "./tools.js";
 
 const $ = (id) => document.getElementById(id);
-const identity = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.round(1e9 * Math.random())}`;
 
 const stage = new Stage();
 const state = {
@@ -13,6 +12,7 @@ const state = {
   places: [], placeIndex: -1, seed: Math.floor(Math.random() * 2 ** 30),
   flight: null, waiting: null, // drafts: one under way, the newest waits
   asked: [], // marks that no map shows yet: {id, points, at}, the time of the movement that led to it
+  before: null, stroke: null, // the map before the stroke that is drawn, and before the last one
   latency: 0, pointer: [-1, -1], leaving: false, // for the next image, once this one is kept as done
 };
 
@@ -22,11 +22,19 @@ const tools = new Tools(stage, {
   add(mark) {
     state.asked.push({ id: mark.id, points: Infinity, at: state.waiting?.at ?? performance.now() });
     state.waiting = null;
+    if (mark.kind === "brush" && mark.label !== null) state.stroke = { mark, labels: state.before };
+    state.before = null;
     state.live.add(mark);
+    available();
+    busy();
   },
   keep(mark) { if (state.image) unfinished(state.model.work, state.image.name).marks = mark ? [mark] : []; },
   fill(id, x, y, label) { ask({ type: "fill", id, x, y, label }); },
   unsent: () => state.live?.unsaved.marks ?? [],
+  pick,
+  classless() {
+    notice("Choose a class first: a number key, the list on the right, or I for the class under the pointer.", 4000);
+  },
   resize: setRadius,
   hover,
 });
@@ -35,6 +43,14 @@ const tools = new Tools(stage, {
 
 /** Ask for the map of a mark that is being drawn; while one is under way, only the newest is remembered. */
 function draft(mark, at = performance.now()) {
+  if (mark) {
+    if (["image", "first"].includes(stage.view)) chooseView("map"); // else nobody would see what it does
+    state.before ??= stage.labels;
+    probe(null);
+    $("hint").hidden = $("far").hidden = true;
+  } else {
+    state.before = null;
+  }
   if (state.flight && performance.now() - state.flight.sent < 1000) {
     state.waiting = { mark, at };
     return;
@@ -57,6 +73,7 @@ function arrived(header) {
     state.latency = end - at;
   }
   corner(header);
+  if (state.stroke && header.last === state.stroke.mark.id && !Object.keys(header.drafts).length) farther(state.stroke);
   if (flight && shows(flight)) {
     state.flight = null;
     if (waiting) draft(waiting.mark, waiting.at);
@@ -71,12 +88,60 @@ function corner(header) {
   $("corner").querySelector("summary").textContent = short.join(" · ");
   $("corner").querySelector("p").textContent =
     `from stroke to map: ${state.latency ? `${state.latency.toFixed(0)} ms` : "no stroke yet"}\n` +
-    `this map, in ms: ${stages}\n${header.solver || header.status}\nimages in memory: ${header.open}`;
+    `this map, in ms: ${stages}\nimages in memory: ${header.open}`;
+}
+
+// ---- how far a stroke reaches ---------------------------------------------------------------------------------------
+
+const NEAR = 4; // what lies beyond this many radii of a brush is far from its stroke
+
+/** Let pixels flash that a stroke changed far from it, and offer to take just that back. */
+function farther({ mark, labels }) {
+  state.stroke = { mark };
+  if (!labels || mark.reach !== null) return;
+  const changed = stage.beyond(mark.points, NEAR * mark.radius);
+  let count = 0;
+  changed.forEach((far, i) => { changed[i] = far && labels[i] !== stage.labels[i]; count += changed[i]; });
+  if (count < labels.length / 2000) return; // a few pixels are nobody's concern
+  stage.overlay(changed, true);
+  $("far").hidden = false;
+  $("far").querySelector("span").textContent = `${share(count / labels.length)} of the map changed far from the stroke.`;
+}
+
+/** The last stroke again, but the map changes near it alone. */
+function keepNear() {
+  if ($("far").hidden) return;
+  $("far").hidden = true;
+  again("undo");
+  tools.act.add({ ...state.stroke.mark, id: identity(), reach: 3 * state.stroke.mark.radius });
+}
+
+let probing;
+/** Outline what a stroke at the pointer would change, once it rests; a map that changes takes the outline away. */
+function probe(point) {
+  clearTimeout(probing);
+  if (stage.grid) stage.overlay(null);
+  if (!point || tools.label < 0 || tools.mark || !["brush", "line"].includes(tools.tool)) return;
+  probing = setTimeout(() => state.live?.send({ type: "reach", mark: tools.stroke(tools.label, [point]) }), 250);
+}
+
+const share = (part) => (part < 0.01 ? "less than 1 %" : `${Math.round(100 * part)} %`);
+
+// ---- what takes its time --------------------------------------------------------------------------------------------
+
+/** Say that something is on its way, until a message comes. */
+const busy = (is = true) => document.body.setAttribute("aria-busy", String(is));
+
+/** Undo and redo as far as there is something, also of strokes that the server has not got. */
+function available() {
+  $("undo").disabled = !state.document?.undo && !state.live?.unsaved.marks.length;
+  $("redo").disabled = !state.document?.redo;
 }
 
 // ---- messages -------------------------------------------------------------------------------------------------------
 
 function receive(message) {
+  if (!["up", "document"].includes(message.type)) busy(false);
   switch (message.type) {
     case "up":
       quiet("down");
@@ -85,6 +150,11 @@ function receive(message) {
       break;
     case "down":
       Object.assign(state, { flight: null, asked: [] });
+      if (!stage.grid && stage.size) { // strokes that are kept here are shown, though there is no map
+        stage.lay(stage.size.width, stage.size.height);
+        tools.sketch();
+      }
+      available();
       notice("The server does not answer. Your marks are kept here, and sent once it is back.", 0, "down");
       fetch("health").then(async (answer) => answer.status === 403 && notice((await answer.json()).detail, 0, "down"), () => {});
       break;
@@ -106,7 +176,10 @@ function receive(message) {
       hover(...state.pointer);
       break;
     case "uncertainty":
-      stage.update(message.width, message.height, { uncertainty: message.planes[0] });
+      stage.update(message.width, message.height, { uncertainty: message.planes[0], initially: message.planes[1] });
+      break;
+    case "reach":
+      if (!tools.mark && stage.grid?.width === message.width) stage.overlay(message.planes[0]);
       break;
     case "places":
       state.places = message.places;
@@ -119,6 +192,7 @@ function receive(message) {
       break;
     case "saved":
       if (!state.live.unsaved.marks.length) quiet("unsaved");
+      available();
       break;
     case "unsaved":
       notice(`Not saved yet: ${message.message}`, 0, "unsaved");
@@ -136,6 +210,7 @@ function receive(message) {
 function ask(message) {
   const sent = state.live?.send(message) ?? false;
   if (!sent) notice("The server does not answer; try again once it is back.", 4000);
+  else busy();
   return sent;
 }
 
@@ -168,7 +243,7 @@ function notice(text, milliseconds = 0, about = "") {
 /** Hide the notice about something; a later notice stays. */
 const quiet = (about) => { if (noticed === about) notice(""); };
 
-const watch = () => state.live?.send({ type: "watch", uncertainty: stage.view === "uncertainty" });
+const watch = () => state.live?.send({ type: "watch", uncertainty: ["uncertainty", "difference"].includes(stage.view) });
 
 // ---- images ---------------------------------------------------------------------------------------------------------
 
@@ -215,8 +290,10 @@ function open(image) {
   if (!image || image === state.image) return;
   tools.leave();
   state.live?.close();
-  Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: null, asked: [], latency: 0, leaving: false });
-  history.replaceState(null, "", `#${encodeURIComponent(image.name)}`);
+  Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: null, asked: [], before: null, stroke: null, latency: 0, leaving: false });
+  $("far").hidden = true;
+  const address = `#${encodeURIComponent(image.name)}`; // Back goes to the image before
+  if (location.hash !== address) history[location.hash ? "pushState" : "replaceState"](null, "", address);
   $("empty").hidden = true;
   $("corner").hidden = $("undo").disabled = $("redo").disabled = true;
   $("under").textContent = "";
@@ -246,8 +323,8 @@ function show(message) {
   state.document = message;
   state.places = [];
   stage.mark(null);
-  $("undo").disabled = !message.undo;
-  $("redo").disabled = !message.redo;
+  available();
+  if (message.marks) $("hint").hidden = true;
   $("done").textContent = message.state === "done" ? "Not done" : "Done";
   listed(message);
   if (state.leaving && message.state === "done") {
@@ -321,11 +398,31 @@ function colour() {
 function chooseClass(index) {
   if (index >= state.model.classes.length) return;
   tools.label = index;
+  limit(remembered(index));
   if (["erase", "pan"].includes(tools.tool)) chooseTool("brush");
   mark("classes", ".class", (_, i) => i === index);
 }
 
-const acceptClass = (label) => ask({ type: "accept", id: identity(), label });
+/** The class under the pointer is chosen. */
+function pick(x, y) {
+  const at = stage.at(x, y);
+  if (at) chooseClass(at.label);
+}
+
+/** Whether strokes of a class change the map near them alone. */
+const remembered = (index) => {
+  try { return localStorage.getItem(`segcode:near:${state.model.classes[index].name}`) === "yes"; } catch { return tools.limited; }
+};
+
+function limit(near) {
+  tools.limited = $("limited").checked = near;
+  try {
+    if (tools.label >= 0) localStorage.setItem(`segcode:near:${state.model.classes[tools.label].name}`, near ? "yes" : "no");
+  } catch { /* kept while the class is chosen */ }
+  if (tools.pointer) tools.hover(...tools.pointer);
+}
+
+const acceptClass = (label) => (label < 0 ? tools.act.classless() : ask({ type: "accept", id: identity(), label }));
 
 /** The share of the map that each class has. */
 function shares(labels) {
@@ -342,9 +439,9 @@ function showSamples({ seed, width, height, planes }) {
   $("samples").replaceChildren(...planes.map((labels, index) => {
     const button = document.createElement("button");
     button.title = "Bright where it differs from the map. Start from it with a click; undo goes back";
-    button.setAttribute("aria-label", `Sample ${index + 1}`);
     const canvas = Object.assign(document.createElement("canvas"), { width, height, labels });
-    button.append(canvas);
+    const text = document.createElement("small");
+    button.append(canvas, text);
     drawSample(canvas);
     button.addEventListener("click", () => state.live.add({ kind: "start", id: identity(), seed, index }));
     for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => stage.peek(canvas));
@@ -354,7 +451,13 @@ function showSamples({ seed, width, height, planes }) {
   $("samples").scrollIntoView({ block: "nearest" });
 }
 
-const drawSample = (canvas) => canvas.getContext("2d").putImageData(stage.sketch(canvas), 0, 0);
+function drawSample(canvas) {
+  canvas.getContext("2d").putImageData(stage.sketch(canvas), 0, 0);
+  const [from, to, part] = stage.contrast(canvas);
+  canvas.nextSibling.textContent = part ? `${className(to)}, not ${className(from)}: ${share(part)}` : "like the map";
+}
+
+const className = (label) => state.model.classes[label]?.name ?? "?";
 
 function nextPlace() {
   if (!state.places.length) {
@@ -362,24 +465,31 @@ function nextPlace() {
     return;
   }
   state.placeIndex = (state.placeIndex + 1) % state.places.length;
-  stage.mark(state.places[state.placeIndex]);
+  const place = state.places[state.placeIndex];
+  stage.mark(place);
+  notice(`${className(place.classes[0])}, or ${className(place.classes[1])}?`, 4000);
 }
 
 function hover(x, y) {
+  if (x !== state.pointer[0] || y !== state.pointer[1]) probe(x < 0 ? null : [x, y]);
   state.pointer = [x, y];
   const at = stage.at(x, y);
   if (!at) { $("under").textContent = ""; return; }
-  const name = (label) => state.model.classes[label]?.name ?? "?";
-  let text = name(at.label);
+  let text = className(at.label);
   if (at.painted !== 255) text += ", labelled";
-  if (at.first !== at.label) text += `, initially ${name(at.first)}`;
+  if (at.first !== at.label) text += `, initially ${className(at.first)}`;
   $("under").textContent = text;
 }
 
 // ---- choices --------------------------------------------------------------------------------------------------------
 
 function mark(list, selector, chosen, as = "aria-checked") {
-  [...$(list).querySelectorAll(selector)].forEach((button, index) => button.setAttribute(as, String(chosen(button, index))));
+  const buttons = [...$(list).querySelectorAll(selector)];
+  const on = buttons.map(chosen);
+  buttons.forEach((button, index) => {
+    button.setAttribute(as, String(on[index]));
+    if (as === "aria-checked") button.tabIndex = on[index] || (index === 0 && !on.includes(true)) ? 0 : -1; // one Tab stop
+  });
 }
 
 function chooseTool(tool) {
@@ -408,7 +518,15 @@ const compare = (on) => {
 
 const again = (step) => {
   state.asked = []; // marks that it takes away are not waited for
-  ask({ type: step });
+  $("far").hidden = true;
+  const unsent = state.live?.unsaved.marks ?? [];
+  if (step === "undo" && unsent.length && !state.live.up) { // the server has not got the last stroke
+    state.live.unsaved.remove(unsent.at(-1).id);
+    tools.sketch();
+    available();
+  } else {
+    ask({ type: step });
+  }
 };
 
 const done = (go) => {
@@ -419,10 +537,14 @@ const done = (go) => {
 
 const KEYS = [
   ["1 … 9, 0", "choose a class; with Shift the next ten"],
+  ["I", "choose the class under the pointer; also Alt and click"],
   ["B L P F X H", "brush, line, polygon, fill, erase, move"],
+  ["O", "strokes of this class change the map near them alone"],
+  ["K", "after a stroke: keep only what it changed near it"],
+  ["Arrows, Space", "move the pointer (Shift: finely); begin and end a stroke, fill, set a corner"],
   ["[ ]", "smaller, larger brush; or Shift and wheel"],
   ["Wheel", "zoom under the pointer"],
-  ["Space", "held: drag to move; also the right button, or two fingers"],
+  ["Space", "held: drag with the mouse to move; also the right button, or two fingers"],
   ["V", "fit the image to the window"],
   ["Q W E R T", "image, initial prediction, map, uncertainty, changes"],
   ["C", "held: compare with the initial prediction"],
@@ -445,10 +567,12 @@ const BY_KEY = {
   t: () => chooseView("difference"),
   "[": () => setRadius(tools.radius / 1.15), "]": () => setRadius(tools.radius * 1.15),
   v: () => stage.size && stage.fit(), n: nextPlace, s: () => $("sample").click(), a: () => acceptClass(tools.label),
+  i: () => pick(...state.pointer), o: () => limit(!tools.limited), k: keepNear,
   d: () => $("distinct").click(), c: () => compare(true), "?": () => $("keys").showModal(),
   pageup: () => step(-1), pagedown: () => step(1), escape: () => tools.cancel(),
   enter: () => (tools.mark ? tools.finish() : done(true)),
 };
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const PLACES = { BracketLeft: "[", BracketRight: "]" };
 
 /** The key that is meant: what it writes or, on a layout of other letters, what is there on a Latin one. */
@@ -468,15 +592,36 @@ addEventListener("keydown", (event) => {
     return;
   }
   if (!writes && (event.ctrlKey || event.metaKey || event.altKey)) return;
+  const arrow = ARROWS[event.key];
+  const radios = event.target.closest("[role=radiogroup]");
+  if (arrow && radios) {
+    const buttons = [...radios.querySelectorAll("[role=radio]")];
+    const by = arrow[0] + arrow[1];
+    const next = buttons[(buttons.indexOf(event.target.closest("[role=radio]")) + by + buttons.length) % buttons.length];
+    next.click();
+    next.focus();
+    event.preventDefault();
+    return;
+  }
+  if (arrow && !event.target.matches("input")) {
+    const by = event.shiftKey ? 1 : 10;
+    tools.steer(by * arrow[0], by * arrow[1]);
+    event.preventDefault();
+    return;
+  }
   const digit = event.code.match(/^(?:Digit|Numpad)([0-9])$/);
   if (digit && !"[]?".includes(key)) {
     chooseClass(((Number(digit[1]) + 9) % 10) + (event.shiftKey ? 10 : 0));
   } else if (key === " ") {
-    if (event.target.matches("button, summary")) return;
+    if (event.target.matches("button, summary, input")) return;
+    event.preventDefault();
+    if (tools.keys) {
+      if (!event.repeat) tools.press();
+      return;
+    }
     tools.space = true;
     $("stage").classList.add("panning");
-    event.preventDefault();
-  } else if (BY_KEY[key] && !(event.repeat && ["enter", "n", "s", "a", "d"].includes(key))) {
+  } else if (BY_KEY[key] && !(event.repeat && ["enter", "n", "s", "a", "d", "o", "k"].includes(key))) {
     if (key === "enter" && event.target.matches("button, a, summary")) return;
     event.preventDefault();
     BY_KEY[key]();
@@ -498,6 +643,14 @@ for (const button of $("tools").children) button.addEventListener("click", () =>
 for (const button of $("views").children) button.addEventListener("click", () => chooseView(button.dataset.view));
 $("blend").addEventListener("input", () => stage.blend($("blend").value / 100));
 $("distinct").addEventListener("change", colour);
+$("limited").addEventListener("change", () => limit($("limited").checked));
+$("far").querySelector("button").addEventListener("click", keepNear);
+$("far").addEventListener("pointerdown", (event) => event.stopPropagation()); // no paint under it
+for (const id of ["brightness", "contrast"]) {
+  $(id).addEventListener("input", () => {
+    $("photo").style.filter = `brightness(${$("brightness").value / 100}) contrast(${$("contrast").value / 100})`;
+  });
+}
 $("radius").addEventListener("input", () => setRadius(Number($("radius").value)));
 $("previous").addEventListener("click", () => step(-1));
 $("next").addEventListener("click", () => step(1));
@@ -537,14 +690,16 @@ $("keys").querySelector("dl").append(...KEYS.flatMap(([key, text]) => {
 
 try {
   [state.model, state.images] = await Promise.all([json("api/model"), json("api/images")]);
-  $("model").textContent = `Model: ${[state.model.name, state.model.purpose].filter(Boolean).join(", for ")}`;
+  $("model").textContent = state.model.name;
+  $("model").title = state.model.purpose ?? "";
+  $("purpose").textContent = `Model: ${[state.model.name, state.model.purpose].filter(Boolean).join(", for ")}`;
   listClasses();
   listImages();
   colour();
   stage.blend($("blend").value / 100);
   chooseTool("brush");
   chooseView("map");
-  chooseClass(0);
+  mark("classes", ".class", () => false);
   open(wanted());
   document.body.dataset.ready = "yes";
 } catch (problem) {

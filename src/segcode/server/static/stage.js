@@ -1,11 +1,13 @@
 // The stage: the image, a map over it, and the labelled pixels; moved and scaled together.
 
 const VOID = 255;
+const LESS = 20; // of 255, by which the uncertainty has to grow to be shown as less certain
 const stage = document.getElementById("stage");
 const board = document.getElementById("board");
 const photo = document.getElementById("photo");
 const mapCanvas = document.getElementById("map");
 const paintCanvas = document.getElementById("paint");
+const over = document.getElementById("over");
 const place = document.getElementById("place");
 
 /** Colours as the 32 bits of a pixel: ABGR. */
@@ -16,6 +18,17 @@ const HEAT = Uint32Array.from({ length: 256 }, (_, i) => {
   const t = i / 255;
   return packed([Math.round(255 * Math.min(1, 1.6 * t)), Math.round(255 * t * t), Math.round(255 * Math.max(0, 0.35 * Math.sin(Math.PI * 1.3 * t)))]);
 });
+
+/** Draw a line with round ends. */
+export function trace(context, [[x, y], ...others], width) {
+  context.lineCap = context.lineJoin = "round";
+  context.lineWidth = width;
+  context.beginPath();
+  context.moveTo(x, y);
+  if (!others.length) context.lineTo(x, y);
+  for (const [x, y] of others) context.lineTo(x, y);
+  context.stroke();
+}
 
 /** The labels of a map on a grid of another size. */
 function fitted({ width, height, labels }, grid) {
@@ -31,7 +44,7 @@ export class Stage {
   constructor() {
     this.size = null; // of the image: {width, height}
     this.grid = null; // of the maps
-    this.first = this.labels = this.painted = this.uncertainty = null;
+    this.first = this.labels = this.painted = this.uncertainty = this.initially = null;
     this.view = "map";
     this.comparing = false;
     this.peeked = null; // another map, looked at for a moment
@@ -44,25 +57,53 @@ export class Stage {
   /** Show another image, still without maps. */
   open(url, width, height) {
     this.size = { width, height };
-    this.grid = this.first = this.labels = this.painted = this.uncertainty = this.peeked = null;
+    this.grid = this.first = this.labels = this.painted = this.uncertainty = this.initially = this.peeked = null;
     photo.hidden = true;
     photo.onload = () => { photo.hidden = false; };
     photo.src = url;
     board.style.width = `${width}px`;
     board.style.height = `${height}px`;
-    for (const canvas of [mapCanvas, paintCanvas]) canvas.width = canvas.width; // clears it
+    for (const canvas of [mapCanvas, paintCanvas, over]) canvas.width = canvas.width; // clears it
     this.mark(null);
     this.fit();
   }
 
   /** Show planes of a message: {first, labels, painted, uncertainty}, and draw. */
   update(width, height, planes) {
-    if (!this.grid || this.grid.width !== width || this.grid.height !== height) {
-      this.grid = { width, height };
-      for (const canvas of [mapCanvas, paintCanvas]) Object.assign(canvas, { width, height });
-    }
+    this.lay(width, height);
     Object.assign(this, planes);
     this.draw();
+  }
+
+  /** Lay out a grid of that size. */
+  lay(width, height) {
+    if (this.grid?.width === width && this.grid.height === height) return;
+    this.grid = { width, height };
+    for (const canvas of [mapCanvas, paintCanvas, over]) Object.assign(canvas, { width, height });
+  }
+
+  /** Outline the pixels of a mask, or show them for a moment in the colours of the map; nothing without one. */
+  overlay(mask, flash = false) {
+    over.classList.remove("flash");
+    const image = new ImageData(this.grid.width, this.grid.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    const { width } = this.grid;
+    mask?.forEach((inside, i) => {
+      if (inside && (flash || !mask[i - 1] || !mask[i + 1] || !mask[i - width] || !mask[i + width])) pixels[i] = 0xffffffff;
+    });
+    over.getContext("2d").putImageData(image, 0, 0);
+    void over.offsetWidth; // starts the animation again
+    over.classList.toggle("flash", flash);
+  }
+
+  /** Pixels of the grid outside a line of some width in pixels of the image. */
+  beyond(points, radius) {
+    const { width, height } = this.grid;
+    const context = new OffscreenCanvas(width, height).getContext("2d");
+    context.scale(width / this.size.width, height / this.size.height);
+    trace(context, points, 2 * radius);
+    const { data } = context.getImageData(0, 0, width, height);
+    return Uint8Array.from({ length: width * height }, (_, i) => (data[4 * i + 3] ? 0 : 1));
   }
 
   palette(colours) {
@@ -91,6 +132,15 @@ export class Stage {
     return image;
   }
 
+  /** The change that most pixels of a map see beside the one on the stage: [from, to, share]. */
+  contrast(map) {
+    const now = fitted({ ...this.grid, labels: this.labels ?? this.first }, map);
+    const counts = new Map();
+    map.labels.forEach((label, i) => label !== now[i] && counts.set(256 * now[i] + label, (counts.get(256 * now[i] + label) ?? 0) + 1));
+    const [pair, count] = [...counts].reduce((most, one) => (one[1] > most[1] ? one : most), [0, 0]);
+    return [pair >> 8, pair & 255, count / now.length];
+  }
+
   get shown() {
     if (this.peeked) return "map";
     return this.comparing ? "first" : this.view;
@@ -105,7 +155,11 @@ export class Stage {
       if (this.uncertainty) for (let i = 0; i < pixels.length; i++) pixels[i] = HEAT[this.uncertainty[i]];
     } else if (this.shown === "difference") {
       const veil = packed([225, 228, 233], 150);
-      for (let i = 0; i < pixels.length; i++) pixels[i] = labels[i] === this.first[i] ? veil : this.table[labels[i]];
+      const less = packed([255, 150, 40], 210), { uncertainty: now, initially: then } = this;
+      for (let i = 0; i < pixels.length; i++) {
+        if (labels[i] !== this.first[i]) pixels[i] = this.table[labels[i]];
+        else pixels[i] = then && now[i] > then[i] + LESS ? less : veil;
+      }
     } else if (this.shown !== "image") {
       for (let i = 0; i < pixels.length; i++) pixels[i] = this.table[labels[i]];
     }

@@ -1,22 +1,27 @@
 // From the pointer to marks: brush, line, polygon, fill, erase; and moving and scaling with any tool.
 
+import { trace } from "./stage.js";
+
 const stageElement = document.getElementById("stage");
 const cursor = document.getElementById("cursor");
+const REACH = 3; // how far a stroke reaches that changes the map near it alone, by the brush's radius
 const CLOSE = 12; // screen pixels around a polygon's first corner that close it
+const KEYS = -1; // the pointer that keys move
 
-const identity = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+export const identity = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 const rounded = ([x, y]) => [Math.round(10 * x) / 10, Math.round(10 * y) / 10];
 
 export class Tools {
   /**
    * @param stage the stage that marks are drawn on
-   * @param act {draft(mark), add(mark), keep(mark), fill(id, x, y, label), hover(x, y), ready()}: called with marks
+   * @param act {draft(mark), add(mark), keep(mark), fill(id, x, y, label), hover(x, y), pick(x, y), classless(), ready()}: called with marks
    */
   constructor(stage, act) {
     this.stage = stage;
     this.act = act;
     this.tool = "brush";
-    this.label = 0;
+    this.label = -1; // none is chosen
+    this.limited = false; // a stroke changes the map near it alone
     this.radius = 5;
     this.mark = null; // unfinished
     this.pointers = new Map();
@@ -26,7 +31,7 @@ export class Tools {
     this.space = false;
     const listen = (name, call) => stageElement.addEventListener(name, call);
     listen("pointerdown", (event) => this.down(event));
-    listen("pointermove", (event) => this.move(event));
+    listen("pointermove", (event) => { this.keys = this.pointers.has(KEYS); if (!this.keys) this.move(event); });
     listen("pointerup", (event) => this.up(event));
     listen("pointercancel", (event) => this.up(event));
     listen("pointerleave", () => { cursor.hidden = true; this.act.hover(-1, -1); });
@@ -73,6 +78,8 @@ export class Tools {
     if (hand) return; // a second finger moves the image
     const point = rounded(this.stage.toImage(x, y));
     const label = this.tool === "erase" || eraser ? null : this.label;
+    if (event.altKey) { this.act.pick(...this.stage.toImage(x, y)); return; }
+    if (label === -1 && !(this.tool === "fill" && event.shiftKey)) { this.act.classless(); return; }
     if (eraser && this.mark) return; // the corners of a polygon are taken back by undo
     if (this.tool === "fill" && !eraser) {
       this.act.fill(identity(), ...this.stage.toImage(x, y), event.shiftKey ? null : this.label);
@@ -80,9 +87,15 @@ export class Tools {
       this.corner(point, x, y);
     } else {
       const points = this.tool === "line" ? [point, point] : [point];
-      this.mark = { kind: "brush", extent: "part", id: identity(), label, radius: this.radius, points };
+      this.mark = this.stroke(label, points);
       this.changed();
     }
+  }
+
+  /** A brush mark; erasing always counts for the whole map. */
+  stroke(label, points) {
+    const reach = this.limited && label !== null ? REACH * this.radius : null;
+    return { kind: "brush", extent: "part", id: identity(), label, radius: this.radius, reach, points };
   }
 
   /** Another corner of the polygon, or its end where the first one is. */
@@ -156,6 +169,28 @@ export class Tools {
     return moved;
   }
 
+  /** Move the pointer by keys, in screen pixels; a stroke that was begun goes on. */
+  steer(dx, dy) {
+    const { width, height } = stageElement.getBoundingClientRect();
+    const [x, y] = this.keys ? this.pointer : [width / 2, height / 2];
+    this.keys = true;
+    this.pointer = [Math.min(width - 1, Math.max(0, x + dx)), Math.min(height - 1, Math.max(0, y + dy))];
+    this.move(this.typed());
+  }
+
+  /** Begin or end a stroke at the pointer that keys move; fill, or another corner. */
+  press() {
+    const begun = this.pointers.has(KEYS);
+    if (!begun) this.down(this.typed());
+    if (begun || this.mark?.kind !== "brush") this.up(this.typed("pointerup"));
+  }
+
+  typed(type = "pointermove") {
+    const box = stageElement.getBoundingClientRect();
+    const [x, y] = this.pointer;
+    return { type, pointerType: "keys", pointerId: KEYS, button: 0, clientX: box.left + x, clientY: box.top + y };
+  }
+
   wheel(event) {
     event.preventDefault();
     const [x, y] = this.where(event);
@@ -168,11 +203,11 @@ export class Tools {
   hover(x, y) {
     this.pointer = [x, y];
     const brush = ["brush", "line", "erase"].includes(this.tool);
-    cursor.hidden = !brush || !this.act.ready();
-    if (brush) {
-      const across = `${2 * this.radius * this.stage.scale}px`;
-      Object.assign(cursor.style, { left: `${x}px`, top: `${y}px`, width: across, height: across });
-    }
+    cursor.hidden = !(brush || this.keys) || !this.act.ready();
+    const across = `${brush ? 2 * this.radius * this.stage.scale : 9}px`;
+    Object.assign(cursor.style, { left: `${x}px`, top: `${y}px`, width: across, height: across });
+    cursor.classList.toggle("wide", brush && this.limited && this.tool !== "erase");
+    cursor.style.setProperty("--reach", `${REACH * this.radius * this.stage.scale}px`);
     this.act.hover(...this.stage.toImage(x, y));
   }
 
@@ -243,20 +278,13 @@ export class Tools {
 function sketch(context, mark, stage) {
   const [red, green, blue] = mark.label === null ? [40, 40, 40] : stage.colours[mark.label];
   context.strokeStyle = context.fillStyle = `rgb(${red} ${green} ${blue})`;
-  context.lineCap = context.lineJoin = "round";
-  context.lineWidth = mark.kind === "brush" ? 2 * mark.radius : 2 / stage.scale;
-  context.beginPath();
-  const [[x, y], ...others] = mark.points;
-  context.moveTo(x, y);
-  if (!others.length) context.lineTo(x, y);
-  for (const [x, y] of others) context.lineTo(x, y);
+  trace(context, mark.points, mark.kind === "brush" ? 2 * mark.radius : 2 / stage.scale);
   if (mark.kind === "polygon") {
     for (const [x, y] of mark.points) context.fillRect(x - 3 / stage.scale, y - 3 / stage.scale, 6 / stage.scale, 6 / stage.scale);
     context.globalAlpha = 0.5;
     context.fill();
     context.globalAlpha = 1;
   }
-  context.stroke();
 }
 
 /** From the last corner of a polygon to the pointer, in pixels of the image. */
