@@ -63,11 +63,12 @@ class Session:
         self.size = image.shape[0], image.shape[1]
         self.scale = min(1.0, math.sqrt(WORKING_PIXELS / math.prod(self.size)))
         self.working = max(1, round(self.size[0] * self.scale)), max(1, round(self.size[1] * self.scale))
+        self._image = image
         self._refiner = Refiner(segmenter, constants)
         start = perf_counter()
         small = image if self.scale == 1 else resize_image(image, *self.working)
         self._map = self._refiner.set_image(small, name)
-        self.classes = len(self._map.logits)
+        self.classes = self._map.truth.classes
         self.first = self._map.labels
         self._initial = self._map
         opening = 1000 * (perf_counter() - start)
@@ -87,18 +88,19 @@ class Session:
         """Bytes, beside the model."""
         truth, start = self._map.truth, self._started[1]
         arrays: list[ndarray] = [
+            self._image,
             self.first,
             self._shown.labels,
             truth.pixels,
             truth.allowed,
             truth.weight,
-            self._map.logits,
         ]
         for painting in (self._base, self._painting):
             arrays += [painting.labels, painting.since, *([] if painting.regions is None else [painting.regions])]
-        arrays += [] if start is None else [start.logits]
-        arrays += [] if self._beyond is None else [self._beyond[1].logits]
-        return self._refiner.nbytes + sum({id(one): one.nbytes for one in arrays}.values())
+        added = None if self._beyond is None else self._beyond[1].layers.added
+        arrays += [] if added is None else [added]  # to what the refiner has
+        held = self._refiner.nbytes + (0 if start is None else start.layers.nbytes)
+        return held + sum({id(one): int(one.nbytes) for one in arrays}.values())
 
     def show(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> Shown:
         """The map given these marks, and some that are still being drawn."""
@@ -182,19 +184,19 @@ class Session:
         self.show(marks)
         if self.scale == 1:
             return self._shown.labels
-        return _pasted(self._labels(self.size, near(marks, self.size)), self.painting(marks))
+        return _pasted(self._labels(self._image, near(marks, self.size)), self.painting(marks))
 
     def painting(self, marks: list[Mark]) -> Painting:
         """The labels that the marks give at the size of the image."""
         return Painting.blank(self.size).with_marks(marks)
 
-    def _labels(self, size: tuple[int, int] | None = None, reached: Bool[ndarray, "_ _"] | None = None) -> LabelImage:
+    def _labels(self, image: Image | None = None, reached: Bool[ndarray, "_ _"] | None = None) -> LabelImage:
         """The map that follows from all marks, where those of limited reach reach; elsewhere that of the others."""
-        labels = self._map.unpasted(size)
-        reached = self._near if size is None else reached
+        labels = self._map.unpasted(image)
+        reached = self._near if image is None else reached
         if reached is None or self._beyond is None:
             return labels
-        return np.where(reached, labels, self._beyond[1].unpasted(size))
+        return np.where(reached, labels, self._beyond[1].unpasted(image))
 
     def _refine_beyond(self, marks: list[Mark]) -> None:
         """Keep the map that follows from the marks of unlimited reach, if there are others."""
