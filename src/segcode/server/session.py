@@ -20,7 +20,7 @@ from segcode.prediction import Segmenter
 from segcode.refinement.places import Place
 from segcode.refinement.refiner import Refiner
 from segcode.refinement.result import SegmentationMap
-from segcode.server.marks import SAMPLES, Mark, Painting, Region, Start, near, started, unlimited
+from segcode.server.marks import SAMPLES, VOID, Mark, Painting, Region, Start, near, started, unlimited
 from segcode.tensors import IGNORE, Image, LabelImage
 from segcode.truth.truth import Extent
 
@@ -35,8 +35,8 @@ class Shown(NamedTuple):
     """A map of the working copy with the labels written into it.
 
     Attributes:
-        labels: class indices (h, w).
-        painted: labelled pixels, IGNORE elsewhere.
+        labels: class indices (h, w), IGNORE where void.
+        painted: labelled pixels, VOID or IGNORE elsewhere.
         exhaustive: classes that are excluded elsewhere.
         milliseconds: by stage.
         status: whether it is final, in a word or two.
@@ -47,6 +47,18 @@ class Shown(NamedTuple):
     exhaustive: frozenset[int]
     milliseconds: dict[str, float]
     status: str
+
+
+class Score(NamedTuple):
+    """How much an image needs a person.
+
+    Attributes:
+        uncertainty: mean entropy of the pixels in nats; that of labelled ones is 0.
+        expected_change: the share of the map that the best next label is expected to change.
+    """
+
+    uncertainty: float
+    expected_change: float
 
 
 class Session:
@@ -118,7 +130,7 @@ class Session:
         if drafts:
             self._map = self._refiner.preview(self._painting.truth(self.classes))
         refined = perf_counter()
-        labels = _pasted(self._labels(), self._painting)
+        labels = self._painting.pasted(self._labels())
         times = {"paint": painted - began, "refine": refined - painted, "label": perf_counter() - refined}
         self._shown = Shown(
             labels,
@@ -136,18 +148,18 @@ class Session:
 
     def uncertainty(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> UInt8[ndarray, "h w"]:
         """The entropy of the class probabilities: 0 where sure, 255 where six classes or more are equally likely."""
-        self.show(marks, drafts)
-        entropy = self._map.entropy()
-        if self._near is not None and self._beyond is not None:
-            entropy = np.where(self._near, entropy, self._beyond[1].entropy())
-        return _as_bytes(np.where(self._painting.labels != IGNORE, 0.0, entropy))
+        return _as_bytes(self._entropy(marks, drafts))
+
+    def score(self, marks: list[Mark]) -> Score:
+        """How much the image needs a person."""
+        return Score(float(self._entropy(marks).mean()), self._refiner.expected_change())
 
     def changes(self, marks: list[Mark], mark: Mark) -> UInt8[ndarray, "h w"]:
         """Where the map would change if a mark were added, about (the closed form): 1 there, 0 elsewhere."""
         now = self.show(marks).labels
         self._shows = None
         painting = self._painted(marks).with_mark(mark, self.scale)
-        then = _pasted(self._refiner.preview(painting.truth(self.classes)).unpasted(), painting)
+        then = painting.pasted(self._refiner.preview(painting.truth(self.classes)).unpasted())
         reached = near([mark], self.working, self.scale)
         return ((then != now) & (True if reached is None else reached)).astype(np.uint8)
 
@@ -158,12 +170,13 @@ class Session:
         scale = min(1.0, _THUMBNAIL / max(self.working))
         size = max(1, round(self.working[0] * scale)), max(1, round(self.working[1] * scale))
         painting = self._painted(marks)
-        return [resize_labels(_pasted(one.unpasted(), painting), *size) for one in drawn]
+        return [resize_labels(painting.pasted(one.unpasted()), *size) for one in drawn]
 
     def look(self, marks: list[Mark]) -> list[Place]:
         """The places to label next, in pixels of the image."""
         self.show(marks)
-        return [_scaled(place, 1 / self.scale) for place in self._refiner.places_to_look()]
+        places = self._refiner.places_to_look()
+        return [_scaled(place, 1 / self.scale) for place in places if not self._is_void(place)]
 
     def region(self, marks: list[Mark], x: float, y: float, label: int | None, mark: str) -> Region:
         """The connected region of the map around a pixel of the image, labelled as a class, or as the one it has."""
@@ -184,11 +197,22 @@ class Session:
         self.show(marks)
         if self.scale == 1:
             return self._shown.labels
-        return _pasted(self._labels(self._image, near(marks, self.size)), self.painting(marks))
+        return self.painting(marks).pasted(self._labels(self._image, near(marks, self.size)))
 
     def painting(self, marks: list[Mark]) -> Painting:
         """The labels that the marks give at the size of the image."""
         return Painting.blank(self.size).with_marks(marks)
+
+    def _entropy(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> Float[ndarray, "h w"]:
+        self.show(marks, drafts)
+        entropy = self._map.entropy()
+        if self._near is not None and self._beyond is not None:
+            entropy = np.where(self._near, entropy, self._beyond[1].entropy())
+        return np.where(self._painting.labels != IGNORE, 0.0, entropy)
+
+    def _is_void(self, place: Place) -> bool:
+        middle = place.row + place.height // 2, place.column + place.width // 2
+        return bool(self._painting.labels[middle] == VOID)
 
     def _labels(self, image: Image | None = None, reached: Bool[ndarray, "_ _"] | None = None) -> LabelImage:
         """The map that follows from all marks, where those of limited reach reach; elsewhere that of the others."""
@@ -252,10 +276,6 @@ class Session:
 
     def _region(self, mask: Bool[ndarray, "h w"], label: int, mark: str, extent: Extent) -> Region:
         return Region(id=mark, label=label, size=self.working, runs=tuple(encode_runs(mask)), extent=extent)
-
-
-def _pasted(labels: LabelImage, painting: Painting) -> LabelImage:
-    return np.where(painting.labels != IGNORE, painting.labels, labels)
 
 
 def _as_bytes(entropy: Float[ndarray, "h w"]) -> UInt8[ndarray, "h w"]:
