@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from problems import ALL_PIXELS, LARGE, PHOTOGRAPH, SHIPPED, Problem, problem_of
 
-from segcode.edges.features import edge_features, load_edge_network
+from segcode.edges.network import network_features
 from segcode.evaluation.baselines.heads import Heads, HeadsConfig
 from segcode.evaluation.baselines.rivals import RivalConstants, make_rivals
 from segcode.evaluation.methods import Method, Refined
@@ -102,7 +102,7 @@ def strokes(problem: Problem, rounds: int = 3) -> list[Row]:
 
 def opening(problem: Problem, refiner: Refiner, rounds: int) -> Row:
     """What `set_image` adds to the segmenter."""
-    segmenter = as_segmenter(problem.segmenter, None)
+    segmenter = as_segmenter(problem.segmenter)
     pairs = [  # in turns: what else the machine does slows both
         milliseconds(lambda: refiner.set_image(problem.image)) - milliseconds(lambda: segmenter.predict(problem.image))
         for _ in range(rounds)
@@ -120,13 +120,7 @@ def clicking(problem: Problem, refiner: Refiner, rounds: int) -> Row:
 def stages(problem: Problem, refiner: Refiner) -> dict[str, Stage]:
     """Work by name, each on an image without labels."""
     image, constants, grid = problem.image, refiner.constants, Grid.over(problem.case.size)
-    network = load_edge_network()
-
-    @torch.inference_mode()
-    def edges() -> list[np.ndarray]:
-        return edge_features(image, grid, None, network)
-
-    features, segmenter = edges(), as_segmenter(problem.segmenter, None)
+    features, segmenter = network_features(image, grid), as_segmenter(problem.segmenter)
 
     def factorisation() -> Precision:
         weights = edge_weights(features, grid, constants)
@@ -143,7 +137,7 @@ def stages(problem: Problem, refiner: Refiner) -> dict[str, Stage]:
     return {
         "set_image": lambda: refiner.set_image(image),
         "the segmenter alone": lambda: segmenter.predict(image),
-        "edge network": edges,
+        "edge network": lambda: network_features(image, grid),
         "edge weights and factorisation": factorisation,
         "preview of a stroke": preview,
         "mask of half the image": mask,

@@ -26,9 +26,9 @@ from scipy.ndimage import distance_transform_edt
 
 from segcode.data.sources import open_source
 from segcode.evaluation.images import map_of
+from segcode.interpolation import at_cells
 from segcode.model.checkpoint import load_model
 from segcode.refinement.refiner import as_segmenter
-from segcode.resampling import pooled
 from segcode.streets.streets import Streets
 from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.truth import Truth
@@ -38,7 +38,7 @@ BANDS = (3, 5, np.inf)
 
 def main() -> None:
     kind = sys.argv[1]
-    segmenter = as_segmenter(load_model(kind).model, None)
+    segmenter = as_segmenter(load_model(kind).model)
     if kind == "camvid":
         source = open_source("camvid", Path(sys.argv[2]), "val")
         samples, sides = [source[number] for number in range(0, len(source), 4)], (2, 4, 8)
@@ -51,7 +51,7 @@ def main() -> None:
         base = segmenter.predict(sample.image).base_logits
         distance = np.where(sample.labels == IGNORE, np.nan, distance_transform_edt(~borders(sample.labels)))
         for side in sides:
-            logits = base if side == 0 else pooled(base[None], (size[0] // side, size[1] // side))[0]
+            logits = base if side == 0 else at_cells(base, (size[0] // side, size[1] // side))
             guided = map_of(logits, Truth.empty(size, len(base)), sample.image)
             for name, one in (("bilinear", replace(guided, guide=None)), ("guided", guided)):
                 right = one.labels == sample.labels

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy import ndarray
-from torch import Tensor
-from torch.nn import functional
 
 from segcode.errors import ConfigError, DataError, listed
+from segcode.interpolation import at_cells
 from segcode.tensors import shape_text
 
 Meaning = Literal["logits", "probabilities", "scores"]
@@ -91,7 +89,7 @@ class Numbers:
             raise ConfigError(f"numbers are stated as {self._meaning}, but {source} says {meaning}: state one of them")
         self._meaning = meaning
 
-    def logits(self, output: Any, source: str, size: tuple[int, int] | None = None) -> Float[Tensor, "M h w"]:
+    def logits(self, output: Any, source: str, size: tuple[int, int] | None = None) -> Float[ndarray, "M h w"]:
         """An output as logits in single precision; of more than `MOST` numbers, the means of squares of cells.
 
         Args:
@@ -106,9 +104,9 @@ class Numbers:
         output = _floating(output, source)
         shape = tuple(output.shape)
         self._check_shape(shape, source, size)
-        tensor = _reduced(output)
-        sums = tensor.sum(0)
-        lowest, highest, least, greatest = (float(one) for one in (tensor.min(), tensor.max(), sums.min(), sums.max()))
+        array = _reduced(output)
+        sums = array.sum(0)
+        lowest, highest, least, greatest = (float(one) for one in (array.min(), array.max(), sums.min(), sums.max()))
         if not np.isfinite([lowest, highest, least, greatest]).all():
             raise DataError(f"{source} has NaN or infinite numbers: give finite logits, or probabilities")
         found = Found(shape, lowest, highest, least, greatest, self._meaning or "logits")
@@ -121,8 +119,9 @@ class Numbers:
             self._because = self._because if self._meaning else f"which {source} was taken for"
         self._meaning, self.found = found.meaning, found
         if found.meaning == "logits":
-            return tensor
-        return (tensor / sums if found.meaning == "scores" else tensor).clamp(min=FLOOR).log_()
+            return array
+        array = np.maximum(array / sums if found.meaning == "scores" else array, np.float32(FLOOR))
+        return np.log(array, out=array)
 
     def _check_shape(self, shape: tuple[int, ...], source: str, size: tuple[int, int] | None) -> None:
         names = self.classes
@@ -144,43 +143,41 @@ class Numbers:
             )
 
 
-def _floating(output: Any, source: str) -> Tensor | ndarray:
-    """Floating-point numbers; a batch of one is its only item."""
-    if isinstance(output, Tensor):
-        kind, floating = str(output.dtype).removeprefix("torch."), output.is_floating_point()
-    else:
+def _floating(output: Any, source: str) -> Any:
+    """An array or a tensor of floating-point numbers; a batch of one is its only item."""
+    if not (is_tensor := hasattr(output, "detach")):
         try:
             output = np.asanyarray(output)
         except ValueError:
             raise DataError(f"{source} is no array: give classes x rows x columns") from None
-        kind, floating = str(output.dtype), output.dtype.kind == "f"
-    if not floating:
+    if not (output.is_floating_point() if is_tensor else output.dtype.kind == "f"):
+        kind = str(output.dtype).removeprefix("torch.")
         raise DataError(
-            f"{source} has numbers of the kind {kind}: give logits or probabilities as floating-point numbers; label "
-            "maps are given as labels:DIR"
+            f"{source} has numbers of the kind {kind}: give logits or probabilities as floating-point numbers; "
+            "label maps are given as labels:DIR"
         )
     return output[0] if output.ndim == 4 and len(output) == 1 else output
 
 
-def _reduced(output: Tensor | ndarray) -> Float[Tensor, "M h w"]:
-    """A copy in single precision, on a coarser grid if it has more than `MOST` numbers; made class by class."""
+def _reduced(output: Any) -> Float[ndarray, "M h w"]:
+    """Single precision, on a coarser grid if there are more than `MOST` numbers; made class by class."""
     side = math.ceil(math.sqrt(math.prod(output.shape) / MOST))
     if side == 1:
         return _single(output)
     size = math.ceil(output.shape[1] / side), math.ceil(output.shape[2] / side)
-    reduced = torch.empty(len(output), *size)
+    reduced = np.empty((len(output), *size), np.float32)
     for number, plane in enumerate(output):
-        reduced[number] = functional.adaptive_avg_pool2d(_single(plane)[None], size)[0]
+        reduced[number] = at_cells(_single(plane)[None], size)[0]
         if isinstance(mapped := getattr(output, "_mmap", None), mmap.mmap) and sys.platform != "win32":
             mapped.madvise(mmap.MADV_DONTNEED)  # else all of the file stays in memory
     return reduced
 
 
-def _single(output: Tensor | ndarray) -> Float[Tensor, "*n"]:
-    if isinstance(output, Tensor):
-        return output.detach().float()
+def _single(output: Any) -> Float[ndarray, "*n"]:
+    if hasattr(output, "detach"):  # a tensor of PyTorch
+        return np.asarray(output.detach().float().cpu().numpy())
     with np.errstate(over="ignore"):  # infinity is refused
-        return torch.from_numpy(np.array(output, np.float32))
+        return np.array(output, np.float32)
 
 
 def _guessed(found: Found, source: str) -> Meaning:

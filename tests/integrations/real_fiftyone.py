@@ -75,7 +75,7 @@ def test_a_refined_map_is_exported_likewise(street):
 
 
 def test_a_segmenter_that_reads_files_finds_them_by_the_name_of_the_samples(street, first, tmp_path):
-    np.save(tmp_path / "street.npy", first.logits.numpy())
+    np.save(tmp_path / "street.npy", first.logits)
     model = SegcodeModel(f"arrays:{tmp_path}", classes="camvid")
     sample = fo.Sample(filepath=str(street))
     sample.add_labels(model.predict(STREET, sample=sample), "segcode")

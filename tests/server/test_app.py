@@ -49,7 +49,7 @@ def make_server(tiny_model, tmp_path: Path):
     def make(memory: int = 2**30, limits: Limits | None = None, access: Access | None = None) -> Server:
         images = [tmp_path / "images" / name for name in ("a.png", "b/c.png")]
         library = Library(images, tmp_path / "work" / "uploads", limits or Limits())
-        studio = Studio(tiny_model, FOUR, library, tmp_path / "work", "cpu", memory)
+        studio = Studio(tiny_model, FOUR, library, tmp_path / "work", memory)
         server = Server(create_app(studio, "tiny", access, purpose="tests"), base_url=ADDRESS)
         started.append(server.__enter__())
         return server
@@ -372,7 +372,7 @@ def test_only_a_full_disk_is_reported_as_one(server, monkeypatch, number, status
 def test_a_segmenter_of_other_classes_is_refused_with_the_cure(tmp_path):
     (tmp_path / "a.png").write_bytes(png(0))
     library = Library([tmp_path / "a.png"], tmp_path / "uploads", Limits())
-    studio = Studio(lambda _: np.zeros((3, 5, 5)), FOUR, library, tmp_path / "work", "cpu", 2**30)
+    studio = Studio(lambda _: np.zeros((3, 5, 5)), FOUR, library, tmp_path / "work", 2**30)
     with Server(create_app(studio, "mine"), base_url=ADDRESS) as server:
         answer = server.get("/api/images/a/export/labels.png")
     assert (answer.status_code, "predicts 3 classes, 4 are named" in answer.json()["detail"]) == (400, True)
@@ -389,7 +389,7 @@ def test_a_segmenter_is_told_the_names_that_the_library_gives(tmp_path):
         asked.append(name)
         return np.zeros((4, 5, 5))
 
-    with Server(create_app(Studio(logits, FOUR, library, tmp_path, "cpu", 2**30), "mine"), base_url=ADDRESS) as server:
+    with Server(create_app(Studio(logits, FOUR, library, tmp_path, 2**30), "mine"), base_url=ADDRESS) as server:
         for name in ("a", "b/c"):
             assert server.get(f"/api/images/{name}/export/labels.png").status_code == 200
     assert asked == ["a", "b/c"]

@@ -48,7 +48,7 @@ def make_server(tiny_model, tmp_path: Path, images):
 
     def make(memory: int = 2**30, paths: list[Path] | None = None, classes: ClassSet = FOUR) -> Server:
         library = Library(paths or images, tmp_path / "work" / "uploads", Limits())
-        studio = Studio(tiny_model, classes, library, tmp_path / "work", "cpu", memory)
+        studio = Studio(tiny_model, classes, library, tmp_path / "work", memory)
         tidy(studio)
         server = Server(create_app(studio, "tiny", purpose="tests"), base_url=ADDRESS)
         started.append(server.__enter__())

@@ -36,7 +36,7 @@ class Server:
     """segcode beside a small Label Studio, asked as the real one asks."""
 
     def __init__(self, model, folder: Path, small: SmallLabelStudio | None, memory: int = 2**30) -> None:
-        studio = Studio(model, CLASSES, Library([], folder / "uploads", Limits()), folder, "cpu", memory)
+        studio = Studio(model, CLASSES, Library([], folder / "uploads", Limits()), folder, memory)
         asked = LabelStudio(small.address, small.PERSONAL, Limits()) if small else None
         self.app = create_app(studio, "models/tiny", label_studio=asked)
         self.client = TestClient(self.app, base_url="http://localhost:8765")
@@ -118,7 +118,7 @@ def server(model, tmp_path, small):
 @pytest.fixture
 def first(model):
     """The zero-code map."""
-    return Session(model, PICTURE, "cpu").first
+    return Session(model, PICTURE).first
 
 
 def test_health_is_what_label_studio_reads(server):

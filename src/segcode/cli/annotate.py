@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from segcode.cli.loading import Chosen, choose_device
+from segcode.cli.loading import Chosen
 from segcode.errors import ConfigError
 
 
@@ -123,7 +123,6 @@ def annotate(
             classes,
             library,
             folder,
-            choose_device(chosen.device),
             memory * 2**20,
             constants,
         )

@@ -8,7 +8,7 @@ from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
+from numpy import ndarray
 
 from segcode.classes import ClassSet
 from segcode.data.prefetch import prefetch
@@ -68,7 +68,7 @@ def labelled_images(
         yield LabelledImage(sample.name, sample.image, sample.labels, initial, classes)
 
 
-def map_of(logits: Float[Tensor, "M h w"], truth: Truth, image: Image) -> SegmentationMap:
+def map_of(logits: Float[ndarray, "M h w"], truth: Truth, image: Image) -> SegmentationMap:
     """Logits of any size as a map of an image, as those of a refinement.
 
     The truth is written in, and its exhaustive classes are excluded elsewhere.

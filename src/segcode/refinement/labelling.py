@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Integer, UInt8
 from numpy import ndarray
 
+from segcode.interpolation import between, nearest
 from segcode.refinement.guide import Guide
 from segcode.refinement.layers import Layers, highest_of
-from segcode.resampling import between
 
 _NUMBERS: Final = 2**22  # logits in memory at a time
 _PIXELS: Final = 2**16  # labelled at a time
@@ -37,7 +36,7 @@ class _Side(NamedTuple):
 
     @staticmethod
     def of(size: int, cells: int) -> _Side:
-        before, _, share = (part.numpy() for part in between(torch.arange(size), size, cells))
+        before, _, share = between(np.arange(size), size, cells)
         counts = np.bincount(before, minlength=cells)
         last = counts.cumsum() - 1
         pixels = np.minimum(last + 1 - counts + np.arange(counts.max())[:, None], last).clip(0)
@@ -57,7 +56,7 @@ def labels_of(
     """
     grid, cells = layers.grid, layers.highest(classes)
     if size[0] <= grid[0] and size[1] <= grid[1]:
-        rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, grid, strict=True))
+        rows, columns = (nearest(*side) for side in zip(size, grid, strict=True))
         return cells if size == grid else cells.take(rows, 0).take(columns, 1)
     down, across = (_Side.of(*side) for side in zip(size, grid, strict=True))
     labels = cells.take(across.before, 1).take(down.before, 0)

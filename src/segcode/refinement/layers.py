@@ -7,12 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 from numpy import ndarray
-from torch import Tensor
 
-from segcode.resampling import between, resize, resize_part
+from segcode.interpolation import between, resize, resize_part
 
 _NUMBERS: Final = 2**19  # logits at a time: they stay in a processor's cache
 
@@ -35,11 +33,11 @@ class Layers:
         added: field + J c / T on a coarser grid, which is resized bilinearly; None for nothing.
     """
 
-    base: Float[Tensor, "M h w"]
-    added: Float[Tensor, "M _ _"] | None = None
+    base: Float[ndarray, "M h w"]
+    added: Float[ndarray, "M _ _"] | None = None
     _leads: dict[tuple[int, ...], Leads] = field(default_factory=dict, repr=False)
 
-    def plus(self, added: Float[Tensor, "M _ _"]) -> Layers:
+    def plus(self, added: Float[ndarray, "M _ _"]) -> Layers:
         """The same base with something else added."""
         return replace(self, added=added)
 
@@ -54,9 +52,9 @@ class Layers:
         leads = sum(part.nbytes for leads in self._leads.values() for part in leads)
         return self.base.nbytes + leads + (0 if self.added is None else self.added.nbytes)
 
-    def sum(self) -> Float[Tensor, "M h w"]:
+    def sum(self) -> Float[ndarray, "M h w"]:
         """All logits."""
-        return self.base if self.added is None else resize(self.added[None], self.grid)[0] + self.base
+        return self.base if self.added is None else resize(self.added, self.grid) + self.base
 
     def bands(self, numbers: int) -> Iterator[slice]:
         """Rows of the grid, with at most some numbers of logits in each band."""
@@ -68,9 +66,7 @@ class Layers:
         base, added = self.base[:, rows, columns], self.added
         if classes:
             base, added = base[list(classes)], None if added is None else added[list(classes)]
-        if added is not None:
-            base = base + resize_part(added, self.grid, rows, columns)
-        return base.cpu().numpy()
+        return base if added is None else resize_part(added, self.grid, rows, columns) + base
 
     def highest(self, classes: Sequence[int] = ()) -> UInt8[ndarray, "h w"]:
         """The place of the highest class at each cell; of some classes, or all.
@@ -93,11 +89,11 @@ class Layers:
         """The most that is added to any class above that of a cell, at the four places around the cell."""
         assert self.added is not None
         added = self.added[list(classes)] if classes else self.added
-        gain, places = (added.amax(0) - added).cpu().numpy(), []
+        gain, places = added.max(0) - added, []
         for axis, size in enumerate(self.grid, 1):
             cells = gain.shape[axis]
             gain = np.maximum(gain, gain.take(np.minimum(np.arange(1, cells + 1), cells - 1), axis))
-            places.append(between(torch.arange(size), size, cells)[0].numpy())
+            places.append(between(np.arange(size), size, cells)[0])
         return gain[first, places[0][:, None], places[1]]
 
     def _leads_of(self, classes: tuple[int, ...]) -> Leads:
@@ -105,7 +101,7 @@ class Layers:
             leads = Leads(np.empty(self.grid, np.uint8), np.empty(self.grid, np.float32))
             base = Layers(self.base)
             for rows in self.bands(_NUMBERS):
-                leads.first[rows], leads.lead[rows] = _leads(base.block(rows, classes=classes))
+                leads.first[rows], leads.lead[rows] = leads_of(base.block(rows, classes=classes))
             self._leads[classes] = leads
         return self._leads[classes]
 
@@ -120,7 +116,8 @@ def highest_of(logits: Float[ndarray, "k *n"], classes: UInt8[ndarray, "k *_"]) 
     return ~((logits == logits.max(0)).view(np.uint8) * ~classes).max(0)
 
 
-def _leads(logits: Float[ndarray, "k n m"]) -> Leads:
+def leads_of(logits: Float[ndarray, "k n m"]) -> Leads:
+    """The highest class of each place, and its lead."""
     first, second = logits[0].copy(), np.full(logits.shape[1:], -np.inf, np.float32)
     place = np.zeros(logits.shape[1:], np.uint8)
     for number, plane in enumerate(logits[1:], 1):

@@ -9,18 +9,16 @@ from itertools import product
 from typing import Final
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 from numpy import ndarray
-from scipy.special import ndtr
-from torch import Tensor
+from scipy.special import ndtr, softmax
 
 from segcode.data.resize import resize_labels
+from segcode.interpolation import between, resize_part
 from segcode.refinement.borders import Borders
 from segcode.refinement.guide import Guide
 from segcode.refinement.labelling import labels_of
-from segcode.refinement.layers import Layers, highest
-from segcode.resampling import between, resize_part
+from segcode.refinement.layers import Layers, highest, leads_of
 from segcode.tensors import IGNORE, Image, LabelImage
 from segcode.truth.truth import Truth
 
@@ -69,13 +67,13 @@ class SegmentationMap:
     layers: Layers
     truth: Truth
     status: Status
-    code: Float[Tensor, "N"] | None = None
-    b: Float[Tensor, "_ _"] | None = None
+    code: Float[ndarray, "N"] | None = None
+    b: Float[ndarray, "_ _"] | None = None
     borders: Borders | None = None
     guide: Guide | None = None
 
     @property
-    def logits(self) -> Float[Tensor, "M h w"]:
+    def logits(self) -> Float[ndarray, "M h w"]:
         """S0 / T + field + J c / T on the grid."""
         return self.layers.sum()
 
@@ -114,12 +112,12 @@ class SegmentationMap:
         """
         result = np.empty((self.truth.classes, *self.truth.size), np.float32)
         for rows, scores in self._bands():
-            result[:, rows] = scores.softmax(0).numpy()
+            result[:, rows] = softmax(scores, 0)
         return result
 
     def entropy(self) -> Float[ndarray, "H W"]:
         """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels."""
-        return self._in_bands(lambda _, scores: torch.special.entr(scores.softmax(0)).sum(0))
+        return self._in_bands(lambda _, scores: entropy(softmax(scores, 0)))
 
     def relative_noise(self) -> Float[ndarray, "H W"] | None:
         """The noise of Eq. 3 compared with what it attenuates: sqrt(2) b / (z_1 - z_2) for the two highest logits.
@@ -129,11 +127,10 @@ class SegmentationMap:
         """
         if self.b is None:
             return None
-        noise = math.sqrt(2) * self.b[None].cpu()
+        noise = math.sqrt(2) * self.b[None]
 
-        def relative(rows: slice, scores: Float[Tensor, "M n W"]) -> Float[Tensor, "n W"]:
-            first, second = scores.topk(2, dim=0).values
-            return resize_part(noise, self.truth.size, rows)[0] / (first - second).clamp(min=1e-6)
+        def relative(rows: slice, scores: Float[ndarray, "M n W"]) -> Float[ndarray, "n W"]:
+            return resize_part(noise, self.truth.size, rows)[0] / np.maximum(leads_of(scores).lead, 1e-6)
 
         return self._in_bands(relative)
 
@@ -146,13 +143,15 @@ class SegmentationMap:
         relative = self.relative_noise()
         return None if relative is None else np.asarray(ndtr(-1 / np.maximum(relative.astype(np.float64), 1e-12)))
 
-    def _in_bands(self, work: Callable[[slice, Float[Tensor, "M n W"]], Float[Tensor, "n W"]]) -> Float[ndarray, "H W"]:
+    def _in_bands(
+        self, work: Callable[[slice, Float[ndarray, "M n W"]], Float[ndarray, "n W"]]
+    ) -> Float[ndarray, "H W"]:
         result = np.empty(self.truth.size, np.float32)
         for rows, scores in self._bands():
-            result[rows] = work(rows, scores).numpy()
+            result[rows] = work(rows, scores)
         return result
 
-    def _bands(self) -> Iterator[tuple[slice, Float[Tensor, "M n W"]]]:
+    def _bands(self) -> Iterator[tuple[slice, Float[ndarray, "M n W"]]]:
         """Bands of rows, and the logits of the classes that the truth leaves to their pixels."""
         height, width = self.truth.size
         step = max(1, _BAND // width)
@@ -160,22 +159,21 @@ class SegmentationMap:
             bottom = min(top + step, height)
             yield slice(top, bottom), possible(self._scores(top, bottom), self.truth.rows(top, bottom))
 
-    def _scores(self, top: int, bottom: int) -> Float[Tensor, "M n W"]:
+    def _scores(self, top: int, bottom: int) -> Float[ndarray, "M n W"]:
         """Logits at the size of the image, of the rows from `top` to `bottom`, that one not included."""
         scores = self._resampled(top, bottom)
         if self.borders is not None:
             rows_beside, columns_beside = self.borders.pixels.T
             inside = (rows_beside >= top) & (rows_beside < bottom)
-            logits = torch.from_numpy(self.borders.logits[inside].T)
-            scores[:, rows_beside[inside] - top, columns_beside[inside]] = logits.to(scores)
+            scores[:, rows_beside[inside] - top, columns_beside[inside]] = self.borders.logits[inside].T
         return scores
 
-    def _resampled(self, top: int, bottom: int) -> Float[Tensor, "M n W"]:
+    def _resampled(self, top: int, bottom: int) -> Float[ndarray, "M n W"]:
         (height, width), grid = self.truth.size, self.layers.grid
         if (height, width) == grid:
-            return torch.from_numpy(self.layers.block(slice(top, bottom)))
-        above, under, down = (part.numpy() for part in between(torch.arange(top, bottom), height, grid[0]))
-        left, right, across = (part.numpy() for part in between(torch.arange(width), width, grid[1]))
+            return self.layers.block(slice(top, bottom))
+        above, under, down = between(np.arange(top, bottom), height, grid[0])
+        left, right, across = between(np.arange(width), width, grid[1])
         rows = slice(int(above[0]), int(under[-1]) + 1)
         shares = [up[:, None] * near for up, near in product((1 - down, down), (1 - across, across))]
         if self.guide is not None:
@@ -184,11 +182,11 @@ class SegmentationMap:
             shares = self.guide.weigh(np.arange(top, bottom)[:, None], np.arange(width), colours, shares)
             total = sum(shares)
             shares = [share / total for share in shares]
-        block = torch.from_numpy(self.layers.block(rows))
-        sides = [block[:, :, column] for column in (left, right)]
-        scores = torch.zeros(len(block), bottom - top, width)
+        block = self.layers.block(rows)
+        sides = [block.take(column, 2) for column in (left, right)]
+        scores = np.zeros((len(block), bottom - top, width), np.float32)
         for (row, side), share in zip(product((above, under), sides), shares, strict=True):
-            scores.addcmul_(side[:, row - rows.start], torch.from_numpy(share))
+            scores += side.take(row - rows.start, 1) * share
         return scores
 
     def _highest(self, size: tuple[int, int], guide: Guide | None, classes: tuple[int, ...]) -> UInt8[ndarray, "H W"]:
@@ -210,25 +208,23 @@ class SegmentationMap:
         for top in (np.unique(rows // step) * step).tolist():
             inside = np.flatnonzero((rows >= top) & (rows < top + step))
             scores = self._scores(top, min(top + step, self.truth.size[0]))
-            logits[inside] = scores[:, rows[inside] - top, columns[inside]].T.numpy()
+            logits[inside] = scores[:, rows[inside] - top, columns[inside]].T
         return logits
 
 
-def masked_softmax(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
+def masked_softmax(scores: Float[ndarray, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
     """Probabilities of the classes that a truth leaves to each pixel."""
-    return possible(scores, truth).softmax(0).cpu().numpy()
+    return softmax(possible(scores, truth), 0)
 
 
-def possible(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[Tensor, "M H W"]:
+def possible(scores: Float[ndarray, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
     """Scores of the classes that a truth leaves to each pixel, minus infinity for the others."""
     if len(truth) == 0 and not truth.exhaustive.any():
         return scores
-    impossible = torch.from_numpy(truth.excluded())
+    impossible = truth.excluded()
     impossible &= ~impossible.all(0)
-    labels = torch.from_numpy(truth.labels).to(scores.device)
-    other = torch.arange(len(scores), device=scores.device)[:, None, None] != labels
-    impossible = torch.where(labels >= 0, other, impossible.to(scores.device))
-    return scores.masked_fill(impossible, -torch.inf)
+    other = np.arange(len(scores))[:, None, None] != truth.labels
+    return np.where(np.where(truth.labels >= 0, other, impossible), -np.inf, scores)
 
 
 def exhaustive_labels(truth: Truth) -> UInt8[ndarray, "H W"]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 
 from segcode.data.folder import ClassFile
 from segcode.data.images import open_image
@@ -61,7 +60,7 @@ class LabelSegmenter:
         logits = np.zeros((len(self._classes.classes), *labels.shape), np.float32)
         row, column = np.nonzero(labels != IGNORE)
         logits[labels[row, column], row, column] = self._advantage
-        return InitialPrediction(torch.from_numpy(logits))
+        return InitialPrediction(logits)
 
     def read(self, name: str | None) -> LabelFile:
         """The label file of an image. Raises DataError if it is missing or damaged."""

@@ -11,13 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from scipy.ndimage import label as connected
-from torch import Tensor
 
 from segcode.data.resize import resize_image, resize_labels
 from segcode.errors import DataError
 from segcode.export.runs import encode_runs
 from segcode.field.constants import FieldConstants
-from segcode.model.segcode import SegCode
 from segcode.prediction import Segmenter
 from segcode.refinement.places import Place
 from segcode.refinement.refiner import Refiner
@@ -68,9 +66,8 @@ class Session:
 
     def __init__(
         self,
-        segmenter: SegCode | Segmenter | Callable[[Image], Any],
+        segmenter: Segmenter | Callable[[Image], Any],
         image: Image,
-        device: str | None = None,
         name: str | None = None,
         constants: FieldConstants | None = None,
     ) -> None:
@@ -79,7 +76,7 @@ class Session:
         self.scale = min(1.0, math.sqrt(WORKING_PIXELS / math.prod(self.size)))
         self.working = max(1, round(self.size[0] * self.scale)), max(1, round(self.size[1] * self.scale))
         self._image = image
-        self._refiner = Refiner(segmenter, constants, device)
+        self._refiner = Refiner(segmenter, constants)
         start = perf_counter()
         small = image if self.scale == 1 else resize_image(image, *self.working)
         self._map = self._refiner.set_image(small, name)
@@ -102,7 +99,7 @@ class Session:
     def memory(self) -> int:
         """Bytes, beside the model."""
         truth, start = self._map.truth, self._started[1]
-        arrays: list[ndarray | Tensor] = [
+        arrays: list[ndarray] = [
             self._image,
             self.first,
             self._shown.labels,

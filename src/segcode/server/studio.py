@@ -20,7 +20,6 @@ from segcode.classes import ClassSet
 from segcode.data.labels import read_index_labels, write_labels
 from segcode.errors import ConfigError, DataError, SegcodeError
 from segcode.field.constants import FieldConstants
-from segcode.model.segcode import SegCode
 from segcode.prediction import Segmenter
 from segcode.server.journal import Document, Entry, Journal, ReplacedError
 from segcode.server.library import Encoded, Library, Photograph
@@ -179,11 +178,10 @@ class Studio:
 
     def __init__(
         self,
-        segmenter: SegCode | Segmenter | Callable[[Image], Any],
+        segmenter: Segmenter | Callable[[Image], Any],
         classes: ClassSet,
         library: Library,
         folder: Path,
-        device: str,
         memory: int,
         constants: FieldConstants | None = None,
     ) -> None:
@@ -194,7 +192,6 @@ class Studio:
             classes: of the segmenter.
             library: the images.
             folder: where journals, labels and truth are kept.
-            device: that a segcode model computes on.
             memory: bytes that open images may take together; those that were not used for longest are closed, and
                 opened again from their journals.
             constants: of the Gaussian model; the shipped ones by default.
@@ -208,7 +205,6 @@ class Studio:
         self.library = library
         self.folder = folder
         self._segmenter = segmenter
-        self._device = device
         self._memory = memory
         self._constants = constants
         self._worker = ThreadPoolExecutor(1, "segcode")
@@ -284,7 +280,7 @@ class Studio:
             DataError: if the segmenter predicts other classes than those of the server.
         """
         if key not in self._sessions:
-            session = Session(self._segmenter, read(), self._device, name, self._constants)
+            session = Session(self._segmenter, read(), name, self._constants)
             if session.classes != len(self.classes):
                 raise DataError(
                     f"the segmenter predicts {session.classes} classes, {len(self.classes)} are named: name them all"
