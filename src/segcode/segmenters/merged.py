@@ -9,7 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-import torch
+import numpy as np
+from scipy.special import log_softmax, logsumexp
 
 from segcode.classes import ClassSet
 from segcode.data.folder import ClassFile, read_class_file
@@ -61,7 +62,7 @@ class MergedSegmenter:
     def predict(self, image: Image, name: str | None = None) -> InitialPrediction:
         """The prediction of the segmenter, merged; without the code, whose directions are of its own classes."""
         prediction = self.segmenter.predict(image, name)
-        logits = prediction.base_logits.log_softmax(0)
-        new = torch.full_like(logits[0], _NEW)
-        merged = [logits[list(group)].logsumexp(0) if group else new for group in self.groups]
-        return InitialPrediction(torch.stack(merged), prediction.features)
+        logits = log_softmax(prediction.base_logits, 0)
+        new = np.full_like(logits[0], _NEW)
+        merged = [logsumexp(logits[list(group)], 0) if group else new for group in self.groups]
+        return InitialPrediction(np.stack(merged), prediction.features, prediction.edges)
