@@ -29,7 +29,7 @@ def test_a_merged_class_has_the_probability_of_its_members(tmp_path):
     assert (wanted.classes.names, wanted.classes.raw_ids, wanted.keys) == (("vehicle", "rest"), (9, 3), ("v", None))
     own = softmax(predict(IMAGE), 0)
     made = softmax(segmenter.predict(IMAGE).base_logits, 0)
-    assert np.allclose(made, [own[1] + own[2], own[0] + own[3]], atol=1e-6)
+    assert made == pytest.approx(np.stack([own[1] + own[2], own[0] + own[3]]), abs=1e-6)
 
 
 def test_a_new_class_is_unlikely_everywhere(tmp_path):

@@ -36,7 +36,7 @@ def open_server(tiny_model, tmp_path: Path):
     def open_(work: str = "work", labels: Path | None = None) -> Server:
         images = [tmp_path / "images" / name for name in ("a.png", "b/c.png")]
         library = Library(images, tmp_path / work / "uploads", Limits())
-        studio = Studio(tiny_model, FOUR, library, tmp_path / work, "cpu", 2**30)
+        studio = Studio(tiny_model, FOUR, library, tmp_path / work, 2**30)
         assert labels is None or import_truth(studio, labels) == []
         server = Server(create_app(studio, "tiny"), base_url=ADDRESS)
         started.append(server.__enter__())
