@@ -32,7 +32,7 @@ def started(work: Path, *images: Path | str) -> Studio:
     """A studio as the command line starts it."""
     library = Library(find_images(images), work / "uploads", Limits())
     find_work(work, library.all())
-    studio = Studio(lambda _: np.zeros((4, 5, 5)), FOUR, library, work, "cpu", 2**30)
+    studio = Studio(lambda _: np.zeros((4, 5, 5)), FOUR, library, work, 2**30)
     tidy(studio)
     return studio
 
