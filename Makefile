@@ -11,7 +11,7 @@ SERVER := .venv/.server
 DEVELOPMENT := .venv/.development
 BENCHMARKS := .venv/.benchmarks
 LABEL_STUDIO := .venv-label-studio/bin/label-studio
-TOOLS := cleanlab cvat fiftyone
+TOOLS := cleanlab cvat datumaro fiftyone
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -35,7 +35,7 @@ test: $(DEVELOPMENT) ## run the tests in random order; under 90 % line coverage 
 test-label-studio: $(DEVELOPMENT) $(LABEL_STUDIO) ## test beside a real Label Studio; installing it takes minutes
 	@LABEL_STUDIO=$(abspath $(LABEL_STUDIO)) $(BIN)/python -m pytest tests/integrations/real_label_studio.py
 
-test-integrations: test-label-studio $(TOOLS:%=.venv-%/.installed) ## the same in real CVAT, FiftyOne and cleanlab
+test-integrations: test-label-studio $(TOOLS:%=.venv-%/.installed) ## the same in real CVAT, datumaro, FiftyOne and cleanlab
 	@for tool in $(TOOLS); do echo "$$tool" && .venv-$$tool/bin/python -m pytest tests/integrations/real_$$tool.py || exit; done
 
 test-ray: $(RAY) ## the tests of `segcode batch`; installs Ray, 500 MB
@@ -97,6 +97,7 @@ $(LABEL_STUDIO):
 # Likewise, but segcode runs in these: what a tool does not ask for otherwise is taken from .venv, such as torch.
 .venv-cleanlab/.installed: PACKAGE := cleanlab==2.9.*
 .venv-cvat/.installed: PACKAGE := cvat-cli==2.80.*
+.venv-datumaro/.installed: PACKAGE := datumaro==1.13.*
 .venv-fiftyone/.installed: PACKAGE := fiftyone==1.22.*
 $(TOOLS:%=.venv-%/.installed): .venv-%/.installed: $(DEVELOPMENT)
 	@echo "installing $(PACKAGE) into .venv-$*"

@@ -97,3 +97,19 @@ def test_half_precision_and_other_byte_orders_are_read():
     for output in (LOGITS.astype(np.float16), LOGITS.astype(">f4"), torch.from_numpy(LOGITS).bfloat16()):
         assert read(output).dtype == np.float32
         assert np.allclose(read(output), LOGITS, atol=0.1)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_more_numbers_than_fit_become_means_of_squares(monkeypatch, tmp_path, kind):
+    logits = np.random.default_rng(0).normal(0, 3, (4, 12, 20)).astype(kind)
+    np.save(tmp_path / "a.npy", logits)
+    monkeypatch.setattr("segcode.numbers.MOST", 4 * 12 * 20 / 3.9)
+    means = logits.astype(np.float32).reshape(4, 6, 2, 10, 2).mean((2, 4))
+    for output in (logits, torch.from_numpy(logits), np.load(tmp_path / "a.npy", mmap_mode="r")):
+        assert np.allclose(read(output), means, atol=1e-5)
+    probabilities = softmax(logits.astype(np.float32))
+    means = probabilities.reshape(4, 6, 2, 10, 2).mean((2, 4))
+    assert np.allclose(np.exp(read(probabilities)), means, atol=1e-5)
+    assert read(logits[:, :11, :19]).shape == (4, 6, 10)
+    with pytest.raises(DataError, match="transpose"):
+        read(logits.transpose(1, 2, 0))

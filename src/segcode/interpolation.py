@@ -16,12 +16,21 @@ def resize(maps: Float[ndarray, "M h w"], size: tuple[int, ...]) -> Float[ndarra
     """Maps at another size (rows, columns), bilinearly and without antialiasing; those that have it are returned."""
     if maps.shape[1:] == size:
         return maps
-    return _resampled(maps, _bilinear(maps.shape[1], size[0]), _bilinear(maps.shape[2], size[1]))
+    result = np.empty((len(maps), *size), maps.dtype)
+    for plane, resized in zip(maps, result, strict=True):  # one after the other, in a processor's cache
+        resized[:] = resize_part(plane[None], size)[0]
+    return result
 
 
-def resize_rows(maps: Float[ndarray, "M h w"], size: tuple[int, int], top: int, bottom: int) -> Float[ndarray, "M n W"]:
-    """Rows `top` to `bottom`, the latter not included, of what `resize` gives."""
-    return _resampled(maps, _bilinear(maps.shape[1], size[0])[top:bottom], _bilinear(maps.shape[2], size[1]))
+def resize_part(
+    maps: Float[ndarray, "M h w"], size: tuple[int, ...], rows: slice = slice(None), columns: slice = slice(None)
+) -> Float[ndarray, "M _n _m"]:
+    """Some rows and columns of what `resize` gives."""
+    above, under, down = (part[rows] for part in _along(size[0], maps.shape[1]))
+    left, right, across = (part[columns] for part in _along(size[1], maps.shape[2]))
+    near = maps[:, above[0] : under[-1] + 1]
+    wide = _blend(near.take(left, 2), near.take(right, 2), across)
+    return _blend(wide.take(above - above[0], 1), wide.take(under - above[0], 1), down[:, None])
 
 
 def at_cells(maps: Float[ndarray, "M h w"], cells: tuple[int, int]) -> Float[ndarray, "M rows columns"]:
@@ -29,7 +38,11 @@ def at_cells(maps: Float[ndarray, "M h w"], cells: tuple[int, int]) -> Float[nda
     height, width = maps.shape[1:]
     if (height, width) == cells or height < cells[0] or width < cells[1]:
         return resize(maps, cells)
-    return _resampled(maps, _means(height, cells[0]), _means(width, cells[1]))
+    rows, columns = _means(height, cells[0]), _means(width, cells[1])
+    result = np.empty((len(maps), *cells), maps.dtype)
+    for plane, means in zip(maps, result, strict=True):
+        means[:] = (columns @ (rows @ plane).T).T
+    return result
 
 
 def neighbours(
@@ -64,24 +77,20 @@ def logits_at(logits: Float[ndarray, "M h w"], pixels: Pixels, size: tuple[int, 
     return np.einsum("mnk,nk->nm", table[:, cells], shares.astype(logits.dtype))
 
 
-def _resampled(
-    maps: Float[ndarray, "M h w"], rows: sparse.csr_array, columns: sparse.csr_array
-) -> Float[ndarray, "M H W"]:
-    """Maps times a matrix from the left and one from the right, map by map to bound the memory."""
-    result = np.empty((len(maps), rows.shape[0], columns.shape[0]), maps.dtype)
-    for plane, resampled in zip(maps, result, strict=True):
-        resampled[:] = (columns @ (rows @ plane).T).T
-    return result
+def _blend(
+    first: Float[ndarray, "M n m"], second: Float[ndarray, "M n m"], share: Float[ndarray, "..."]
+) -> Float[ndarray, "M n m"]:
+    """A share of the second and the rest of the first, in the memory of the second."""
+    second -= first
+    second *= share.astype(second.dtype)
+    second += first
+    return second
 
 
 @lru_cache(maxsize=32)
-def _bilinear(cells: int, size: int) -> sparse.csr_array:
-    """The weights of `cells` places in each of `size`."""
-    before, after, share = between(np.arange(size), size, cells)
-    weights = np.stack([1 - share, share], axis=1, dtype=np.float32)
-    return sparse.csr_array(
-        (weights.ravel(), np.stack([before, after], axis=1).ravel(), np.arange(0, 2 * size + 1, 2)), (size, cells)
-    )
+def _along(size: int, below: int) -> tuple[Integer[ndarray, "n"], Integer[ndarray, "n"], Float[ndarray, "n"]]:
+    """`between` for all places."""
+    return between(np.arange(size), size, below)
 
 
 @lru_cache(maxsize=32)

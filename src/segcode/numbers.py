@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import mmap
+import sys
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
@@ -10,6 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from segcode.errors import ConfigError, DataError, listed
+from segcode.interpolation import at_cells
 from segcode.tensors import shape_text
 
 Meaning = Literal["logits", "probabilities", "scores"]
@@ -27,6 +31,10 @@ WHOLES: Final = (100.0, 255.0)
 
 OVERSHOOT: Final = 0.1
 """Probabilities may lie this far below 0, as bicubic resampling overshoots."""
+
+
+MOST: Final = 2**26
+"""Larger outputs are reduced to so many numbers: 268 MB. The image brings them back to its own size."""
 
 
 class Found(NamedTuple):
@@ -82,7 +90,7 @@ class Numbers:
         self._meaning = meaning
 
     def logits(self, output: Any, source: str, size: tuple[int, int] | None = None) -> Float[ndarray, "M h w"]:
-        """An output as logits in single precision.
+        """An output as logits in single precision; of more than `MOST` numbers, the means of squares of cells.
 
         Args:
             output: an array, a tensor or nested lists of floating-point numbers (M, h, w) or (1, M, h, w).
@@ -93,13 +101,15 @@ class Numbers:
             DataError: if it has another shape, integers, other classes or NaN, or if its numbers contradict the
                 meaning that is stated or that the first output had.
         """
-        array = _array(output, source)
-        self._check_shape(array.shape, source, size)
+        output = _floating(output, source)
+        shape = tuple(output.shape)
+        self._check_shape(shape, source, size)
+        array = _reduced(output)
         sums = array.sum(0)
         lowest, highest, least, greatest = (float(one) for one in (array.min(), array.max(), sums.min(), sums.max()))
         if not np.isfinite([lowest, highest, least, greatest]).all():
             raise DataError(f"{source} has NaN or infinite numbers: give finite logits, or probabilities")
-        found = Found(array.shape, lowest, highest, least, greatest, self._meaning or "logits")
+        found = Found(shape, lowest, highest, least, greatest, self._meaning or "logits")
         found = found._replace(meaning=self._meaning or _guessed(found, source))
         if problem := _contradiction(found):
             raise DataError(f"{source} has {found}: these are no {found.meaning}, {self._because}: {problem}")
@@ -110,7 +120,8 @@ class Numbers:
         self._meaning, self.found = found.meaning, found
         if found.meaning == "logits":
             return array
-        return np.log(np.maximum(array / sums if found.meaning == "scores" else array, np.float32(FLOOR)))
+        array = np.maximum(array / sums if found.meaning == "scores" else array, np.float32(FLOOR))
+        return np.log(array, out=array)
 
     def _check_shape(self, shape: tuple[int, ...], source: str, size: tuple[int, int] | None) -> None:
         names = self.classes
@@ -132,23 +143,41 @@ class Numbers:
             )
 
 
-def _array(output: Any, source: str) -> Float[ndarray, "..."]:
-    """Floating-point numbers in single precision; a batch of one is its only item."""
-    if hasattr(output, "detach"):  # a tensor of PyTorch
-        output = output.detach().cpu()
-        output = (output.float() if output.is_floating_point() else output).numpy()
-    try:
-        output = np.asarray(output)
-    except ValueError:
-        raise DataError(f"{source} is no array: give classes x rows x columns") from None
-    if output.dtype.kind != "f":
+def _floating(output: Any, source: str) -> Any:
+    """An array or a tensor of floating-point numbers; a batch of one is its only item."""
+    if not (is_tensor := hasattr(output, "detach")):
+        try:
+            output = np.asanyarray(output)
+        except ValueError:
+            raise DataError(f"{source} is no array: give classes x rows x columns") from None
+    if not (output.is_floating_point() if is_tensor else output.dtype.kind == "f"):
+        kind = str(output.dtype).removeprefix("torch.")
         raise DataError(
-            f"{source} has numbers of the kind {output.dtype}: give logits or probabilities as floating-point numbers; "
+            f"{source} has numbers of the kind {kind}: give logits or probabilities as floating-point numbers; "
             "label maps are given as labels:DIR"
         )
+    return output[0] if output.ndim == 4 and len(output) == 1 else output
+
+
+def _reduced(output: Any) -> Float[ndarray, "M h w"]:
+    """Single precision, on a coarser grid if there are more than `MOST` numbers; made class by class."""
+    side = math.ceil(math.sqrt(math.prod(output.shape) / MOST))
+    if side == 1:
+        return _single(output)
+    size = math.ceil(output.shape[1] / side), math.ceil(output.shape[2] / side)
+    reduced = np.empty((len(output), *size), np.float32)
+    for number, plane in enumerate(output):
+        reduced[number] = at_cells(_single(plane)[None], size)[0]
+        if isinstance(mapped := getattr(output, "_mmap", None), mmap.mmap) and sys.platform != "win32":
+            mapped.madvise(mmap.MADV_DONTNEED)  # else all of the file stays in memory
+    return reduced
+
+
+def _single(output: Any) -> Float[ndarray, "*n"]:
+    if hasattr(output, "detach"):  # a tensor of PyTorch
+        return np.asarray(output.detach().float().cpu().numpy())
     with np.errstate(over="ignore"):  # infinity is refused
-        array = np.array(output, np.float32)
-    return array[0] if array.ndim == 4 and len(array) == 1 else array
+        return np.array(output, np.float32)
 
 
 def _guessed(found: Found, source: str) -> Meaning:

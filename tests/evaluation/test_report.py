@@ -28,7 +28,7 @@ def image():
     logits = np.zeros((4, *SIZE), np.float32)
     logits[0, :, 10:] = logits[1, :, :10] = 1.0
     pixels = np.zeros((*SIZE, 3), np.uint8)
-    return LabelledImage("a", pixels, labels, map_of(logits, Truth.empty(SIZE, 4)), CLASSES)
+    return LabelledImage("a", pixels, labels, map_of(logits, Truth.empty(SIZE, 4), pixels), CLASSES)
 
 
 @pytest.fixture

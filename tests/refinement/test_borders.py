@@ -5,6 +5,7 @@ import pytest
 
 from segcode.field.grid import Grid
 from segcode.refinement.borders import along_outlines
+from segcode.refinement.layers import Layers
 from segcode.refinement.observations import region_of_cells
 from segcode.refinement.result import SegmentationMap, Status
 from segcode.truth.mask import mask_truth
@@ -70,13 +71,13 @@ def refined_box():
     rest, field = np.zeros((2, 6, 8), np.float32), field_of_sides(truth)
     borders = along_outlines([rest], field, truth, GRID)
     logits = rest + field.T.astype(np.float32).reshape(rest.shape)
-    return mask, SegmentationMap(logits, truth, Status(0, 0, True), borders=borders)
+    return mask, SegmentationMap(Layers(logits), truth, Status(0, 0, True), borders=borders)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 5])
 def test_a_map_of_any_size_ends_at_the_outline(scale):
     mask, result = refined_box()
-    labels = result.unpasted((scale * SIZE[0], scale * SIZE[1]))
+    labels = result.unpasted(np.zeros((scale * SIZE[0], scale * SIZE[1], 3), np.uint8))
     assert (labels == mask.repeat(scale, 0).repeat(scale, 1)).all()
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from dense_guide import upsampled
 from scipy.special import softmax
 from torch.nn import functional
 
@@ -92,7 +93,7 @@ SEGMENTERS = {
 def test_whatever_predicts_is_a_segmenter(name, refiner):
     other = Refiner(SEGMENTERS[name], CONSTANTS)
     first = other.set_image(make_image())
-    assert np.array_equal(first.labels, resized(make_logits(), SIZE).argmax(0))
+    assert np.array_equal(first.labels, upsampled(make_logits(), make_image()).argmax(0))
     truth = mask_truth(CLICK, 1, 3)
     assert np.array_equal(other.refine(truth).labels, refiner.refine(truth).labels)
 
@@ -165,7 +166,7 @@ def test_an_empty_truth_gives_the_initial_prediction(refiner):
     for ask in (refiner.refine, refiner.preview):
         again = ask(Truth.empty(SIZE, 3))
         assert np.allclose(again.logits, resized(make_logits(), again.logits.shape[1:]), atol=1e-6)
-        assert np.array_equal(again.labels, resized(make_logits(), SIZE).argmax(0))
+        assert np.array_equal(again.labels, upsampled(make_logits(), make_image()).argmax(0))
         assert str(again.status) == "initial prediction"
 
 
@@ -420,10 +421,10 @@ def test_the_shipped_constants_serve_an_image_of_one_pixel():
 
 
 def test_labels_at_another_size_are_of_the_logits_there_and_keep_an_exhaustive_class_in_its_place(refiner):
-    size = (96, 144)
+    image = np.zeros((96, 144, 3), np.uint8)  # of one colour, so it guides to nothing
     refined = refiner.refine(mask_truth(CLICK, 1, 3))
-    assert np.array_equal(refined.unpasted(size), resized(refined.logits, size).argmax(0))
-    labels = refiner.refine(mask_truth(CLICK, 1, 3, "exhaustive")).unpasted(size)
+    assert np.array_equal(refined.unpasted(image), resized(refined.logits, (96, 144)).argmax(0))
+    labels = refiner.refine(mask_truth(CLICK, 1, 3, "exhaustive")).unpasted(image)
     assert ((labels == 1) <= CLICK.repeat(2, 0).repeat(2, 1)).all()
 
 

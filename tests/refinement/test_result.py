@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from segcode.refinement import result
+from segcode.refinement.layers import Layers
 from segcode.refinement.result import SegmentationMap, Status
 from segcode.truth.mask import label_truth
 
@@ -15,7 +16,7 @@ TRUTH = label_truth(LABELS, 3)
 
 
 def map_of(logits: np.ndarray, b: np.ndarray | None) -> SegmentationMap:
-    return SegmentationMap(logits, TRUTH, Status(1, 1, True), None, b)
+    return SegmentationMap(Layers(logits), TRUTH, Status(1, 1, True), None, b)
 
 
 def test_the_chance_of_a_flip_is_that_of_the_noise_of_equation_3():
@@ -44,7 +45,7 @@ def test_the_relative_noise_is_that_of_the_difference_of_the_two_highest_logits(
 def test_an_excluded_class_is_no_class_to_flip_to():
     logits = np.array([5.0, 4.9, -5.0])[:, None, None] + np.zeros((4, 4))
     nowhere = replace(TRUTH, exhaustive=np.array([True, False, False]))
-    flips = SegmentationMap(logits, nowhere, Status(1, 1, True), None, np.ones((4, 4))).flip_probability()
+    flips = SegmentationMap(Layers(logits), nowhere, Status(1, 1, True), None, np.ones((4, 4))).flip_probability()
     assert flips.max() < 1e-6
 
 
@@ -54,5 +55,5 @@ def test_the_entropy_in_bands_of_rows_is_that_of_the_probabilities(monkeypatch, 
     monkeypatch.setattr(result, "_BAND", band)
     labels = np.random.default_rng(0).choice(np.array([0, 1, 2, 255], np.uint8), size, p=[0.05, 0.05, 0.05, 0.85])
     truth = replace(label_truth(labels, 3), exhaustive=np.array([False, True, False]))
-    found = SegmentationMap(np.random.default_rng(1).standard_normal((3, 7, 9)), truth, Status(1, 1, True))
+    found = SegmentationMap(Layers(np.random.default_rng(1).standard_normal((3, 7, 9))), truth, Status(1, 1, True))
     assert found.entropy() == pytest.approx(result.entropy(found.probabilities()), abs=1e-5)

@@ -31,6 +31,10 @@ from segcode.server.studio import Studio, Viewer
 from segcode.tensors import IGNORE
 
 MARK = TypeAdapter(AnyMark)
+NOTE = {"flagged": False, "comment": ""}
+UPLOADED = {
+    "state": "untouched", "problem": None, "uploaded": True, "uncertainty": None, "expected_change": None, **NOTE
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -119,7 +123,7 @@ def test_pictures_are_the_files(server):
 def test_an_upload_is_an_image_like_others(server):
     sent = server.post("/api/images", params={"name": "x.png"}, content=png(2, (30, 50)))
     assert sent.status_code == 201
-    assert sent.json() == {"name": "uploads/x", "width": 50, "height": 30, "state": "untouched", "problem": None}
+    assert sent.json() == {"name": "uploads/x", "width": 50, "height": 30, **UPLOADED}
     assert pixels(server.get("/api/images/uploads/x/export/labels.png").content).shape == (30, 50)
 
 
@@ -144,7 +148,7 @@ def test_an_upload_never_takes_the_name_of_an_image_that_work_was_done_on(make_s
     server.post("/api/images/uploads/x/marks", json=stroke())
     (tmp_path / "work" / "uploads" / "x.png").unlink()
     sent = make_server().post("/api/images", params={"name": "x.png"}, content=png(3))
-    assert sent.json() == {"name": "uploads/x-2", "width": 60, "height": 40, "state": "untouched", "problem": None}
+    assert sent.json() == {"name": "uploads/x-2", "width": 60, "height": 40, **UPLOADED}
 
 
 def test_a_mark_for_another_folder_of_work_is_refused(server):
@@ -173,7 +177,7 @@ def test_an_image_that_was_replaced_is_refused_and_its_marks_stay(make_server, t
 def test_marks_are_added_taken_back_and_brought_back(server):
     assert server.post("/api/images/a/marks", json=stroke("one")).status_code == 201
     two = server.post("/api/images/a/marks", json=stroke("two")).json()
-    assert two == {"name": "a", "state": "in work", "marks": 2, "undo": True, "redo": False}
+    assert two == {"name": "a", "state": "in work", "marks": 2, "undo": True, "redo": False, **NOTE}
     assert server.post("/api/images/a/undo").json()["marks"] == 1
     assert marks_of(server) == ["one"]
     assert server.post("/api/images/a/redo").json() == two

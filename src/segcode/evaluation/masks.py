@@ -117,13 +117,13 @@ def _maps(
     seconds = time.perf_counter() - start
     only_replaced = replace(truth, exhaustive=np.zeros_like(truth.exhaustive))
     maps = {
-        REPLACED: map_of(image.initial.logits, only_replaced).labels,
-        EXCLUDED: map_of(image.initial.logits, truth).labels,
+        REPLACED: map_of(image.initial.logits, only_replaced, image.image).labels,
+        EXCLUDED: map_of(image.initial.logits, truth, image.image).labels,
         OPTIMISED: refined.unpasted(),
         OPTIMISED_REPLACED: labels,
     }
     if code is not None:
-        alone = map_of(optimise_code(untempered(refiner), truth, code).logits, truth)
+        alone = map_of(optimise_code(untempered(refiner), truth, code).logits, truth, image.image)
         maps |= {CODE: alone.unpasted(), CODE_REPLACED: alone.labels}
     return maps, seconds
 
@@ -145,4 +145,5 @@ def _encoded(model: SegCode, prediction: InitialPrediction, image: LabelledImage
     added = linearised.added(model.encode_truth(linearised, known).cpu().numpy()[None])[0]
     base_logits = linearised.base_logits.cpu().numpy()
     logits = base_logits + resize(added, base_logits.shape[1:])
-    return map_of(logits, Truth.empty((image.labels.shape[0], image.labels.shape[1]), len(image.classes))).labels
+    nothing = Truth.empty((image.labels.shape[0], image.labels.shape[1]), len(image.classes))
+    return map_of(logits, nothing, image.image).labels

@@ -27,6 +27,8 @@ from segcode.refinement.borders import along_outlines
 from segcode.refinement.code_path import Entries, draw
 from segcode.refinement.config import Stopping
 from segcode.refinement.gauss_newton import gauss_newton
+from segcode.refinement.guide import Guide
+from segcode.refinement.layers import Layers
 from segcode.refinement.objective import PartialLabelNLL
 from segcode.refinement.observations import observe, region_of_cells, settled_cells
 from segcode.refinement.places import Place, places_to_look
@@ -85,6 +87,8 @@ class _OpenImage:
     Attributes:
         size: rows and columns of the image.
         prediction: the initial prediction; its logits divided by the temperature.
+        layers: these logits on a grid at least as fine as the field's.
+        guide: the image over that grid.
         base: these logits at the cells of the field.
         precision: the prior of the field.
         code: the code path, where the segmenter has one and its prior variance is above 0.
@@ -92,6 +96,8 @@ class _OpenImage:
 
     size: tuple[int, int]
     prediction: InitialPrediction
+    layers: Layers
+    guide: Guide | None
     base: Float[ndarray, "c M"]
     precision: Precision
     code: _Code | None
@@ -162,7 +168,9 @@ class Refiner:
         base = _at_cells(prediction.base_logits, grid)
         pull = cell_pull(base, self.constants)
         precision = Precision(grid, weights, pull, self.constants.prior_variance).factorised()
-        self._open = self._current = _OpenImage(size, prediction, base, precision, self._code_of(prediction, grid))
+        layers = _layers(prediction.base_logits, grid)
+        guide, code = Guide.of(image, layers.grid), self._code_of(prediction, grid)
+        self._open = self._current = _OpenImage(size, prediction, layers, guide, base, precision, code)
         self.reset()
         return self._initial()
 
@@ -173,10 +181,11 @@ class Refiner:
     def start_from(self, start: SegmentationMap) -> SegmentationMap:
         """Take a map, such as a sample, for the initial prediction, and forget the truth; `reset` goes back."""
         image = self._image
-        prediction = replace(image.prediction, base_logits=start.logits)
+        logits, grid = start.logits, image.precision.grid
+        prediction = replace(image.prediction, base_logits=logits)
         self.reset()
-        base = _at_cells(start.logits, image.precision.grid)
-        self._current = replace(image, prediction=prediction, base=base)  # the code path keeps its grid
+        layers, base = _layers(logits, grid), _at_cells(logits, grid)
+        self._current = replace(image, prediction=prediction, layers=layers, base=base)  # the code path keeps its grid
         return self._initial()
 
     def refine(self, truth: Truth) -> SegmentationMap:
@@ -235,9 +244,10 @@ class Refiner:
     def predictive(self, count: int = 16, seed: int = 0) -> Predictive:
         """Class probabilities and mutual information, averaged over `count` draws from the posterior."""
         truth = self._conditioned()[1]
-        drawn = [softmax(one.logits, 0) for one in self.sample(count, seed)]
-        mean = np.mean(drawn, axis=0)
-        unsure = np.mean([entropy(p) for p in drawn], axis=0)
+        mean, unsure = np.zeros(()), np.zeros(())
+        for one in self.sample(count, seed):
+            drawn = softmax(one.logits, 0)
+            mean, unsure = mean + drawn / count, unsure + entropy(drawn) / count
         information = np.maximum(entropy(mean) - unsure, 0)
         size = self._image.size
         probabilities = masked_softmax(np.log(resize(np.maximum(mean, 1e-30), size)), truth)
@@ -269,7 +279,7 @@ class Refiner:
         """Memory that the image takes, beside the segmenter, in bytes."""
         image, posterior = self._active, self._posterior
         held = 0 if posterior is None else posterior.nbytes
-        return image.prediction.base_logits.nbytes + image.base.nbytes + image.precision.nbytes + held
+        return image.layers.nbytes + image.base.nbytes + image.precision.nbytes + held
 
     @property
     def _image(self) -> _OpenImage:
@@ -319,24 +329,25 @@ class Refiner:
     def _initial(self) -> SegmentationMap:
         image = self._active
         truth = Truth.empty(image.size, image.base.shape[1])
-        prediction = image.prediction
-        return SegmentationMap(prediction.base_logits, truth, Status(0, 0, True), None, prediction.b)
+        status, b = Status(0, 0, True), image.prediction.b
+        return SegmentationMap(image.layers, truth, status, b=b, guide=image.guide)
 
     def _map(
         self, field: Float[ndarray, "c M"], code: Float[ndarray, "N"] | None, truth: Truth, status: Status
     ) -> SegmentationMap:
-        prediction, grid = self._active.prediction, self._active.precision.grid
-        base, scaled = prediction.base_logits, None
+        image, grid = self._active, self._active.precision.grid
+        base, scaled = image.prediction.base_logits, None
         added = np.ascontiguousarray(field.T, np.float32).reshape(-1, *grid.shape)
         rest = [base]
-        if code is not None and (path := self._active.code) is not None:
+        if code is not None and (path := image.code) is not None:
             scaled, of_code = path.scaled(code), path.added(code)
             rest.append(of_code)
             size = _finer(grid.shape, of_code.shape[1:])
             added = resize(added, size) + resize(of_code, size)
-        size = _finer(base.shape[1:], grid.shape)
-        logits = resize(added, size) + resize(base, size)
-        return SegmentationMap(logits, truth, status, scaled, prediction.b, along_outlines(rest, field, truth, grid))
+        borders = along_outlines(rest, field, truth, grid)
+        return SegmentationMap(
+            image.layers.plus(added), truth, status, scaled, image.prediction.b, borders, image.guide
+        )
 
 
 def as_segmenter(segmenter: Segmenter | Callable[[Image], Any]) -> Segmenter:
@@ -363,6 +374,10 @@ def truth_cells(truth: Truth, grid: Grid) -> ndarray:
 
 def _at_cells(logits: Float[ndarray, "M h w"], grid: Grid) -> Float[ndarray, "c M"]:
     return at_cells(logits, grid.shape).reshape(len(logits), -1).T.astype(np.float64)
+
+
+def _layers(logits: Float[ndarray, "M h w"], grid: Grid) -> Layers:
+    return Layers(resize(logits, _finer(logits.shape[1:], grid.shape)))
 
 
 def _finer(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:

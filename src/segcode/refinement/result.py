@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 from scipy.special import ndtr, softmax
 
-from segcode.interpolation import logits_at, nearest, resize, resize_rows
+from segcode.data.resize import resize_labels
+from segcode.interpolation import between, resize_part
 from segcode.refinement.borders import Borders
+from segcode.refinement.guide import Guide
 from segcode.refinement.labelling import labels_of
-from segcode.tensors import IGNORE, LabelImage
+from segcode.refinement.layers import Layers, highest, leads_of
+from segcode.tensors import IGNORE, Image, LabelImage
 from segcode.truth.truth import Truth
 
 _BAND: Final = 2**18  # pixels
@@ -46,21 +51,31 @@ class Status:
 class SegmentationMap:
     """A map at the size of its image.
 
+    Its logits are on the finer of the segmenter's grid and the field's. They are brought to the size of the image in
+    bands of rows, by the image itself (`Guide`): those of a large photograph would take gigabytes.
+
     Attributes:
-        logits: S0 / T + field + J c / T, on the finer of the segmenter's grid and the field's, (M, h, w).
+        layers: S0 / T + field + J c / T.
         truth: that the map follows from; empty for an initial prediction.
+        status: how the mode was found.
         code: c, where the segmenter has a code path and the truth is not empty.
         b: of Eq. 3 on the segmenter's grid, divided by T, where it has that.
-        status: how the mode was found.
         borders: the pixels along the outlines of the truth, whose logits are not those of the grid.
+        guide: the image, where it has more pixels than the grid has cells; without it logits are resized bilinearly.
     """
 
-    logits: Float[ndarray, "M h w"]
+    layers: Layers
     truth: Truth
     status: Status
     code: Float[ndarray, "N"] | None = None
     b: Float[ndarray, "_ _"] | None = None
     borders: Borders | None = None
+    guide: Guide | None = None
+
+    @property
+    def logits(self) -> Float[ndarray, "M h w"]:
+        """S0 / T + field + J c / T on the grid."""
+        return self.layers.sum()
 
     @property
     def labels(self) -> LabelImage:
@@ -72,18 +87,21 @@ class SegmentationMap:
         undecided = self.truth.undecided()
         return undecided.paste(labels, self._logits_at(undecided))
 
-    def unpasted(self, size: tuple[int, int] | None = None) -> LabelImage:
-        """Class indices without the truth written in, at the size of the image or at another one.
+    def unpasted(self, image: Image | None = None) -> LabelImage:
+        """Class indices without the truth written in, at the size of the image, or at that of a larger version of it.
 
-        The logits are not resized for it: those of a large photograph would take gigabytes.
+        Args:
+            image: the larger version, RGB.
         """
-        size = size or self.truth.size
-        labels = self._highest(size, slice(None))
+        guide, size = self.guide, self.truth.size
+        if image is not None:
+            guide, size = Guide.of(image, self.layers.grid), (image.shape[0], image.shape[1])
+        labels = self._highest(size, guide, ())
         exhaustive = self.truth.exhaustive
         if exhaustive.any() and not exhaustive.all():
             left = np.flatnonzero(~exhaustive)
-            others = left.astype(np.uint8)[self._highest(size, left)]
-            known = _nearest(exhaustive_labels(self.truth), size)
+            others = left.astype(np.uint8)[self._highest(size, guide, tuple(left.tolist()))]
+            known = resize_labels(exhaustive_labels(self.truth), *size)
             labels = np.where(exhaustive[labels] & (known != labels + 1), others, labels)
         return labels
 
@@ -92,20 +110,14 @@ class SegmentationMap:
 
         An excluded class has probability 0; so have all other classes at a labelled pixel.
         """
-        return masked_softmax(self._scores(), self.truth)
+        result = np.empty((self.truth.classes, *self.truth.size), np.float32)
+        for rows, scores in self._bands():
+            result[:, rows] = softmax(scores, 0)
+        return result
 
     def entropy(self) -> Float[ndarray, "H W"]:
-        """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels.
-
-        It is computed in bands of rows: the probabilities of a large photograph would take gigabytes.
-        """
-        height, width = self.truth.size
-        result = np.empty((height, width), np.float32)
-        step = max(1, _BAND // width)
-        for top in range(0, height, step):
-            bottom = min(top + step, height)
-            result[top:bottom] = entropy(masked_softmax(self._scores(top, bottom), self.truth.rows(top, bottom)))
-        return result
+        """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels."""
+        return self._in_bands(lambda _, scores: entropy(softmax(scores, 0)))
 
     def relative_noise(self) -> Float[ndarray, "H W"] | None:
         """The noise of Eq. 3 compared with what it attenuates: sqrt(2) b / (z_1 - z_2) for the two highest logits.
@@ -115,9 +127,12 @@ class SegmentationMap:
         """
         if self.b is None:
             return None
-        second, first = np.partition(possible(self._scores(), self.truth), -2, axis=0)[-2:]
-        deviation = math.sqrt(2) * resize(self.b[None], self.truth.size)[0]
-        return deviation / np.maximum(first - second, 1e-6)
+        noise = math.sqrt(2) * self.b[None]
+
+        def relative(rows: slice, scores: Float[ndarray, "M n W"]) -> Float[ndarray, "n W"]:
+            return resize_part(noise, self.truth.size, rows)[0] / np.maximum(leads_of(scores).lead, 1e-6)
+
+        return self._in_bands(relative)
 
     def flip_probability(self) -> Float[ndarray, "H W"] | None:
         """The chance that the noise of Eq. 3 puts the second class of a pixel ahead of its first, in 0..0.5.
@@ -128,35 +143,72 @@ class SegmentationMap:
         relative = self.relative_noise()
         return None if relative is None else np.asarray(ndtr(-1 / np.maximum(relative.astype(np.float64), 1e-12)))
 
-    def _scores(self, top: int = 0, bottom: int | None = None) -> Float[ndarray, "M n W"]:
+    def _in_bands(
+        self, work: Callable[[slice, Float[ndarray, "M n W"]], Float[ndarray, "n W"]]
+    ) -> Float[ndarray, "H W"]:
+        result = np.empty(self.truth.size, np.float32)
+        for rows, scores in self._bands():
+            result[rows] = work(rows, scores)
+        return result
+
+    def _bands(self) -> Iterator[tuple[slice, Float[ndarray, "M n W"]]]:
+        """Bands of rows, and the logits of the classes that the truth leaves to their pixels."""
+        height, width = self.truth.size
+        step = max(1, _BAND // width)
+        for top in range(0, height, step):
+            bottom = min(top + step, height)
+            yield slice(top, bottom), possible(self._scores(top, bottom), self.truth.rows(top, bottom))
+
+    def _scores(self, top: int, bottom: int) -> Float[ndarray, "M n W"]:
         """Logits at the size of the image, of the rows from `top` to `bottom`, that one not included."""
-        bottom = self.truth.size[0] if bottom is None else bottom
-        scores = resize_rows(self.logits, self.truth.size, top, bottom)
+        scores = self._resampled(top, bottom)
         if self.borders is not None:
-            rows, columns = self.borders.pixels.T
-            inside = (rows >= top) & (rows < bottom)
-            scores[:, rows[inside] - top, columns[inside]] = self.borders.logits[inside].T
+            rows_beside, columns_beside = self.borders.pixels.T
+            inside = (rows_beside >= top) & (rows_beside < bottom)
+            scores[:, rows_beside[inside] - top, columns_beside[inside]] = self.borders.logits[inside].T
         return scores
 
-    def _highest(self, size: tuple[int, int], classes: slice | Integer[ndarray, "k"]) -> LabelImage:
-        """The place, among some classes, of that with the highest logit, at each pixel of a size."""
-        labels = labels_of(self.logits[classes], size)
+    def _resampled(self, top: int, bottom: int) -> Float[ndarray, "M n W"]:
+        (height, width), grid = self.truth.size, self.layers.grid
+        if (height, width) == grid:
+            return self.layers.block(slice(top, bottom))
+        above, under, down = between(np.arange(top, bottom), height, grid[0])
+        left, right, across = between(np.arange(width), width, grid[1])
+        rows = slice(int(above[0]), int(under[-1]) + 1)
+        shares = [up[:, None] * near for up, near in product((1 - down, down), (1 - across, across))]
+        if self.guide is not None:
+            cells = (row[:, None] * grid[1] + column for row, column in product((above, under), (left, right)))
+            colours = [self.guide.colours[:, cell] for cell in cells]
+            shares = self.guide.weigh(np.arange(top, bottom)[:, None], np.arange(width), colours, shares)
+            total = sum(shares)
+            shares = [share / total for share in shares]
+        block = self.layers.block(rows)
+        sides = [block.take(column, 2) for column in (left, right)]
+        scores = np.zeros((len(block), bottom - top, width), np.float32)
+        for (row, side), share in zip(product((above, under), sides), shares, strict=True):
+            scores += side.take(row - rows.start, 1) * share
+        return scores
+
+    def _highest(self, size: tuple[int, int], guide: Guide | None, classes: tuple[int, ...]) -> UInt8[ndarray, "H W"]:
+        """The place, among some classes, or all, of that with the highest logit, at each pixel of a size."""
+        labels = labels_of(self.layers, size, guide, classes)
         if self.borders is not None:
+            logits = self.borders.logits[:, classes] if classes else self.borders.logits
             beside = np.full(self.truth.size, IGNORE, np.uint8)
-            rows, columns = self.borders.pixels.T
-            beside[rows, columns] = self.borders.logits[:, classes].argmax(1)
-            beside = _nearest(beside, size)
-            labels = np.where(beside == IGNORE, labels, beside)
+            beside[tuple(self.borders.pixels.T)] = highest(logits.T)
+            beside = resize_labels(beside, *size)
+            np.copyto(labels, beside, where=beside != IGNORE)
         return labels
 
     def _logits_at(self, truth: Truth) -> Float[ndarray, "n M"]:
         """Logits at the pixels of a truth's entries."""
-        logits = logits_at(self.logits, truth.pixels, self.truth.size)
-        if self.borders is not None and len(self.borders.pixels):
-            known = self.borders.pixels @ [self.truth.size[1], 1]
-            place = np.searchsorted(known, truth.flat).clip(max=len(known) - 1)
-            beside = known[place] == truth.flat
-            logits[beside] = self.borders.logits[place[beside]]
+        rows, columns = truth.pixels.T
+        logits = np.empty((len(truth), truth.classes), np.float32)
+        step = max(1, _BAND // self.truth.size[1])
+        for top in (np.unique(rows // step) * step).tolist():
+            inside = np.flatnonzero((rows >= top) & (rows < top + step))
+            scores = self._scores(top, min(top + step, self.truth.size[0]))
+            logits[inside] = scores[:, rows[inside] - top, columns[inside]].T
         return logits
 
 
@@ -167,6 +219,8 @@ def masked_softmax(scores: Float[ndarray, "M H W"], truth: Truth) -> Float[ndarr
 
 def possible(scores: Float[ndarray, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
     """Scores of the classes that a truth leaves to each pixel, minus infinity for the others."""
+    if len(truth) == 0 and not truth.exhaustive.any():
+        return scores
     impossible = truth.excluded()
     impossible &= ~impossible.all(0)
     other = np.arange(len(scores))[:, None, None] != truth.labels
@@ -177,12 +231,6 @@ def exhaustive_labels(truth: Truth) -> UInt8[ndarray, "H W"]:
     """1 + the class of each pixel that is labelled as an exhaustive class, 0 elsewhere."""
     labels = truth.labels
     return np.where((labels >= 0) & truth.exhaustive[labels], labels + 1, 0).astype(np.uint8)
-
-
-def _nearest(labels: LabelImage, size: tuple[int, int]) -> UInt8[ndarray, "_ _"]:
-    """Labels at another size, from the nearest pixel."""
-    rows, columns = (nearest(*sides) for sides in zip(size, labels.shape, strict=True))
-    return labels[rows[:, None], columns]
 
 
 def entropy(probabilities: Float[ndarray, "M H W"]) -> Float[ndarray, "H W"]:
