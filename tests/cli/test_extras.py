@@ -13,7 +13,7 @@ from segcode.cli.extras import MODULES, install_command
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODULE_OF = {"pillow": "PIL", "pydensecrf2": "pydensecrf"}
-LOADED_BY_NAME = {"tensorboard", "websockets"}  # by Lightning and by uvicorn
+LOADED_BY_NAME = {"onnx", "onnxscript", "tensorboard", "websockets"}  # by PyTorch, by Lightning and by uvicorn
 
 
 def modules(requirements: list[str]) -> set[str]:
