@@ -11,10 +11,11 @@ SERVER := .venv/.server
 DEVELOPMENT := .venv/.development
 BENCHMARKS := .venv/.benchmarks
 LABEL_STUDIO := .venv-label-studio/bin/label-studio
+TOOLS := cleanlab cvat datumaro fiftyone
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-page test test-label-studio test-ray soak check docs bench clean
+.PHONY: help setup demo demo-page test test-label-studio test-integrations test-ray soak check docs bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +32,11 @@ demo-page: $(SERVER) ## paint on drawn streets in the browser; Ctrl-C ends it
 test: $(DEVELOPMENT) ## run the tests in random order; under 90 % line coverage they fail
 	@$(BIN)/pytest --cov
 
-test-label-studio: $(DEVELOPMENT) $(LABEL_STUDIO) ## the same with a real Label Studio; installing it takes minutes
-	@LABEL_STUDIO=$(abspath $(LABEL_STUDIO)) $(BIN)/pytest -m label_studio tests/end_to_end/test_real_label_studio.py
+test-label-studio: $(DEVELOPMENT) $(LABEL_STUDIO) ## test beside a real Label Studio; installing it takes minutes
+	@LABEL_STUDIO=$(abspath $(LABEL_STUDIO)) $(BIN)/python -m pytest tests/integrations/real_label_studio.py
+
+test-integrations: test-label-studio $(TOOLS:%=.venv-%/.installed) ## the same in real CVAT, datumaro, FiftyOne and cleanlab
+	@for tool in $(TOOLS); do echo "$$tool" && .venv-$$tool/bin/python -m pytest tests/integrations/real_$$tool.py || exit; done
 
 test-ray: $(RAY) ## the tests of `segcode batch`; installs Ray, 500 MB
 	@$(BIN)/pytest tests/cli/test_batch_command.py
@@ -89,6 +93,19 @@ $(LABEL_STUDIO):
 	@echo "installing Label Studio into .venv-label-studio"
 	@$(PYTHON) -m venv .venv-label-studio
 	@.venv-label-studio/bin/pip install --quiet --quiet --disable-pip-version-check 'label-studio==1.23.*'
+
+# Likewise, but segcode runs in these: what a tool does not ask for otherwise is taken from .venv, such as torch.
+.venv-cleanlab/.installed: PACKAGE := cleanlab==2.9.*
+.venv-cvat/.installed: PACKAGE := cvat-cli==2.80.*
+.venv-datumaro/.installed: PACKAGE := datumaro==1.13.*
+.venv-fiftyone/.installed: PACKAGE := fiftyone==1.22.*
+$(TOOLS:%=.venv-%/.installed): .venv-%/.installed: $(DEVELOPMENT)
+	@echo "installing $(PACKAGE) into .venv-$*"
+	@$(BIN)/python -m venv --clear .venv-$*
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> $$(.venv-$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/over.pth
+	@.venv-$*/bin/pip install --quiet --quiet --disable-pip-version-check '$(PACKAGE)'
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.exit(None if sys.version_info >= (3, 11) else \

@@ -6,6 +6,7 @@ Run `make bench`, or `python benchmarks/bench.py`. It exits with 1 if a limit is
 from __future__ import annotations
 
 import gc
+import math
 import os
 import platform
 import re
@@ -19,9 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from problems import LARGE, SHIPPED, Problem, problem_of
+from problems import ALL_PIXELS, LARGE, PHOTOGRAPH, SHIPPED, Problem, problem_of
 
-from segcode.edges.features import edge_features, load_edge_network
+from segcode.edges.network import network_features
 from segcode.evaluation.baselines.heads import Heads, HeadsConfig
 from segcode.evaluation.baselines.rivals import RivalConstants, make_rivals
 from segcode.evaluation.methods import Method, Refined
@@ -29,6 +30,7 @@ from segcode.field.grid import Grid
 from segcode.field.precision import Precision, edge_weights
 from segcode.model.segcode import SegCode
 from segcode.refinement.refiner import Refiner, as_segmenter
+from segcode.truth.truth import Truth
 
 ROUNDS = 7
 PEAK = 200
@@ -58,11 +60,15 @@ def main() -> None:
         problem = problem_of(case)
         rows = timed(problem)
         print(f"\n{case.name}:\n\n{table(['stage', 'best, ms', 'median, ms', 'limit, ms'], rows)}")
-        peak = peak_of(problem)
+        peak = peak_of(problem, [*problem.clicks, problem.half])
         print(f"\nPeak memory of a refinement over the model's: {peak:.0f} MB ({PEAK} at most at 1024 x 2048).")
         failed += [row for row in rows if not row.passes]
         if case is LARGE and peak > PEAK:
             failed.append(Row("peak memory", peak, peak, PEAK))
+    for case in (ALL_PIXELS, PHOTOGRAPH):
+        rows = strokes(problem_of(case))
+        print(f"\n{case.name}:\n\n{table(['stage', 'best', 'median', 'limit'], rows)}")
+        failed += [row for row in rows if not row.passes]
     compared = table(["method", "best, ms", "median, ms"], rivals(problem_of(SHIPPED)))
     print(f"\nRivals, ten clicks on {SHIPPED.name}:\n\n{compared}")
     for row in failed:
@@ -73,30 +79,48 @@ def main() -> None:
 def timed(problem: Problem, rounds: int = ROUNDS) -> list[Row]:
     """Every stage of one problem, and what `set_image` adds to the segmenter."""
     refiner = problem.refiner()
-    segmenter = as_segmenter(problem.segmenter, None)
     found = [measured(name, work, rounds) for name, work in stages(problem, refiner).items()]
+    added = opening(problem, refiner, rounds)
+    refiner.reset()
+    clicks = clicking(problem, refiner, rounds)
+    rows = [*found[:2], added, *found[2:4], clicks, *found[4:], *later(problem, refiner)]
+    return [row._replace(limit=problem.case.limits.get(row.stage)) for row in rows]
+
+
+def strokes(problem: Problem, rounds: int = 3) -> list[Row]:
+    """What a stroke waits for, where a mask of half the image or a prediction of all classes would take gigabytes."""
+    refiner = problem.refiner()
+    rows = [opening(problem, refiner, rounds), clicking(problem, refiner, rounds)]
+    rows.append(measured("preview of a stroke", stages(problem, refiner)["preview of a stroke"], rounds))
+    del refiner
+    peak = peak_of(problem, [*problem.clicks, problem.stroke])
+    logits = math.prod(problem.case.size) // problem.case.stride**2 * problem.case.classes * 4 / 1e6
+    beyond = peak - (logits if problem.case.segmenter is None else 0)
+    rows.append(Row("peak memory, MB", beyond, beyond))
+    return [row._replace(limit=problem.case.limits.get(row.stage)) for row in rows]
+
+
+def opening(problem: Problem, refiner: Refiner, rounds: int) -> Row:
+    """What `set_image` adds to the segmenter."""
+    segmenter = as_segmenter(problem.segmenter)
     pairs = [  # in turns: what else the machine does slows both
         milliseconds(lambda: refiner.set_image(problem.image)) - milliseconds(lambda: segmenter.predict(problem.image))
         for _ in range(rounds)
     ]
-    added = summary("set_image, without the segmenter", pairs)
+    return summary("set_image, without the segmenter", pairs)
+
+
+def clicking(problem: Problem, refiner: Refiner, rounds: int) -> Row:
+    """Clicks, one after the other, to the new labels."""
     refiner.reset()
-    clicks = summary("a click", [milliseconds(lambda truth=truth: refiner.refine(truth).labels)
-                                 for _ in range(rounds) for truth in problem.clicks])  # fmt: skip
-    rows = [*found[:2], added, *found[2:4], clicks, *found[4:], *later(problem, refiner)]
-    return [row._replace(limit=problem.case.limits.get(row.stage)) for row in rows]
+    return summary("a click", [milliseconds(lambda truth=truth: refiner.refine(truth).labels)
+                               for _ in range(rounds) for truth in problem.clicks])  # fmt: skip
 
 
 def stages(problem: Problem, refiner: Refiner) -> dict[str, Stage]:
     """Work by name, each on an image without labels."""
     image, constants, grid = problem.image, refiner.constants, Grid.over(problem.case.size)
-    network = load_edge_network()
-
-    @torch.inference_mode()
-    def edges() -> list[np.ndarray]:
-        return edge_features(image, grid, None, network)
-
-    features, segmenter = edges(), as_segmenter(problem.segmenter, None)
+    features, segmenter = network_features(image, grid), as_segmenter(problem.segmenter)
 
     def factorisation() -> Precision:
         weights = edge_weights(features, grid, constants)
@@ -113,7 +137,7 @@ def stages(problem: Problem, refiner: Refiner) -> dict[str, Stage]:
     return {
         "set_image": lambda: refiner.set_image(image),
         "the segmenter alone": lambda: segmenter.predict(image),
-        "edge network": edges,
+        "edge network": lambda: network_features(image, grid),
         "edge weights and factorisation": factorisation,
         "preview of a stroke": preview,
         "mask of half the image": mask,
@@ -148,8 +172,8 @@ def rival(method: Method, problem: Problem, refiner: Refiner, rounds: int) -> Ro
     return summary(method.name, times)
 
 
-def peak_of(problem: Problem) -> float:
-    """Megabytes that an image, ten clicks and a mask of half of it take at their peak over the model's; on Linux.
+def peak_of(problem: Problem, truths: list[Truth]) -> float:
+    """Megabytes that an image and its refinements take at their peak over the model's; on Linux.
 
     The image's own memory is counted; what `set_image` needs for a while is not.
     """
@@ -157,9 +181,8 @@ def peak_of(problem: Problem) -> float:
     gc.collect()
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts here
-    for truth in problem.clicks:
-        refiner.refine(truth)
-    refiner.refine(problem.half)
+    for truth in truths:
+        _ = refiner.refine(truth).labels
     return memory("VmHWM") - before + refiner.nbytes / 1e6
 
 

@@ -28,7 +28,9 @@ class Case:
     """A size of image, the classes, and milliseconds that may be spent on each stage.
 
     Attributes:
-        segmenter: the name of a shipped model; None for random smooth logits on a quarter of the image's rows.
+        segmenter: the name of a shipped model; None for random smooth logits.
+        limits: by stage.
+        stride: pixels along the side of a cell of these logits.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Case:
     classes: int
     segmenter: str | None
     limits: dict[str, float]
+    stride: int = 4
 
 
 SHIPPED = Case(
@@ -46,6 +49,14 @@ LARGE = Case(
     "1024 x 2048, 19 classes, a function that returns random smooth logits", (1024, 2048), 19, None,
     {"set_image, without the segmenter": 600, "a click": 80, "mask of half the image": 600},
 )  # fmt: skip
+ALL_PIXELS = Case(
+    "1024 x 2048, 19 classes, logits of every pixel", (1024, 2048), 19, None,
+    {"set_image, without the segmenter": 600, "preview of a stroke": 60, "peak memory, MB": 400}, stride=1,
+)  # fmt: skip
+PHOTOGRAPH = Case(
+    "6000 x 8000, the shipped model `camvid`", (6000, 8000), 11, "camvid",
+    {"a click": 1000, "preview of a stroke": 1000, "peak memory, MB": 2000},
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class Problem:
     Attributes:
         clicks: truth after one click, after two, and so on to `CLICKS`.
         stroke: 500 pixels of one class.
-        half: every pixel of the left half of the image.
+        labels: true classes.
     """
 
     case: Case
@@ -63,7 +74,14 @@ class Problem:
     image: Image
     clicks: list[Truth]
     stroke: Truth
-    half: Truth
+    labels: LabelImage
+
+    @property
+    def half(self) -> Truth:
+        """Every pixel of the left half of the image."""
+        columns = np.arange(self.case.size[1])
+        half = np.where(columns < self.case.size[1] // 2, self.labels, IGNORE).astype(np.uint8)
+        return label_truth(half, self.case.classes)
 
     def refiner(self) -> Refiner:
         """With the image set."""
@@ -79,14 +97,13 @@ def problem_of(case: Case) -> Problem:
     image = np.kron(street.image, np.ones((*repeats, 1), np.uint8))[: case.size[0], : case.size[1]]
     labels = resize_labels(street.labels, *case.size)
     segmenter = SmoothLogits(case) if case.segmenter is None else load_model(case.segmenter).model
-    half = np.where(np.arange(case.size[1]) < case.size[1] // 2, labels, IGNORE).astype(np.uint8)
     return Problem(
         case,
         segmenter,
         np.ascontiguousarray(image),
         clicks_on(labels, case.classes),
         stroke_on(labels, case.classes),
-        label_truth(half, case.classes),
+        labels,
     )
 
 
@@ -98,7 +115,9 @@ class SmoothLogits:
 
     def __call__(self, image: Image) -> torch.Tensor:
         coarse = 4 * torch.randn(1, self.case.classes, 16, 32, generator=torch.Generator().manual_seed(0))
-        return functional.interpolate(coarse, (image.shape[0] // 4, image.shape[1] // 4), mode="bilinear")[0]
+        return functional.interpolate(
+            coarse, (image.shape[0] // self.case.stride, image.shape[1] // self.case.stride), mode="bilinear"
+        )[0]
 
 
 def clicks_on(labels: LabelImage, classes: int) -> list[Truth]:

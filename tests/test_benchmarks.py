@@ -30,7 +30,15 @@ def test_clicks_label_more_and_more(problem):
 
 
 def test_the_peak_counts_the_images_own_memory(problem):
-    assert bench.peak_of(problem) >= problem.refiner().nbytes / 1e6
+    assert bench.peak_of(problem, problem.clicks) >= problem.refiner().nbytes / 1e6
+
+
+def test_strokes_on_large_images_have_their_limits():
+    case = Case("small", (96, 128), 19, None, {"a click": 0.0, "peak memory, MB": 1e6}, stride=1)
+    rows = {row.stage: row for row in bench.strokes(problem_of(case), rounds=1)}
+    assert {name for name, row in rows.items() if row.limit is not None} == case.limits.keys()
+    assert not rows["a click"].passes
+    assert rows["peak memory, MB"].passes
 
 
 def test_every_rival_gives_a_map():

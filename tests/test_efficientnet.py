@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from segcode.edges.features import load_edge_network
+from segcode.edges.network import load_edge_network
 from segcode.efficientnet import CHANNELS, EfficientNetLite0, imagenet_weights
 from segcode.errors import ConfigError
 from segcode.model.segcode import build_segcode

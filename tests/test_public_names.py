@@ -14,6 +14,7 @@ PUBLIC = {
     "ClassSet",
     "FieldConstants",
     "InitialPrediction",
+    "LoadedModel",
     "ModelConfig",
     "OpenedSegmenter",
     "Refiner",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from segcode.batch import BatchRefiner
     from segcode.classes import CAMVID, CITYSCAPES, ClassSet
     from segcode.field.constants import FieldConstants
-    from segcode.model.checkpoint import load_model
+    from segcode.model.checkpoint import LoadedModel, load_model
     from segcode.model.config import ModelConfig
     from segcode.model.segcode import SegCode
     from segcode.prediction import InitialPrediction, Segmenter
@@ -30,6 +30,7 @@ __all__ = [
     "ClassSet",
     "FieldConstants",
     "InitialPrediction",
+    "LoadedModel",
     "ModelConfig",
     "OpenedSegmenter",
     "Refiner",
@@ -51,7 +52,7 @@ _NAMES = {
     "batch": ("BatchRefiner",),
     "classes": ("CAMVID", "CITYSCAPES", "ClassSet"),
     "field.constants": ("FieldConstants",),
-    "model.checkpoint": ("load_model",),
+    "model.checkpoint": ("LoadedModel", "load_model"),
     "model.config": ("ModelConfig",),
     "model.segcode": ("SegCode",),
     "prediction": ("InitialPrediction", "Segmenter"),

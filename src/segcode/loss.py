@@ -17,10 +17,11 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
+from segcode.batches import Labels, Logits, Uncertainty
 from segcode.config import Count, NotNegative, Share
 from segcode.model.segcode import Reconstruction
 from segcode.resampling import nearest, resize
-from segcode.tensors import IGNORE, Labels, Logits, Uncertainty
+from segcode.tensors import IGNORE
 
 PAPER_PIXELS = 256 * 512
 """The paper does not state its training resolution; 256 x 512 is a usual one for Cityscapes."""

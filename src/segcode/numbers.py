@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import mmap
+import sys
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
+from numpy import ndarray
 
 from segcode.errors import ConfigError, DataError, listed
+from segcode.interpolation import at_cells
 from segcode.tensors import shape_text
 
 Meaning = Literal["logits", "probabilities", "scores"]
@@ -28,6 +31,10 @@ WHOLES: Final = (100.0, 255.0)
 
 OVERSHOOT: Final = 0.1
 """Probabilities may lie this far below 0, as bicubic resampling overshoots."""
+
+
+MOST: Final = 2**26
+"""Larger outputs are reduced to so many numbers: 268 MB. The image brings them back to its own size."""
 
 
 class Found(NamedTuple):
@@ -82,8 +89,8 @@ class Numbers:
             raise ConfigError(f"numbers are stated as {self._meaning}, but {source} says {meaning}: state one of them")
         self._meaning = meaning
 
-    def logits(self, output: Any, source: str, size: tuple[int, int] | None = None) -> Float[Tensor, "M h w"]:
-        """An output as logits in single precision.
+    def logits(self, output: Any, source: str, size: tuple[int, int] | None = None) -> Float[ndarray, "M h w"]:
+        """An output as logits in single precision; of more than `MOST` numbers, the means of squares of cells.
 
         Args:
             output: an array, a tensor or nested lists of floating-point numbers (M, h, w) or (1, M, h, w).
@@ -94,13 +101,15 @@ class Numbers:
             DataError: if it has another shape, integers, other classes or NaN, or if its numbers contradict the
                 meaning that is stated or that the first output had.
         """
-        tensor = _tensor(output, source)
-        self._check_shape(tuple(tensor.shape), source, size)
-        sums = tensor.sum(0)
-        lowest, highest, least, greatest = (float(one) for one in (tensor.min(), tensor.max(), sums.min(), sums.max()))
+        output = _floating(output, source)
+        shape = tuple(output.shape)
+        self._check_shape(shape, source, size)
+        array = _reduced(output)
+        sums = array.sum(0)
+        lowest, highest, least, greatest = (float(one) for one in (array.min(), array.max(), sums.min(), sums.max()))
         if not np.isfinite([lowest, highest, least, greatest]).all():
             raise DataError(f"{source} has NaN or infinite numbers: give finite logits, or probabilities")
-        found = Found(tuple(tensor.shape), lowest, highest, least, greatest, self._meaning or "logits")
+        found = Found(shape, lowest, highest, least, greatest, self._meaning or "logits")
         found = found._replace(meaning=self._meaning or _guessed(found, source))
         if problem := _contradiction(found):
             raise DataError(f"{source} has {found}: these are no {found.meaning}, {self._because}: {problem}")
@@ -110,8 +119,9 @@ class Numbers:
             self._because = self._because if self._meaning else f"which {source} was taken for"
         self._meaning, self.found = found.meaning, found
         if found.meaning == "logits":
-            return tensor
-        return (tensor / sums if found.meaning == "scores" else tensor).clamp(min=FLOOR).log()
+            return array
+        array = np.maximum(array / sums if found.meaning == "scores" else array, np.float32(FLOOR))
+        return np.log(array, out=array)
 
     def _check_shape(self, shape: tuple[int, ...], source: str, size: tuple[int, int] | None) -> None:
         names = self.classes
@@ -133,27 +143,41 @@ class Numbers:
             )
 
 
-def _tensor(output: Any, source: str) -> Float[Tensor, "..."]:
-    """Floating-point numbers in single precision; a batch of one is its only item."""
-    if isinstance(output, Tensor):
-        kind, floating = str(output.dtype).removeprefix("torch."), output.is_floating_point()
-    else:
+def _floating(output: Any, source: str) -> Any:
+    """An array or a tensor of floating-point numbers; a batch of one is its only item."""
+    if not (is_tensor := hasattr(output, "detach")):
         try:
-            output = np.asarray(output)
+            output = np.asanyarray(output)
         except ValueError:
             raise DataError(f"{source} is no array: give classes x rows x columns") from None
-        kind, floating = str(output.dtype), output.dtype.kind == "f"
-    if not floating:
+    if not (output.is_floating_point() if is_tensor else output.dtype.kind == "f"):
+        kind = str(output.dtype).removeprefix("torch.")
         raise DataError(
-            f"{source} has numbers of the kind {kind}: give logits or probabilities as floating-point numbers; label "
-            "maps are given as labels:DIR"
+            f"{source} has numbers of the kind {kind}: give logits or probabilities as floating-point numbers; "
+            "label maps are given as labels:DIR"
         )
-    if isinstance(output, Tensor):
-        tensor = output.detach().float()
-    else:
-        with np.errstate(over="ignore"):  # infinity is refused
-            tensor = torch.from_numpy(np.array(output, np.float32))
-    return tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+    return output[0] if output.ndim == 4 and len(output) == 1 else output
+
+
+def _reduced(output: Any) -> Float[ndarray, "M h w"]:
+    """Single precision, on a coarser grid if there are more than `MOST` numbers; made class by class."""
+    side = math.ceil(math.sqrt(math.prod(output.shape) / MOST))
+    if side == 1:
+        return _single(output)
+    size = math.ceil(output.shape[1] / side), math.ceil(output.shape[2] / side)
+    reduced = np.empty((len(output), *size), np.float32)
+    for number, plane in enumerate(output):
+        reduced[number] = at_cells(_single(plane)[None], size)[0]
+        if isinstance(mapped := getattr(output, "_mmap", None), mmap.mmap) and sys.platform != "win32":
+            mapped.madvise(mmap.MADV_DONTNEED)  # else all of the file stays in memory
+    return reduced
+
+
+def _single(output: Any) -> Float[ndarray, "*n"]:
+    if hasattr(output, "detach"):  # a tensor of PyTorch
+        return np.asarray(output.detach().float().cpu().numpy())
+    with np.errstate(over="ignore"):  # infinity is refused
+        return np.array(output, np.float32)
 
 
 def _guessed(found: Found, source: str) -> Meaning:

@@ -8,10 +8,10 @@ from inspect import signature
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
-from torch import Tensor
+from numpy import ndarray
 
 from segcode.numbers import Numbers
-from segcode.tensors import Code, Image, Pixels
+from segcode.tensors import Image, Pixels
 
 
 @runtime_checkable
@@ -26,10 +26,10 @@ class CodePath(Protocol):
     def size(self) -> tuple[int, int]:
         """Rows and columns of the grid of J, over all of the image; it may be coarser than that of S0."""
 
-    def added(self, codes: Code) -> Float[Tensor, "k M h w"]:
+    def added(self, codes: Float[ndarray, "k N"]) -> Float[ndarray, "k M h w"]:
         """J c of codes (k, N), on that grid."""
 
-    def jacobian(self, pixels: Pixels) -> Float[Tensor, "n M N"]:
+    def jacobian(self, pixels: Pixels) -> Float[ndarray, "n M N"]:
         """J at (row, column) of that grid."""
 
 
@@ -40,14 +40,16 @@ class InitialPrediction:
     Attributes:
         base_logits: S0, logits or log-probabilities, on a grid of any size over the image.
         features: feature maps that edges are read from; without them segcode's own edge network reads the image.
+        edges: what that network gives at the cells of `Grid.over` the image, where the segmenter has run it itself.
         code: the code path, where the segmenter has one.
         b: of Eq. 3, the deviation of the noise on the logits, on the segmenter's grid, where it has that.
     """
 
-    base_logits: Float[Tensor, "M h w"]
-    features: tuple[Float[Tensor, "_ _ _"], ...] | None = None
+    base_logits: Float[ndarray, "M h w"]
+    features: tuple[Float[ndarray, "_ _ _"], ...] | None = None
+    edges: tuple[Float[ndarray, "_ _"], ...] | None = None
     code: CodePath | None = None
-    b: Float[Tensor, "_ _"] | None = None
+    b: Float[ndarray, "_ _"] | None = None
 
 
 @runtime_checkable

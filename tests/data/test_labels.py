@@ -81,7 +81,7 @@ def test_labels_as_jpeg_are_refused_whatever_the_file_is_called(tmp_path: Path) 
 @pytest.mark.parametrize("bits", [2, 4, 8, 16])
 def test_ids_are_read_as_they_are_stored_in_any_number_of_bits(tmp_path: Path, bits: int) -> None:
     path = grey_png(tmp_path / "a.png", np.array([[0, 2, 1, 3], [2, 2, 3, 0]]), bits)
-    labels, notes = read_index_labels(path, CAMVID, CAMVID_IDS)
+    labels, notes, _ = read_index_labels(path, CAMVID, CAMVID_IDS)
     assert labels.tolist() == [[0, 2, 1, 3], [2, 2, 3, 0]]
     assert notes == ()
 
@@ -89,7 +89,7 @@ def test_ids_are_read_as_they_are_stored_in_any_number_of_bits(tmp_path: Path, b
 def test_ids_that_a_program_stored_as_grey_values_of_fewer_bits_are_found(tmp_path: Path) -> None:
     path = grey_png(tmp_path / "a.png", np.array([[0, 1, 2]]), 4)
     wide = ClassSet(("a", "b", "c"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)), (0, 17, 34))
-    labels, notes = read_index_labels(path, wide, {0: 0, 17: 1, 34: 2})
+    labels, notes, _ = read_index_labels(path, wide, {0: 0, 17: 1, 34: 2})
     assert labels.tolist() == [[0, 1, 2]]
     assert "is read by its grey values" in notes[0]
 
@@ -133,7 +133,7 @@ def test_an_adaptive_palette_is_read_by_its_colours_where_its_ids_mean_nothing(t
     picture = Pillow.fromarray(CITYSCAPES.colourise(labels)).convert("P", palette=Pillow.Palette.ADAPTIVE, colors=16)
     picture.save(path)
     raw = {raw: index for index, raw in enumerate(CITYSCAPES.raw_ids)} | {255: IGNORE}
-    found, notes = read_index_labels(path, CITYSCAPES, raw)
+    found, notes, _ = read_index_labels(path, CITYSCAPES, raw)
     assert found.tolist() == labels.tolist()
     assert "is read by its colours" in notes[0]
 
@@ -141,7 +141,7 @@ def test_an_adaptive_palette_is_read_by_its_colours_where_its_ids_mean_nothing(t
 def test_a_palette_in_the_classes_own_order_is_read_without_a_note(tmp_path: Path) -> None:
     labels = np.arange(12, dtype=np.uint8)[None]
     path = with_palette(tmp_path / "a.png", labels, [*CAMVID.colours, (0, 0, 0)])
-    found, notes = read_index_labels(path, CAMVID, CAMVID_IDS)
+    found, notes, _ = read_index_labels(path, CAMVID, CAMVID_IDS)
     assert found.tolist() == [[*range(11), IGNORE]]
     assert notes == ()
 
@@ -174,7 +174,7 @@ def test_an_unknown_colour_is_named(tmp_path: Path) -> None:
 def test_a_few_stray_colours_are_void_with_a_note_and_many_are_refused(tmp_path: Path) -> None:
     pixels = np.full((20, 20, 3), (128, 0, 0), np.uint8)
     pixels[0, :4] = (1, 2, 3)
-    labels, notes = read_colour_labels(save(tmp_path / "few.png", pixels), {(128, 0, 0): 1})
+    labels, notes, _ = read_colour_labels(save(tmp_path / "few.png", pixels), {(128, 0, 0): 1})
     assert (labels == IGNORE).sum() == 4
     assert notes == (
         f"{tmp_path / 'few.png'} has 4 pixels in 1 colours of no class, first (1, 2, 3): they count as void",
@@ -192,7 +192,7 @@ def test_a_label_file_that_segcode_wrote_is_read_by_the_names_of_its_classes(
     path = tmp_path_factory.getbasetemp() / "written.png"
     path.write_bytes(encode_labels(labels, CITYSCAPES, raw))
     backwards = ClassSet(CITYSCAPES.names[::-1], CITYSCAPES.colours[::-1], tuple(range(100, 119)))
-    found, notes = read_index_labels(path, backwards, {100 + index: index for index in range(19)})
+    found, notes, _ = read_index_labels(path, backwards, {100 + index: index for index in range(19)})
     assert np.array_equal(found, np.where(labels == IGNORE, IGNORE, 18 - labels.astype(int)))
     assert notes == ()
 

@@ -4,19 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from segcode.edges.features import at_cells, edge_features, load_edge_network
+from segcode.edges.features import edge_features
+from segcode.edges.network import load_edge_network
 from segcode.field.constants import load_constants
 from segcode.field.grid import Grid
 from segcode.field.precision import edge_weights
+from segcode.prediction import InitialPrediction
 
 
 def noise(rows: int, columns: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (rows, columns, 3), np.uint8)
 
 
-@torch.inference_mode()
 def features_of(image: np.ndarray, grid: Grid, given=None) -> list[np.ndarray]:
-    return edge_features(image, grid, given, load_edge_network())
+    return edge_features(image, grid, InitialPrediction(np.zeros((2, 1, 1), np.float32), given))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (64, 96), (200, 9), (7, 130), (90, 122)])
@@ -47,7 +48,7 @@ def test_two_colours_have_an_edge_between_them():
 
 def test_features_of_the_segmenter_take_the_place_of_the_network():
     grid = Grid(4, 5)
-    given = (torch.randn(7, 8, 10), torch.randn(3, 2, 2))
+    given = tuple(np.random.default_rng(0).standard_normal(shape) for shape in ((7, 8, 10), (3, 2, 2)))
     first, second = grid.neighbours
     levels = features_of(noise(16, 20), grid, given)
     assert [level.shape for level in levels] == [(7, 20), (3, 20)]
@@ -57,15 +58,8 @@ def test_features_of_the_segmenter_take_the_place_of_the_network():
 
 def test_given_features_without_any_edge_are_no_error():
     for grid in (Grid(1, 1), Grid(3, 4)):
-        (level,) = features_of(noise(16, 20), grid, (torch.ones(2, 8, 8),))
+        (level,) = features_of(noise(16, 20), grid, (np.ones((2, 8, 8)),))
         assert np.isfinite(level).all()
-
-
-def test_a_cell_takes_the_mean_of_finer_maps_and_interpolates_coarser_ones():
-    fine = torch.arange(16.0).reshape(1, 4, 4)
-    assert at_cells(fine, Grid(2, 2)).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
-    assert at_cells(torch.tensor([[[0.0, 4.0]]]), Grid(1, 4)).flatten().tolist() == [0, 1, 3, 4]
-    assert at_cells(torch.tensor([[[0.0, 4.0]]]), Grid(3, 4)).shape == (1, 3, 4)
 
 
 def test_the_network_is_that_of_its_weights():

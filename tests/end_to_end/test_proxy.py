@@ -77,6 +77,7 @@ def test_the_page_works_behind_a_proxy_with_tls_below_a_path(browser, proxied):
     page.goto(proxied + "?token=s3cret")
     page.wait_for_selector("body[data-marks='0']")
     assert page.url.partition("#")[0] == proxied
+    page.keyboard.press("1")
     box = page.locator("#board").bounding_box()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.8 * box["height"])
     page.mouse.down()

@@ -74,12 +74,12 @@ def a_box(class_index: int = 2) -> Truth:
     return mask_truth(mask, class_index, 4)
 
 
-def misfit(logits: torch.Tensor, truth: Truth, refiner: Refiner) -> float:
-    return LabelledCells.of(truth, linearised_by(refiner)).misfit(logits[None])[0].item()
+def misfit(logits: np.ndarray, truth: Truth, refiner: Refiner) -> float:
+    return LabelledCells.of(truth, linearised_by(refiner)).misfit(torch.from_numpy(logits)[None])[0].item()
 
 
-def base_of(refiner: Refiner) -> torch.Tensor:
-    return linearised_by(refiner).base_logits
+def base_of(refiner: Refiner) -> np.ndarray:
+    return linearised_by(refiner).base_logits.numpy()
 
 
 def all_methods(heads: Heads) -> list:
@@ -92,9 +92,8 @@ def test_every_rival_gives_finite_logits_that_do_not_depend_on_earlier_truth(ref
         first = method.refine(a_box())
         method.refine(a_box(0))
         assert first.shape == (4, *(SIZE if isinstance(method, DenseCRF) else TINY.size)), method.name
-        assert first.isfinite().all(), method.name
-        assert not first.requires_grad, method.name
-        assert torch.allclose(method.refine(a_box()), first, atol=1e-3), method.name
+        assert np.isfinite(first).all(), method.name
+        assert np.allclose(method.refine(a_box()), first, atol=1e-3), method.name
 
 
 def test_rivals_leave_no_gradient_in_the_model_or_the_heads(tiny_model, refiner, heads):
@@ -108,7 +107,7 @@ def test_rivals_leave_no_gradient_in_the_model_or_the_heads(tiny_model, refiner,
 def test_without_truth_nothing_changes(refiner, heads, make):
     method = make(heads)
     method.begin(refiner, PHOTO)
-    assert torch.allclose(method.refine(EMPTY), base_of(refiner), atol=1e-6)
+    assert np.allclose(method.refine(EMPTY), base_of(refiner), atol=1e-6)
 
 
 def test_the_misfit_is_the_cross_entropy_of_known_classes_and_of_sets(refiner):
@@ -118,7 +117,7 @@ def test_the_misfit_is_the_cross_entropy_of_known_classes_and_of_sets(refiner):
     truth = Truth(TINY.size, pixels, allowed, np.array([3.0, 1.0]), np.zeros(4, bool))
     p = logits.softmax(0)
     expected = -3 * p[1, 3, 5].log() - (1 - p[1, 30, 47]).log()
-    assert misfit(logits, truth, refiner) == pytest.approx(float(expected), rel=1e-5)
+    assert misfit(logits.numpy(), truth, refiner) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_larger_label_weight_explains_the_labels_better(refiner, heads):
@@ -196,7 +195,7 @@ def test_best_of_16_takes_the_likeliest(refiner, heads):
     method = LikeliestSample(heads.latent)
     method.begin(refiner, PHOTO)
     truth = a_box()
-    losses = [misfit(method.logits(z[None])[0], truth, refiner) for z in method.drawn]
+    losses = [misfit(method.logits(z[None])[0].detach().numpy(), truth, refiner) for z in method.drawn]
     assert len(losses) == 16
     assert max(losses) - min(losses) > 1e-3  # else the draws are all alike
     assert misfit(method.refine(truth), truth, refiner) == pytest.approx(min(losses), rel=1e-5)
@@ -206,7 +205,7 @@ def test_without_truth_the_latent_is_the_priors_mean(refiner, heads):
     best, optimised = LikeliestSample(heads.latent), OptimisedLatent(heads.latent, 1.0)
     for method in (best, optimised):
         method.begin(refiner, PHOTO)
-        assert torch.allclose(method.refine(EMPTY), best.logits(best.mean)[0], atol=1e-5)
+        assert np.allclose(method.refine(EMPTY), best.logits(best.mean)[0].detach(), atol=1e-5)
 
 
 def test_the_optimised_latent_explains_the_truth_better_than_the_best_draw(refiner, heads):
@@ -224,7 +223,7 @@ def test_the_crf_clamps_the_labelled_pixels(refiner):
     method.begin(refiner, PHOTO)
     for class_index in range(4):
         truth = a_box(class_index)
-        assert (method.refine(truth).argmax(0)[torch.from_numpy(truth.known_mask)] == class_index).all()
+        assert (method.refine(truth).argmax(0)[truth.known_mask] == class_index).all()
 
 
 @needs_crf
@@ -233,7 +232,7 @@ def test_the_crf_keeps_excluded_classes_out(refiner):
     method.begin(refiner, PHOTO)
     mask = np.ones(SIZE, bool)
     mask[0, 0] = False
-    frequent = int(base_of(refiner).argmax(0).mode().values.mode().values)
+    frequent = int(np.bincount(base_of(refiner).argmax(0).ravel()).argmax())
     truth = mask_truth(~mask, frequent, 4, "exhaustive")
     assert (method.refine(truth).argmax(0) == frequent).sum() <= 1
 
@@ -242,9 +241,9 @@ def test_the_crf_keeps_excluded_classes_out(refiner):
 def test_a_crf_without_edges_is_the_method_before_it(refiner):
     method = DenseCRF(Pasted(), DenseCRFConfig(smoothing=0.0, bilateral=0.0))
     method.begin(refiner, PHOTO)
-    initial = refiner.prediction.base_logits.softmax(0)
+    initial = torch.from_numpy(refiner.prediction.base_logits).softmax(0)
     expected = torch.nn.functional.interpolate(initial[None], SIZE, mode="bilinear", align_corners=False)[0].log()
-    assert torch.allclose(method.refine(EMPTY), expected, atol=1e-3)
+    assert np.allclose(method.refine(EMPTY), expected, atol=1e-3)
 
 
 @needs_crf
@@ -252,8 +251,8 @@ def test_the_crf_smooths(refiner):
     """Grains of another class, on noise that the map does not follow, go away; a broad region stays."""
 
     class Grainy(Pasted):
-        def refine(self, truth: Truth) -> torch.Tensor:
-            logits = torch.zeros(4, *SIZE)
+        def refine(self, truth: Truth) -> np.ndarray:
+            logits = np.zeros((4, *SIZE), np.float32)
             logits[0] = 1.0
             logits[1, :, 48:] = 2.0
             logits[2, ::8, ::8] = 3.0

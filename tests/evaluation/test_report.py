@@ -6,7 +6,6 @@ import subprocess
 
 import numpy as np
 import pytest
-import torch
 from noise import CLASSES
 from PIL import Image as Pillow
 
@@ -26,10 +25,10 @@ def image():
     """All of it is road but for a void row; the initial prediction has sky in its left half."""
     labels = np.zeros(SIZE, np.uint8)
     labels[0] = IGNORE
-    logits = torch.zeros(4, *SIZE)
+    logits = np.zeros((4, *SIZE), np.float32)
     logits[0, :, 10:] = logits[1, :, :10] = 1.0
     pixels = np.zeros((*SIZE, 3), np.uint8)
-    return LabelledImage("a", pixels, labels, map_of(logits, Truth.empty(SIZE, 4)), CLASSES)
+    return LabelledImage("a", pixels, labels, map_of(logits, Truth.empty(SIZE, 4), pixels), CLASSES)
 
 
 @pytest.fixture

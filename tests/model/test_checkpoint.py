@@ -39,6 +39,18 @@ def test_a_saved_model_predicts_the_same(folder, tiny_model):
     assert torch.allclose(loaded.model(image, known).base_logits, tiny_model(image, known).base_logits, atol=2e-2)
 
 
+def test_a_folder_in_the_manner_of_hugging_face_names_its_classes_and_has_a_card(folder, tmp_path):
+    LoadedModel.from_pretrained(folder).save_pretrained(tmp_path / "other")
+    again = LoadedModel.from_pretrained(tmp_path / "other")
+    assert (again.model.config, again.classes) == (TINY, CLASSES)
+    assert again.id2label == {0: "a", 1: "b", 2: "c", 3: "d"}
+    config = json.loads((tmp_path / "other/config.json").read_text())
+    assert config["id2label"] == {"0": "a", "1": "b", "2": "c", "3": "d"}
+    card = (tmp_path / "other/README.md").read_text()
+    assert card.startswith("---\nlibrary_name: segcode\n")
+    assert f"- For: {TINY.purpose}.\n" in card
+
+
 def test_a_loaded_model_unpacks_into_model_and_classes(folder):
     model, classes = load_model(folder)
     assert (model.config, classes) == (TINY, CLASSES)

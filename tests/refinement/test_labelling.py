@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from segcode.refinement.labelling import labels_of
+from segcode.refinement.layers import Layers
 
 GRID = (9, 13)
 
@@ -17,11 +19,11 @@ def smooth(classes: int, seed: int) -> Tensor:
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("size", [GRID, (18, 26), (40, 31), (31, 200), (9, 14), (5, 6), (1, 1), (100, 1)])
+@pytest.mark.parametrize("size", [GRID, (18, 26), (40, 31), (31, 200), (9, 14), (100, 1), (5, 20)])
 def test_the_highest_is_that_of_resized_logits(size, seed):
     logits = smooth(5, seed)
     resized = functional.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0]
-    labels = labels_of(logits, size)
+    labels = torch.from_numpy(labels_of(Layers(logits.numpy()), size))
     best, second = resized.topk(2, dim=0).values
     decided = best - second > 1e-4
     assert labels.shape == size
@@ -31,10 +33,17 @@ def test_the_highest_is_that_of_resized_logits(size, seed):
 
 
 def test_a_grid_of_one_cell_is_of_one_class():
-    assert (labels_of(torch.tensor([0.0, 2.0, 1.0])[:, None, None], (4, 3)) == 1).all()
+    assert (labels_of(Layers(np.array([0.0, 2.0, 1.0], np.float32)[:, None, None]), (4, 3)) == 1).all()
 
 
 def test_every_pixel_may_lie_on_an_edge():
     logits = torch.randn(3, *GRID, generator=torch.Generator().manual_seed(0))
     resized = functional.interpolate(logits[None], (20, 30), mode="bilinear", align_corners=False)[0]
-    assert (labels_of(logits, (20, 30)) == resized.argmax(0)).float().mean() > 0.999
+    assert (labels_of(Layers(logits.numpy()), (20, 30)) == resized.argmax(0).numpy()).mean() > 0.999
+
+
+@pytest.mark.parametrize("size", [(5, 6), (1, 1), (9, 6), (3, 13)])
+def test_a_smaller_map_has_the_classes_of_the_nearest_cells(size):
+    logits = smooth(5, 0)
+    nearest = functional.interpolate(logits.argmax(0)[None, None].float(), size, mode="nearest-exact")[0, 0]
+    assert (labels_of(Layers(logits.numpy()), size) == nearest.numpy()).all()

@@ -31,6 +31,10 @@ from segcode.server.studio import Studio, Viewer
 from segcode.tensors import IGNORE
 
 MARK = TypeAdapter(AnyMark)
+NOTE = {"flagged": False, "comment": ""}
+UPLOADED = {
+    "state": "untouched", "problem": None, "uploaded": True, "uncertainty": None, "expected_change": None, **NOTE
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def make_server(tiny_model, tmp_path: Path):
     def make(memory: int = 2**30, limits: Limits | None = None, access: Access | None = None) -> Server:
         images = [tmp_path / "images" / name for name in ("a.png", "b/c.png")]
         library = Library(images, tmp_path / "work" / "uploads", limits or Limits())
-        studio = Studio(tiny_model, FOUR, library, tmp_path / "work", "cpu", memory)
+        studio = Studio(tiny_model, FOUR, library, tmp_path / "work", memory)
         server = Server(create_app(studio, "tiny", access, purpose="tests"), base_url=ADDRESS)
         started.append(server.__enter__())
         return server
@@ -119,7 +123,7 @@ def test_pictures_are_the_files(server):
 def test_an_upload_is_an_image_like_others(server):
     sent = server.post("/api/images", params={"name": "x.png"}, content=png(2, (30, 50)))
     assert sent.status_code == 201
-    assert sent.json() == {"name": "uploads/x", "width": 50, "height": 30, "state": "untouched", "problem": None}
+    assert sent.json() == {"name": "uploads/x", "width": 50, "height": 30, **UPLOADED}
     assert pixels(server.get("/api/images/uploads/x/export/labels.png").content).shape == (30, 50)
 
 
@@ -144,7 +148,7 @@ def test_an_upload_never_takes_the_name_of_an_image_that_work_was_done_on(make_s
     server.post("/api/images/uploads/x/marks", json=stroke())
     (tmp_path / "work" / "uploads" / "x.png").unlink()
     sent = make_server().post("/api/images", params={"name": "x.png"}, content=png(3))
-    assert sent.json() == {"name": "uploads/x-2", "width": 60, "height": 40, "state": "untouched", "problem": None}
+    assert sent.json() == {"name": "uploads/x-2", "width": 60, "height": 40, **UPLOADED}
 
 
 def test_a_mark_for_another_folder_of_work_is_refused(server):
@@ -173,7 +177,7 @@ def test_an_image_that_was_replaced_is_refused_and_its_marks_stay(make_server, t
 def test_marks_are_added_taken_back_and_brought_back(server):
     assert server.post("/api/images/a/marks", json=stroke("one")).status_code == 201
     two = server.post("/api/images/a/marks", json=stroke("two")).json()
-    assert two == {"name": "a", "state": "in work", "marks": 2, "undo": True, "redo": False}
+    assert two == {"name": "a", "state": "in work", "marks": 2, "undo": True, "redo": False, **NOTE}
     assert server.post("/api/images/a/undo").json()["marks"] == 1
     assert marks_of(server) == ["one"]
     assert server.post("/api/images/a/redo").json() == two
@@ -368,7 +372,7 @@ def test_only_a_full_disk_is_reported_as_one(server, monkeypatch, number, status
 def test_a_segmenter_of_other_classes_is_refused_with_the_cure(tmp_path):
     (tmp_path / "a.png").write_bytes(png(0))
     library = Library([tmp_path / "a.png"], tmp_path / "uploads", Limits())
-    studio = Studio(lambda _: np.zeros((3, 5, 5)), FOUR, library, tmp_path / "work", "cpu", 2**30)
+    studio = Studio(lambda _: np.zeros((3, 5, 5)), FOUR, library, tmp_path / "work", 2**30)
     with Server(create_app(studio, "mine"), base_url=ADDRESS) as server:
         answer = server.get("/api/images/a/export/labels.png")
     assert (answer.status_code, "predicts 3 classes, 4 are named" in answer.json()["detail"]) == (400, True)
@@ -385,7 +389,7 @@ def test_a_segmenter_is_told_the_names_that_the_library_gives(tmp_path):
         asked.append(name)
         return np.zeros((4, 5, 5))
 
-    with Server(create_app(Studio(logits, FOUR, library, tmp_path, "cpu", 2**30), "mine"), base_url=ADDRESS) as server:
+    with Server(create_app(Studio(logits, FOUR, library, tmp_path, 2**30), "mine"), base_url=ADDRESS) as server:
         for name in ("a", "b/c"):
             assert server.get(f"/api/images/{name}/export/labels.png").status_code == 200
     assert asked == ["a", "b/c"]

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from test_label_studio_client import png
 
 from segcode.classes import ClassSet
+from segcode.export.bitmask import decode_bitmask, encode_bitmask
 from segcode.export.brush_runs import decode_brush, encode_brush
 from segcode.server import label_studio as protocol
 from segcode.server.app import create_app
@@ -35,7 +36,7 @@ class Server:
     """segcode beside a small Label Studio, asked as the real one asks."""
 
     def __init__(self, model, folder: Path, small: SmallLabelStudio | None, memory: int = 2**30) -> None:
-        studio = Studio(model, CLASSES, Library([], folder / "uploads", Limits()), folder, "cpu", memory)
+        studio = Studio(model, CLASSES, Library([], folder / "uploads", Limits()), folder, memory)
         asked = LabelStudio(small.address, small.PERSONAL, Limits()) if small else None
         self.app = create_app(studio, "models/tiny", label_studio=asked)
         self.client = TestClient(self.app, base_url="http://localhost:8765")
@@ -117,7 +118,7 @@ def server(model, tmp_path, small):
 @pytest.fixture
 def first(model):
     """The zero-code map."""
-    return Session(model, PICTURE, "cpu").first
+    return Session(model, PICTURE).first
 
 
 def test_health_is_what_label_studio_reads(server):
@@ -150,6 +151,25 @@ def test_a_task_gets_its_zero_code_map_with_the_labels_as_they_are_written(serve
     assert {region["value"]["brushlabels"][0] for region in regions} <= {"Road", "Sky", "Building", "Car"}
     assert all((r["from_name"], r["to_name"], r["origin"]) == ("brush", "image", "prediction") for r in regions)
     assert np.array_equal(map_of(regions), first)
+
+
+def test_with_bitmask_labels_maps_are_given_and_strokes_taken_as_bitmasks(server, first):
+    body = json.loads(json.dumps(RECORDED).replace("BrushLabels", "BitmaskLabels"))
+    regions = server.regions(body["predict"])
+    shown = np.full((32, 48), 255, np.uint8)
+    for region in regions:
+        mask = decode_bitmask(region["value"]["imageDataURL"], (32, 48))
+        shown[mask] = CLASSES.index(region["value"]["bitmasklabels"][0].lower())
+    assert {(region["type"], region["from_name"]) for region in regions} == {("bitmasklabels", "brush")}
+    assert np.array_equal(shown, first)
+
+    mask = box(slice(4, 12), slice(10, 30))
+    value = {"imageDataURL": encode_bitmask(mask), "bitmasklabels": ["Car"]}
+    server.event(saved({**brush(mask, "Car"), "type": "bitmasklabels", "value": value}))
+    painted = server.map()
+    server.event(saved(brush(mask, "Car")))
+    assert (painted[mask] == CAR).all()
+    assert np.array_equal(painted, server.map())
 
 
 def test_a_class_without_a_label_is_left_out(server, first):
@@ -305,6 +325,7 @@ def test_labels_that_the_model_lacks_say_nothing(server, first):
     [
         ({"original_width": 96}, "of 96 x 32, which has 48 x 32: draw it again"),
         ({"value": {"rle": [0, 0, 24, 0], "brushlabels": ["Car"]}}, "values"),
+        ({"type": "bitmasklabels", "value": {"imageDataURL": "x", "bitmasklabels": ["Car"]}}, "no address of a PNG"),
     ],
 )
 def test_a_brush_that_does_not_fit_is_logged_and_changes_nothing(server, first, caplog, change, message):

@@ -182,7 +182,7 @@ def test_marks_have_ids_of_their_own():
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ({"kind": "brush", "label": 255, "radius": 1, "points": [[1, 1]]}, "less than 255"),
+        ({"kind": "brush", "label": 256, "radius": 1, "points": [[1, 1]]}, "less than or equal to 255"),
         ({"kind": "brush", "label": 1, "radius": 1, "points": []}, "at least 1"),
         ({"kind": "brush", "label": 1, "radius": float("nan"), "points": [[1, 1]]}, "finite"),
         ({"kind": "brush", "label": 1, "radius": 1, "points": [[1, 1]], "size": 3}, "Extra"),

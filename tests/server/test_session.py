@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from scipy.ndimage import binary_erosion
 
 from segcode.classes import CAMVID
@@ -32,7 +31,7 @@ def session(tiny_model, image, monkeypatch):
     # The untrained model knows nothing of the image, and then one stroke would settle all of it.
     constants = replace(load_constants(), image_relief=0.0)
     monkeypatch.setattr(refiner, "load_constants", lambda: constants)
-    return Session(tiny_model, image, "cpu")
+    return Session(tiny_model, image)
 
 
 @pytest.fixture
@@ -93,20 +92,20 @@ def test_marks_that_are_added_give_what_all_of_them_give(session, tiny_model, im
     marks = [mark, Polygon(label=None, points=((2, 2), (30, 2), (30, 30))), Brush(label=2, radius=3, points=((50, 5),))]
     for count in range(1, 4):
         last = session.show(marks[:count])
-    assert np.array_equal(last.painted, Session(tiny_model, image, "cpu").show(marks).painted)
+    assert np.array_equal(last.painted, Session(tiny_model, image).show(marks).painted)
 
 
 def test_a_map_is_a_function_of_its_marks(tiny_model, mark):
     """Strokes that come one by one, also by way of drafts, and all at once after a restart."""
     image = np.random.default_rng(1).integers(0, 255, (120, 160, 3), np.uint8)
     sweeps = [Brush(label=one % 4, radius=8, points=((5, 20 * one + 9), (150, 25 * one + 3))) for one in range(5)]
-    session, marks = Session(tiny_model, image, "cpu"), [mark, *sweeps]
+    session, marks = Session(tiny_model, image), [mark, *sweeps]
     for count in range(len(marks) + 1):
         session.show(marks[:count], marks[count : count + 1])
         session.show(marks[:count])
     assert (session.show(marks).painted == IGNORE).mean() > 0.3
     assert (session.show(marks).painted != IGNORE).sum() > 16 * MAX_DENSE_CELLS  # cells have 16 pixels
-    assert np.array_equal(session.final(marks), Session(tiny_model, image, "cpu").final(marks))
+    assert np.array_equal(session.final(marks), Session(tiny_model, image).final(marks))
 
 
 def test_a_stroke_of_limited_reach_changes_the_map_near_it_alone(session, mark, tiny_model, image):
@@ -119,11 +118,11 @@ def test_a_stroke_of_limited_reach_changes_the_map_near_it_alone(session, mark, 
     assert np.array_equal(limited[distance > 10], without[distance > 10])
     assert np.array_equal(limited[distance < 8], everywhere[distance < 8])
     assert np.array_equal(session.final([mark, other, near]), limited)
-    assert np.array_equal(Session(tiny_model, image, "cpu").show([mark, other, near]).labels, limited)
+    assert np.array_equal(Session(tiny_model, image).show([mark, other, near]).labels, limited)
     assert np.array_equal(session.show([mark, other]).labels, without)
     far = distance > 10
     assert np.array_equal(
-        session.uncertainty([mark, other, near])[far], Session(tiny_model, image, "cpu").uncertainty([mark, other])[far]
+        session.uncertainty([mark, other, near])[far], Session(tiny_model, image).uncertainty([mark, other])[far]
     )
 
 
@@ -138,7 +137,7 @@ def test_what_a_mark_would_change_is_foreseen(session, mark):
 
 def test_a_large_photograph_is_worked_on_smaller_and_comes_out_large(tiny_model):
     size = (1200, 1500)
-    session = Session(tiny_model, np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8), "cpu")
+    session = Session(tiny_model, np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8))
     mark = Brush(label=2, radius=40, points=((400, 300), (1200, 800)))
     shown = session.show([mark])
     assert shown.labels.size == pytest.approx(WORKING_PIXELS, rel=0.01)
@@ -156,7 +155,7 @@ def test_a_small_image_comes_out_as_it_was_shown(session, mark):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
 def test_thin_images_are_worked_on(tiny_model, size):
-    session = Session(tiny_model, np.zeros((*size, 3), np.uint8), "cpu")
+    session = Session(tiny_model, np.zeros((*size, 3), np.uint8))
     marks = [Brush(label=1, radius=0, points=((0.5, 0.5),))]
     assert session.show(marks).labels[0, 0] == 1
     assert session.sample(marks, 0)[0][0, 0] == 1
@@ -288,7 +287,7 @@ class ByName:
 
     def predict(self, image, name=None):
         self.seen.append((name, image.shape[:2]))
-        logits = torch.zeros(5, 4, 6)
+        logits = np.zeros((5, 4, 6), np.float32)
         logits[2 if name == "left/a" else 4] = 5
         return InitialPrediction(logits)
 
@@ -335,7 +334,7 @@ def test_uncertainty_is_of_bytes_and_none_where_painted(session, mark):
 
 
 def test_an_image_takes_memory(session, tiny_model):
-    larger = Session(tiny_model, np.zeros((80, 120, 3), np.uint8), "cpu")
+    larger = Session(tiny_model, np.zeros((80, 120, 3), np.uint8))
     assert 0 < session.memory < larger.memory
 
 

@@ -13,7 +13,7 @@ from segcode.errors import ConfigError
 from segcode.server.journal import Entry
 from segcode.server.library import Library, Limits
 from segcode.server.marks import Brush
-from segcode.server.studio import Studio
+from segcode.server.studio import Progress, Studio
 from segcode.server.work import find_work, refuse_foreign, tidy, without_outputs
 
 
@@ -32,7 +32,7 @@ def started(work: Path, *images: Path | str) -> Studio:
     """A studio as the command line starts it."""
     library = Library(find_images(images), work / "uploads", Limits())
     find_work(work, library.all())
-    studio = Studio(lambda _: np.zeros((4, 5, 5)), FOUR, library, work, "cpu", 2**30)
+    studio = Studio(lambda _: np.zeros((4, 5, 5)), FOUR, library, work, 2**30)
     tidy(studio)
     return studio
 
@@ -146,10 +146,10 @@ def test_a_name_too_long_for_a_journal_leaves_the_others(work, tmp_path):
     for name in ("x", "y" * 250):
         save(tmp_path / f"ph/{name}.png", len(name))
     studio = started(work, tmp_path / "ph")
-    states = {one.name[0]: studio.state(one.name) for one in studio.library.all()}
-    assert states["x"] == ("untouched", None)
-    assert states["y"][0] == "untouched"
-    assert "choose a shorter one" in states["y"][1]
+    states = {one.name[0]: studio.progress(one.name) for one in studio.library.all()}
+    assert states["x"] == Progress("untouched")
+    assert states["y"].state == "untouched"
+    assert "choose a shorter one" in states["y"].problem
     paint(studio, "x", "one")
     (tmp_path / "ph/x.png").rename(tmp_path / f"ph/{'z' * 250}.png")
     started(work, tmp_path / "ph")

@@ -25,6 +25,7 @@ from segcode.cli.data import app as data
 from segcode.cli.demo import demo
 from segcode.cli.evaluate import evaluate
 from segcode.cli.export import export
+from segcode.cli.export_onnx import export_onnx
 from segcode.cli.extras import install_command
 from segcode.cli.fit import fit
 from segcode.cli.options import EXTENTS, with_groups
@@ -73,6 +74,7 @@ COMMANDS: Final[dict[Callable[..., None], tuple[str, ...]]] = {
         "export --data cityscapes --root Cityscapes --model MODEL -o results",
         "export 'leftImg8bit/val/*/*.png' --model MODEL -o results",
     ),
+    export_onnx: ("export-onnx camvid -o camvid.onnx",),
 }
 """Every command, with examples for the end of its help."""
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from segcode.cli.loading import Chosen, choose_device
+from segcode.cli.loading import Chosen
 from segcode.errors import ConfigError
 
 
@@ -46,6 +46,24 @@ def annotate(
         ),
     ] = None,
     memory: Annotated[int, typer.Option(min=1, metavar="MIB", help="Memory of all open images together.")] = 2048,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Label maps DIR/NAME.png that label the images which nobody worked on; --segmenter labels:DIR takes "
+            "them for the initial prediction instead.",
+            show_default=False,
+        ),
+    ] = None,
+    class_list: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Class file with names, colours, ids, keys and merged classes; if not given, WORK/classes.toml if "
+            "there is one.",
+            show_default=False,
+        ),
+    ] = None,
     label_studio: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Serve a Label Studio, too: docs/label-studio.md.", show_default=False),
@@ -67,14 +85,16 @@ def annotate(
     from secrets import token_urlsafe
 
     from segcode.data.files import find_images, shared_folder
+    from segcode.data.folder import CLASS_FILE
     from segcode.files import alone
+    from segcode.segmenters.merged import merge
     from segcode.server.app import create_app
     from segcode.server.guard import Access
     from segcode.server.label_studio_client import LabelStudio
     from segcode.server.library import Library, Limits
     from segcode.server.run import listening, serve
     from segcode.server.studio import Studio
-    from segcode.server.work import find_work, refuse_foreign, tidy, without_outputs
+    from segcode.server.work import find_work, import_truth, refuse_foreign, tidy, without_outputs
 
     local = host in ("127.0.0.1", "localhost", "::1")
     paths = find_images(images) if images else []
@@ -88,6 +108,10 @@ def annotate(
     asked = LabelStudio(label_studio, label_studio_key, Limits()) if label_studio else None
     listener = listening(host, port)  # before anything is read, or written
     opened, constants = chosen.open(), chosen.load_constants()
+    keys: tuple[str | None, ...] = ()
+    segmenter, classes = opened.segmenter, opened.classes
+    if class_list or (folder / CLASS_FILE).exists():
+        segmenter, (classes, _, keys, _) = merge(segmenter, classes, class_list or folder / CLASS_FILE)
     refuse_foreign(folder)
     with alone(folder, "segcode annotate"):
         (folder / "journals").mkdir(exist_ok=True)  # marks the folder as the page's
@@ -95,17 +119,17 @@ def annotate(
         for old, new in find_work(folder, library.all()).items():
             typer.echo(f"the work on {old} is that of {new} now: the images are the same")
         studio = Studio(
-            opened.segmenter,
-            opened.classes,
+            segmenter,
+            classes,
             library,
             folder,
-            choose_device(chosen.device),
             memory * 2**20,
             constants,
         )
         tidy(studio)
-        app = create_app(studio, chosen.name(), access, asked, purpose=opened.purpose)
-        problems = [problem for image in library.all() if (problem := studio.state(image.name)[1])]
+        problems = [] if labels is None else import_truth(studio, labels)
+        app = create_app(studio, chosen.name(), access, asked, purpose=opened.purpose, keys=keys)
+        problems += [problem for image in library.all() if (problem := studio.progress(image.name).problem)]
         typer.echo(f"{len(library.all())} images; the work is kept in {folder}")
         for problem in problems[:3]:
             typer.echo(problem)

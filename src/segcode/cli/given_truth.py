@@ -121,7 +121,7 @@ class GivenTruth:
 
         number = len(classes)
         if self.labels:
-            labels, notes = read_partial_labels(self.labels, size, classes)
+            labels, notes, _ = read_partial_labels(self.labels, size, classes)
             for note in notes:
                 typer.echo(note, err=True)
             yield partial_truth(labels, number, extents)

@@ -110,8 +110,12 @@ def require_model(model: str) -> str:
 
 def choose_device(name: options.DeviceName) -> str:
     """PyTorch's name of a device. Raises ConfigError if a GPU is asked for that PyTorch does not see."""
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError:  # ONNX Runtime does without it
+        if name == "cuda":
+            raise
+        return "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "--device cuda: PyTorch sees no GPU: leave the option out, or check `nvidia-smi`, CUDA_VISIBLE_DEVICES "

@@ -13,9 +13,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segcode.batches import Labels
 from segcode.config import Count, NotNegative, Positive, Share
 from segcode.errors import ConfigError
-from segcode.tensors import IGNORE, Labels
+from segcode.tensors import IGNORE
 
 
 @dataclass(frozen=True)

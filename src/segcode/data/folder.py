@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,8 @@ class _Class:
     name: Annotated[str, Field(min_length=1)]
     colour: tuple[Byte, Byte, Byte] | None = None
     id: Byte | None = None
+    key: Annotated[str, Field(pattern=r"^[a-z]$")] | None = None
+    of: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,14 @@ class ClassFile(NamedTuple):
     Attributes:
         classes: in the order of the file.
         train_ids: the train id of each class's id in label files, and IGNORE for each void id.
+        keys: the letter that chooses a class on the page, None where it has none.
+        of: the classes of a model that a class is merged of, None where that is the one of its name.
     """
 
     classes: ClassSet
     train_ids: dict[int, int]
+    keys: tuple[str | None, ...] = ()
+    of: tuple[tuple[str, ...] | None, ...] = ()
 
 
 def open_folder(root: Path, split: str) -> PairedFiles:
@@ -63,7 +71,7 @@ def open_folder(root: Path, split: str) -> PairedFiles:
         DataError: if there are no images.
         UnpairedError: if several images or label files have one name, or labels have no image.
     """
-    classes, train_ids = read_class_file(root / CLASS_FILE)
+    classes, train_ids, *_ = read_class_file(root / CLASS_FILE)
     part = _part_of(root / "images", split)
     images, labels = root / "images" / part, root / "labels" / part
     pairs, problems = pair_files(images_in(images), labels)
@@ -71,6 +79,15 @@ def open_folder(root: Path, split: str) -> PairedFiles:
         pairs = [pair._replace(labels=None) for pair in pairs]
     read = partial(read_index_labels, classes=classes, train_ids=train_ids)
     return require_pairs(PairedFiles(classes, tuple(pairs), read), problems, images)
+
+
+def class_file_text(classes: ClassSet, ids: Sequence[int], void: int) -> str:
+    """A class file, as `read_class_file` reads it, of classes with these ids in label files."""
+    tables = [
+        f"[[class]]\nname = {json.dumps(name, ensure_ascii=False)}\ncolour = {list(colour)}\nid = {number}\n"
+        for name, colour, number in zip(classes.names, classes.colours, ids, strict=True)
+    ]
+    return "\n".join([f"void = [{void}]\n", *tables])
 
 
 def read_class_file(path: Path) -> ClassFile:
@@ -82,6 +99,8 @@ def read_class_file(path: Path) -> ClassFile:
         name = "road"
         colour = [128, 64, 128]   # RGB; made where none is given
         id = 7                    # in label files; without ids the classes count from 0
+        key = "r"                 # that chooses it on the page
+        of = ["street", "path"]   # classes of the page's model, "*" for all that no class names
 
     Raises:
         ConfigError: if the file is missing, is no TOML, has an unknown key or an impossible value.
@@ -98,7 +117,8 @@ def read_class_file(path: Path) -> ClassFile:
         ids = tuple(table.id for table in parsed if table.id is not None)
         colours = completed_colours([table.colour for table in parsed])
         classes = ClassSet(tuple(table.name for table in parsed), colours, ids)
-        return ClassFile(classes, _train_ids(classes, void))
+        keys, of = tuple(table.key for table in parsed), tuple(table.of for table in parsed)
+        return ClassFile(classes, _train_ids(classes, void), keys, of)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

@@ -36,17 +36,20 @@ class LabelFile(NamedTuple):
     Attributes:
         labels: class indices (H, W), void = IGNORE.
         notes: what is unusual in the file, though it can be read.
+        complete: whether it is a map of every pixel that segcode made: void was painted there, and is not unknown.
     """
 
     labels: LabelImage
     notes: tuple[str, ...] = ()
+    complete: bool = False
 
 
 class _Declaration(BaseModel):
-    """The meaning of the ids in a label file that segcode wrote: the name of each class, and the id of void."""
+    """What a label file that segcode wrote says of itself: the name of each id, the id of void, and `complete`."""
 
     ids: dict[int, str]
     void: int
+    complete: bool = False
 
 
 def read_index_labels(path: Path, classes: ClassSet, train_ids: Meanings) -> LabelFile:
@@ -81,8 +84,9 @@ def read_index_labels(path: Path, classes: ClassSet, train_ids: Meanings) -> Lab
     if declared is not None:  # written as grey values of 8 bits, whatever was done to the file since
         if len(greys) < len(present):
             raise DataError(f"{path} was greyscale and has colours now: take the file as segcode wrote it")
-        known = _declared(path, str(declared), greys.values(), classes)
-        return LabelFile(_replaced(ids, {i: known[grey] for i, grey in greys.items()}))
+        declaration = _declaration(path, str(declared))
+        known = _declared(path, declaration, greys.values(), classes)
+        return LabelFile(_replaced(ids, {i: known[grey] for i, grey in greys.items()}), (), declaration.complete)
     readings = {
         "ids": {i: train_ids[i] for i in present if i in train_ids},
         "grey values": {i: train_ids[grey] for i, grey in greys.items() if grey in train_ids},
@@ -151,30 +155,34 @@ def require_size(path: Path, shape: tuple[int, ...], size: tuple[int, int]) -> N
         )
 
 
-def encode_labels(labels: LabelImage, classes: ClassSet, raw: bool = False) -> bytes:
+def encode_labels(labels: LabelImage, classes: ClassSet, raw: bool = False, complete: bool = False) -> bytes:
     """Class indices (H, W) as a greyscale PNG that says which class each id is; void is 255.
 
-    With `raw` the ids are those of the data set's files, as `ClassSet.to_raw` gives them.
+    With `raw` the ids are those of the data set's files, as `ClassSet.to_raw` gives them; `complete` is as in
+    `LabelFile`.
     """
     ids = (classes.raw_ids if raw else ()) or range(len(classes))
     void = classes.raw_void if raw else IGNORE
     content = io.BytesIO()
-    note = result_note(ids=dict(zip(ids, classes.names, strict=True)), void=void)
+    note = result_note(ids=dict(zip(ids, classes.names, strict=True)), void=void, complete=complete)
     Pillow.fromarray(classes.to_raw(labels) if raw else labels).save(content, format="PNG", pnginfo=note)
     return content.getvalue()
 
 
-def write_labels(path: Path, labels: LabelImage, classes: ClassSet, raw: bool = False) -> None:
+def write_labels(path: Path, labels: LabelImage, classes: ClassSet, raw: bool = False, complete: bool = False) -> None:
     """Write `encode_labels` by `replacing`; every label file that segcode makes is written here."""
     with replacing(path) as unfinished:
-        unfinished.write_bytes(encode_labels(labels, classes, raw))
+        unfinished.write_bytes(encode_labels(labels, classes, raw, complete))
 
 
-def _declared(path: Path, text: str, present: Iterable[int], classes: ClassSet) -> dict[int, int]:
+def _declaration(path: Path, text: str) -> _Declaration:
     try:
-        declaration = _Declaration.model_validate_json(text)
+        return _Declaration.model_validate_json(text)
     except ValidationError:
         raise DataError(f"{path} is a picture that segcode made, and no label image: give labels") from None
+
+
+def _declared(path: Path, declaration: _Declaration, present: Iterable[int], classes: ClassSet) -> dict[int, int]:
     meanings = {declaration.void: IGNORE}
     for i in present:
         name = declaration.ids.get(i)

@@ -25,9 +25,9 @@ from segcode.evaluation.annotator import clicked
 from segcode.evaluation.clicks import EXHAUSTIVE, ClickConfig
 from segcode.evaluation.images import LabelledImage, Progress, labelled_images
 from segcode.evaluation.results import Results, Row, Subject
+from segcode.interpolation import resize
 from segcode.refinement.refiner import Refiner
 from segcode.refinement.result import SegmentationMap, entropy
-from segcode.resampling import resize
 from segcode.sample import Source
 from segcode.tensors import IGNORE, LabelImage
 from segcode.truth.mask import mask_truth
@@ -137,7 +137,7 @@ def _outlook(refiner: Refiner, found: SegmentationMap, draws: int, seed: int) ->
     scores = {"mutual information": predictive.mutual_information}
     relative = found.relative_noise()
     if found.b is not None and relative is not None:
-        scores["learnt b"] = resize(found.b[None, None], found.truth.size)[0, 0].cpu().numpy()
+        scores["learnt b"] = resize(found.b[None], found.truth.size)[0]
         scores["b beside the logits"] = relative
     return _Outlook(found.labels, {"mode": found.probabilities(), "draws": predictive.probabilities}, scores)
 

@@ -21,7 +21,7 @@ from segcode.evaluation.methods import Method
 from segcode.evaluation.results import Results, Row, Subject, Tally, ratio
 from segcode.refinement.refiner import Refiner
 from segcode.sample import Source
-from segcode.tensors import IGNORE, LabelImage
+from segcode.tensors import IGNORE, Image, LabelImage
 from segcode.truth.mask import mask_truth
 from segcode.truth.truth import Truth
 
@@ -157,7 +157,7 @@ def click_through(method: Method, image: LabelledImage, config: ClickConfig, tal
             click = next_click(prediction, labels, draw, config.jitter)
             if click is not None:
                 truth, before = truth + disk_truth(click, labels, config.radius, classes), prediction
-                prediction, seconds = _timed(method, truth)
+                prediction, seconds = _timed(method, truth, image.image)
                 effects.append(_effect(number, click, before, prediction, labels))
         subject = Subject("clicks", method.name, None, number)
         tally.add(subject, image, prediction, truth, seconds, int(attainable[number]))
@@ -180,14 +180,14 @@ def _label_pixels(
     truths.append((Subject("mask", method.name, name, EXHAUSTIVE), mask_truth(mask, index, classes, "exhaustive")))
     for subject, truth in truths:
         method.begin(refiner, image.image)
-        prediction, seconds = _timed(method, truth)
+        prediction, seconds = _timed(method, truth, image.image)
         tally.add(subject, image, prediction, truth, seconds)
 
 
-def _timed(method: Method, truth: Truth) -> tuple[LabelImage, float]:
+def _timed(method: Method, truth: Truth, image: Image) -> tuple[LabelImage, float]:
     """The map of a method with the truth in it, and the seconds until it was there."""
     start = time.perf_counter()
-    prediction = map_of(method.refine(truth), truth).labels
+    prediction = map_of(method.refine(truth), truth, image).labels
     return prediction, time.perf_counter() - start
 
 

@@ -8,12 +8,14 @@ from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
+from numpy import ndarray
 
 from segcode.classes import ClassSet
 from segcode.data.prefetch import prefetch
 from segcode.data.select import check_classes
 from segcode.errors import DataError
+from segcode.refinement.guide import Guide
+from segcode.refinement.layers import Layers
 from segcode.refinement.refiner import Refiner
 from segcode.refinement.result import SegmentationMap, Status
 from segcode.sample import Source
@@ -58,14 +60,18 @@ def labelled_images(
         if sample.labels is None:
             raise DataError(f"'{sample.name}' has no labels: evaluate on a split that is labelled")
         initial = refiner.set_image(sample.image, sample.name)
-        if len(initial.logits) != len(classes):
+        if initial.truth.classes != len(classes):
             raise DataError(
-                f"the segmenter has {len(initial.logits)} classes, the data {len(classes)}: return one logit for each "
-                f"of {', '.join(classes.names)}"
+                f"the segmenter has {initial.truth.classes} classes, the data {len(classes)}: return one logit for "
+                f"each of {', '.join(classes.names)}"
             )
         yield LabelledImage(sample.name, sample.image, sample.labels, initial, classes)
 
 
-def map_of(logits: Float[Tensor, "M h w"], truth: Truth) -> SegmentationMap:
-    """Logits of any size as a map; the truth is written in, and its exhaustive classes are excluded elsewhere."""
-    return SegmentationMap(logits, truth, Status(0, 0, True))
+def map_of(logits: Float[ndarray, "M h w"], truth: Truth, image: Image) -> SegmentationMap:
+    """Logits of any size as a map of an image, as those of a refinement.
+
+    The truth is written in, and its exhaustive classes are excluded elsewhere.
+    """
+    layers = Layers(logits)
+    return SegmentationMap(layers, truth, Status(0, 0, True), guide=Guide.of(image, layers.grid))

@@ -13,14 +13,15 @@ from segcode.classes import ClassSet
 from segcode.evaluation.bootstrap import check_block
 from segcode.evaluation.images import LabelledImage, Progress, labelled_images, map_of
 from segcode.evaluation.results import Results, Subject, Tally
+from segcode.interpolation import resize
 from segcode.model.label_encoder import known_labels
-from segcode.model.linearisation import Linearisation, encode_truth
+from segcode.model.linearisation import Linearisation
 from segcode.model.segcode import SegCode
 from segcode.prediction import InitialPrediction
 from segcode.refinement.code_path import optimise_code
 from segcode.refinement.config import CodeConfig
 from segcode.refinement.refiner import Refiner
-from segcode.resampling import nearest, resize
+from segcode.resampling import nearest
 from segcode.sample import Source
 from segcode.tensors import LabelImage
 from segcode.truth.mask import mask_truth
@@ -116,13 +117,13 @@ def _maps(
     seconds = time.perf_counter() - start
     only_replaced = replace(truth, exhaustive=np.zeros_like(truth.exhaustive))
     maps = {
-        REPLACED: map_of(image.initial.logits, only_replaced).labels,
-        EXCLUDED: map_of(image.initial.logits, truth).labels,
+        REPLACED: map_of(image.initial.logits, only_replaced, image.image).labels,
+        EXCLUDED: map_of(image.initial.logits, truth, image.image).labels,
         OPTIMISED: refined.unpasted(),
         OPTIMISED_REPLACED: labels,
     }
     if code is not None:
-        alone = map_of(optimise_code(untempered(refiner), truth, code).logits, truth)
+        alone = map_of(optimise_code(untempered(refiner), truth, code).logits, truth, image.image)
         maps |= {CODE: alone.unpasted(), CODE_REPLACED: alone.labels}
     return maps, seconds
 
@@ -141,6 +142,8 @@ def _encoded(model: SegCode, prediction: InitialPrediction, image: LabelledImage
     linearised = prediction.code
     small = nearest(torch.from_numpy(image.labels)[None], linearised.base_logits.shape[1:])
     known = known_labels(small.to(linearised.base_logits.device), len(image.classes))
-    added = linearised.added(encode_truth(model, linearised, known)[None])
-    logits = linearised.base_logits + resize(added, linearised.base_logits.shape[1:])[0]
-    return map_of(logits, Truth.empty((image.labels.shape[0], image.labels.shape[1]), len(image.classes))).labels
+    added = linearised.added(model.encode_truth(linearised, known).cpu().numpy()[None])[0]
+    base_logits = linearised.base_logits.cpu().numpy()
+    logits = base_logits + resize(added, base_logits.shape[1:])
+    nothing = Truth.empty((image.labels.shape[0], image.labels.shape[1]), len(image.classes))
+    return map_of(logits, nothing, image.image).labels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
-from torch import Tensor
+from numpy import ndarray
 
 from segcode.refinement.refiner import Refiner
 from segcode.tensors import Image
@@ -23,7 +23,7 @@ class Method(Protocol):
     def begin(self, refiner: Refiner, image: Image) -> None:
         """Turn to the image that is set in `refiner`, and forget earlier truth."""
 
-    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+    def refine(self, truth: Truth) -> Float[ndarray, "M h w"]:
         """Logits of any size, for truth at the size of the image."""
 
 
@@ -35,7 +35,7 @@ class Pasted:
     def begin(self, refiner: Refiner, image: Image) -> None:
         self._logits = refiner.prediction.base_logits
 
-    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+    def refine(self, truth: Truth) -> Float[ndarray, "M h w"]:
         return self._logits
 
 
@@ -48,5 +48,5 @@ class Refined:
         refiner.reset()
         self._refiner = refiner
 
-    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+    def refine(self, truth: Truth) -> Float[ndarray, "M h w"]:
         return self._refiner.refine(truth).logits

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -24,11 +24,27 @@ from segcode.files import replacing_folder
 from segcode.model.config import ModelConfig
 from segcode.model.segcode import SegCode, build_segcode
 from segcode.model.shipped import find_model
+from segcode.prediction import InitialPrediction
 from segcode.stored import read_stored, write_stored
+from segcode.tensors import Image
 
 CONFIG = "config.json"
 _WEIGHTS, _CARD = "model.safetensors", "README.md"
 _MADE_BY = "`segcode train`"
+
+CARD: Final = """---
+library_name: segcode
+pipeline_tag: image-segmentation
+---
+# SegCode
+
+A segmentation map that a few labelled pixels correct: `segcode annotate PHOTOS --model FOLDER`.
+
+- For: {purpose}.
+- Learnt from: {learnt_from}.
+- Classes: {classes}.
+"""
+"""The model card of `save_pretrained`."""
 
 T = TypeVar("T")
 
@@ -49,6 +65,27 @@ class LoadedModel(NamedTuple):
         """The images that it is for, in words."""
         return self.model.config.purpose
 
+    @property
+    def id2label(self) -> dict[int, str]:
+        """The names of the classes, as Hugging Face's models have them."""
+        return dict(enumerate(self.classes.names))
+
+    @staticmethod
+    def from_pretrained(name_or_folder: str | Path) -> LoadedModel:
+        """As `load_model`, by Hugging Face's name."""
+        return load_model(name_or_folder)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write a folder that `from_pretrained` reads, with a short model card; errors as `save_model`."""
+        config = self.model.config
+        learnt_from = ", ".join(config.trained_on) or "nothing that is recorded"
+        classes = ", ".join(self.classes.names)
+        save_model(folder, self, CARD.format(purpose=config.purpose, learnt_from=learnt_from, classes=classes))
+
+    def predict(self, image: Image, name: str | None = None) -> InitialPrediction:
+        """As the model's."""
+        return self.model.predict(image, name)
+
 
 def save_model(folder: Path, loaded: LoadedModel, card: str) -> None:
     """Write weights (half precision where they are floats), configuration and card.
@@ -61,7 +98,8 @@ def save_model(folder: Path, loaded: LoadedModel, card: str) -> None:
     """
     model, classes = loaded
     weights = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    config = {"model": asdict(model.config), "classes": asdict(classes)}
+    id2label = {str(index): name for index, name in loaded.id2label.items()}  # as JSON has keys
+    config = {"model": asdict(model.config), "classes": asdict(classes), "id2label": id2label}
     with replacing_folder(folder) as unfinished:
         save_weights(unfinished / _WEIGHTS, weights, config)
         (unfinished / _CARD).write_text(card, encoding="utf-8")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from segcode.batches import ImageBatch
 from segcode.model.features import DilatedBottleneck, Pyramid, convolution, upsampled
-from segcode.tensors import ImageBatch
 
 FINEST = 2
 """Stride of the logits; an encoder that is coarser gets a convolution of the image beside it."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from segcode.batches import ImageBatch
 from segcode.efficientnet import CHANNELS, EfficientNetLite0
 from segcode.model.decoded_features import DecodedFeatures
 from segcode.model.features import Pyramid
-from segcode.tensors import ImageBatch
 
 
 class EfficientNetFeatures(DecodedFeatures):

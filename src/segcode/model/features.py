@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from segcode.batches import ImageBatch
 from segcode.resampling import resize
-from segcode.tensors import ImageBatch
 
 Pyramid: TypeAlias = dict[int, Tensor]
 """Features (B, channels, rows, columns) by stride; odd sides round up."""

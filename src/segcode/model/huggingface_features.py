@@ -8,10 +8,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from segcode.batches import ImageBatch
 from segcode.errors import CheckpointError, ConfigError, reason
 from segcode.model.decoded_features import DecodedFeatures
 from segcode.model.features import Pyramid
-from segcode.tensors import ImageBatch
 
 MEAN: Final = (0.485, 0.456, 0.406)
 """ImageNet's channel means; subtracted before dividing by `DEVIATION`."""

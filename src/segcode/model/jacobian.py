@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from segcode.interpolation import neighbours
 from segcode.model.features import Pyramid
-from segcode.model.linear_decoder import ConditionedLayer, ConditionedPath, LinearDecoder
-from segcode.resampling import neighbours
+from segcode.model.linear_decoder import ConditionedPath, LinearDecoder
 from segcode.tensors import Pixels
 
 
@@ -24,7 +25,7 @@ def jacobian(decoder: LinearDecoder, features: Pyramid, pixels: Pixels) -> Float
     """
     grid = decoder.grid.weight.unflatten(0, decoder.grid_shape).permute(1, 2, 0, 3)
     path = decoder.of_code
-    return _at(path, len(path.levels) - 1, grid, features, pixels.to(grid.device))
+    return _at(path, len(path.levels) - 1, grid, features, pixels)
 
 
 def _at(path: ConditionedPath, level: int, grid: Float[Tensor, "h w R k"], features: Pyramid, cells: Pixels) -> Tensor:
@@ -38,22 +39,13 @@ def _at(path: ConditionedPath, level: int, grid: Float[Tensor, "h w R k"], featu
     feature = features[stride][0]
     rows, columns = grid.shape[:2] if level == 0 else features[path.levels[level - 1][0]].shape[-2:]
     corners, share = neighbours(cells, (feature.shape[1], feature.shape[2]), (rows, columns))
-    needed, corners = corners.unique(return_inverse=True)
-    x = _at(path, level - 1, grid, features, torch.stack([needed // columns, needed % columns], dim=1))
-    return _matrices(layer, feature[:, cells[:, 0], cells[:, 1]].T) @ _mixed(x, corners, share)
+    needed, corners = np.unique(corners, return_inverse=True)
+    x = _at(path, level - 1, grid, features, np.stack([needed // columns, needed % columns], axis=1))
+    mixed = _mixed(x, torch.from_numpy(corners).to(x.device), torch.from_numpy(share).to(x))
+    return layer.matrices(feature[:, cells[:, 0], cells[:, 1]].T) @ mixed
 
 
 def _mixed(x: Float[Tensor, "c R k"], corners: Tensor, share: Float[Tensor, "n 4"]) -> Float[Tensor, "n R k"]:
     """The means of four rows of x each that bilinear resampling takes."""
     mixed = functional.embedding_bag(corners, x.flatten(1), per_sample_weights=share, mode="sum")
     return mixed.unflatten(1, x.shape[1:])
-
-
-def _matrices(layer: ConditionedLayer, feature: Float[Tensor, "n C"]) -> Float[Tensor, "n outputs R"]:
-    """The linear part of a layer at single cells."""
-    weight = layer.of_code.weight[:, :, 0, 0]
-    if layer.gate is None:
-        return weight.expand(len(feature), -1, -1)
-    plain, gated = weight.chunk(2, dim=1)
-    gate = functional.linear(feature, layer.gate.weight.flatten(1), layer.gate.bias)
-    return plain + gated * gate[:, None]

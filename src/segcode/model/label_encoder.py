@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional
 
+from segcode.batches import Known, Labels
 from segcode.model.config import ModelConfig
 from segcode.model.features import Backbone, Pyramid, convolution
 from segcode.resampling import pooled
-from segcode.tensors import IGNORE, Known, Labels
+from segcode.tensors import IGNORE
 
 
 def one_hot(labels: Labels, classes: int) -> Tensor:

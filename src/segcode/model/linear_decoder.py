@@ -16,11 +16,12 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
+from segcode.batches import Code, Logits
 from segcode.model.config import ModelConfig
 from segcode.model.features import Backbone, Pyramid
 from segcode.resampling import resize
-from segcode.tensors import Code, Logits
 
 
 class ConditionedLayer(nn.Module):
@@ -55,6 +56,15 @@ class ConditionedLayer(nn.Module):
         if self.of_image is not None:
             mixed = mixed + _convolved(self.of_image, f)
         return mixed.unflatten(2, feature.shape[2:])
+
+    def matrices(self, feature: Float[Tensor, "n C"]) -> Float[Tensor, "n outputs R"]:
+        """What `x` is multiplied by at single cells."""
+        weight = self.of_code.weight[:, :, 0, 0]
+        if self.gate is None:
+            return weight.expand(len(feature), -1, -1)
+        plain, gated = weight.chunk(2, dim=1)
+        gate = functional.linear(feature, self.gate.weight.flatten(1), self.gate.bias)
+        return plain + gated * gate[:, None]
 
 
 def _convolved(layer: nn.Conv2d, feature: Tensor) -> Tensor:

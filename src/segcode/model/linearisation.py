@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
-from torch.nn import functional
 
 from segcode.model.features import Pyramid
 from segcode.model.jacobian import jacobian
 from segcode.model.linear_decoder import LinearDecoder
-from segcode.model.segcode import SegCode
-from segcode.resampling import resize
-from segcode.tensors import Code, ImageBatch, Known, Pixels
+from segcode.tensors import Pixels
 
 
 @dataclass(frozen=True)
@@ -48,48 +46,12 @@ class Linearisation:
         """N, the length of the code."""
         return self.decoder.grid.in_features
 
-    def added(self, codes: Code) -> Float[Tensor, "k M _h _w"]:
+    def added(self, codes: Float[ndarray, "k N"]) -> Float[ndarray, "k M _h _w"]:
         """J c of codes (k, N): what they add to S0."""
         with torch.no_grad():
-            return self.decoder.linear(self.seen, codes)
+            given = torch.from_numpy(np.asarray(codes, np.float32)).to(self.base_logits.device)
+            return self.decoder.linear(self.seen, given).cpu().numpy()
 
-    def jacobian(self, pixels: Pixels) -> Float[Tensor, "n M N"]:
+    def jacobian(self, pixels: Pixels) -> Float[ndarray, "n M N"]:
         """J at pixels: the derivative of each logit by each number of the code."""
-        return jacobian(self.decoder, self.seen, pixels)
-
-
-@torch.no_grad()
-def linearise(model: SegCode, image: ImageBatch) -> Linearisation:
-    """Linearise a model in evaluation mode at one image (1, 3, H, W) in 0..1."""
-    features = model.features(image)
-    base_logits = model.decoder.base(features)
-    if scale := model.config.mirrored_view:
-        base_logits = _mean(base_logits, _mirrored_view(model, image, scale))
-    seen = model.seen_by_code(base_logits, features)
-    return Linearisation(
-        base_logits=base_logits[0],
-        features=features,
-        seen=seen,
-        decoder=model.decoder,
-        b=resize(model.uncertainty(seen), base_logits.shape[2:])[0, 0],
-    )
-
-
-def _mirrored_view(model: SegCode, image: ImageBatch, scale: float) -> Float[Tensor, "1 M _ _"]:
-    """S0 of the mirror image at another scale, mirrored back."""
-    size = [max(1, round(scale * side)) for side in image.shape[2:]]
-    seen = functional.interpolate(image.flip(3), size, mode="bilinear", antialias=True)
-    logits: Tensor = model.decoder.base(model.features(seen)).flip(3)
-    return logits
-
-
-def _mean(first: Float[Tensor, "1 M h w"], second: Float[Tensor, "1 M _ _"]) -> Float[Tensor, "1 M h w"]:
-    """The logarithm of the mean of two maps' probabilities, on the grid of the first."""
-    both = torch.stack([first.log_softmax(1), resize(second, first.shape[2:]).log_softmax(1)])
-    return both.logsumexp(0) - math.log(2)
-
-
-@torch.no_grad()
-def encode_truth(model: SegCode, image: Linearisation, known: Known) -> Float[Tensor, "N"]:
-    """The mean code that the label encoder gives known labels (1, 2 M, H, W) of a linearised image."""
-    return model.label_encoder(known, image.base_logits[None], image.seen).mean[0]
+        return jacobian(self.decoder, self.seen, pixels).cpu().numpy()

@@ -5,19 +5,24 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional
 
+from segcode.batches import ImageBatch, Known, Logits, Uncertainty
+from segcode.data.resize import as_many, resize_image, scaled
 from segcode.model.config import ModelConfig
 from segcode.model.efficientnet_features import EfficientNetFeatures
 from segcode.model.features import Backbone, Pyramid, UNet
 from segcode.model.huggingface_features import HuggingFaceFeatures
 from segcode.model.label_encoder import LabelEncoder
 from segcode.model.linear_decoder import LinearDecoder
+from segcode.model.linearisation import Linearisation
+from segcode.prediction import InitialPrediction
 from segcode.resampling import resize
-from segcode.tensors import ImageBatch, Known, Logits, Uncertainty
+from segcode.tensors import Image
 
 
 class UncertaintyHead(nn.Module):
@@ -49,7 +54,7 @@ class Reconstruction(NamedTuple):
 
 
 class SegCode(nn.Module):
-    """An image-conditioned variational auto-encoder of segmentation maps, S = f(I, c).
+    """An image-conditioned variational auto-encoder of segmentation maps, S = f(I, c); a `Segmenter`.
 
     Args:
         config: what the parts were built from; it is saved with the weights.
@@ -86,14 +91,63 @@ class SegCode(nn.Module):
         size = base_logits.shape[2:]
         return Reconstruction(base_logits, base_logits + resize(added, size), resize(uncertainty, size), code)
 
-    def seen_by_code(self, base_logits: Logits, features: Pyramid) -> Pyramid:
-        """The features that code path, label encoder and b are conditioned on."""
+    def seen_by_code(self, base_logits: Logits, features: Pyramid, cells: tuple[int, int] | None = None) -> Pyramid:
+        """The features that code path, label encoder and b are conditioned on, with `cells` at the finest."""
         if self.prediction_features is None:
             return features
         rows, columns = base_logits.shape[2:]
-        cells = as_many((rows, columns), self.config.code_cells)
+        cells = cells or as_many((rows, columns), self.config.code_cells)
         seen: Pyramid = self.prediction_features(resize(base_logits.detach().float(), cells).softmax(1))
         return seen
+
+    @torch.inference_mode()
+    def predict(self, image: Image, name: str | None = None) -> InitialPrediction:
+        """The initial prediction of an RGB image (H, W, 3) of bytes is that of zero code (Eq. 6); J is the code path.
+
+        The network, put into evaluation mode, sees the image scaled to as many pixels as its training images had, the
+        aspect ratio kept.
+        """
+        pixels = torch.from_numpy(resize_image(image, *as_many((image.shape[0], image.shape[1]), self.config.size)))
+        batch = pixels.to(next(self.parameters()).device).permute(2, 0, 1)[None].float() / 255
+        linearised = self.eval().linearise(batch)
+        return InitialPrediction(linearised.base_logits.cpu().numpy(), code=linearised, b=linearised.b.cpu().numpy())
+
+    @torch.no_grad()
+    def linearise(
+        self, image: ImageBatch, mirrored: ImageBatch | None = None, cells: tuple[int, int] | None = None
+    ) -> Linearisation:
+        """Logits around zero code at one image (1, 3, H, W) in 0..1, in evaluation mode.
+
+        Args:
+            image: its pixels.
+            mirrored: its mirror image at the scale of the configuration's `mirrored_view`; made if not given.
+            cells: of what the code sees, where that is the prediction; as many as `code_cells` if not given.
+        """
+        features = self.features(image)
+        base_logits = self.decoder.base(features)
+        if scale := self.config.mirrored_view:
+            view = _mirrored_view(image, scale) if mirrored is None else mirrored
+            base_logits = _mean(base_logits, self.decoder.base(self.features(view)).flip(3))
+        seen = self.seen_by_code(base_logits, features, cells)
+        b = resize(self.uncertainty(seen), base_logits.shape[2:])[0, 0]
+        return Linearisation(base_logits[0], features, seen, self.decoder, b)
+
+    @torch.no_grad()
+    def encode_truth(self, image: Linearisation, known: Known) -> Float[Tensor, "N"]:
+        """The mean code that the label encoder gives known labels (1, 2 M, H, W) of a linearised image."""
+        code: Tensor = self.label_encoder(known, image.base_logits[None], image.seen).mean[0]
+        return code
+
+
+def _mirrored_view(image: ImageBatch, scale: float) -> Float[Tensor, "1 3 _ _"]:
+    size = scaled((image.shape[2], image.shape[3]), scale)
+    return functional.interpolate(image.flip(3), size, mode="bilinear", antialias=True)
+
+
+def _mean(first: Float[Tensor, "1 M h w"], second: Float[Tensor, "1 M _ _"]) -> Float[Tensor, "1 M h w"]:
+    """The logarithm of the mean of two maps' probabilities, on the grid of the first."""
+    both = torch.stack([first.log_softmax(1), resize(second, first.shape[2:]).log_softmax(1)])
+    return both.logsumexp(0) - math.log(2)
 
 
 def build_segcode(config: ModelConfig) -> SegCode:
@@ -117,9 +171,3 @@ def build_segcode(config: ModelConfig) -> SegCode:
         config=config,
         prediction_features=of_prediction,
     )
-
-
-def as_many(size: tuple[int, int], cells: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns with the aspect ratio of `size` and about as many cells as `cells`."""
-    scale = math.sqrt(math.prod(cells) / math.prod(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
-from torch import Tensor
 
 from segcode.field.grid import Grid
+from segcode.interpolation import between, logits_at, neighbours
 from segcode.refinement.observations import region_of_cells
-from segcode.resampling import between, logits_at, neighbours
 from segcode.truth.truth import Truth
 
 
@@ -34,7 +32,7 @@ class Borders:
 
 
 def along_outlines(
-    rest: Sequence[Float[Tensor, "M _ _"]], field: Float[ndarray, "c M"], truth: Truth, grid: Grid
+    rest: Sequence[Float[ndarray, "M _ _"]], field: Float[ndarray, "c M"], truth: Truth, grid: Grid
 ) -> Borders | None:
     """The pixels that bilinear resampling gives the field of two regions, with that of their own region alone.
 
@@ -54,7 +52,7 @@ def along_outlines(
     if of_cells is None or truth.regions is None:
         return None
     pixels = np.argwhere(_mixed(truth.regions, of_cells.reshape(grid.shape)))
-    found, shares = (part.numpy() for part in neighbours(torch.from_numpy(pixels), truth.size, grid.shape))
+    found, shares = neighbours(pixels, truth.size, grid.shape)
     own = shares * (of_cells[found] == truth.regions[tuple(pixels.T)][:, None])
     own = np.where(own.any(1, keepdims=True), own, shares)
     own /= own.sum(1, keepdims=True)
@@ -65,8 +63,7 @@ def along_outlines(
 def _mixed(regions: Integer[ndarray, "H W"], of_cells: Integer[ndarray, "h w"]) -> Bool[ndarray, "H W"]:
     """The pixels at which one of the four cells around a pixel lies in another region than the pixel."""
     (above, under), (left, right) = (
-        [part.numpy() for part in between(torch.arange(size), size, cells)[:2]]
-        for size, cells in zip(regions.shape, of_cells.shape, strict=True)
+        between(np.arange(size), size, cells)[:2] for size, cells in zip(regions.shape, of_cells.shape, strict=True)
     )
     differs = np.zeros(regions.shape, bool)
     for rows in (above, under):

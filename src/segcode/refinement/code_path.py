@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
-from torch import Tensor
 
 from segcode.errors import DataError, TruthError
 from segcode.field.grid import Grid
+from segcode.field.likelihood import softmax
+from segcode.interpolation import resize
 from segcode.prediction import InitialPrediction
 from segcode.refinement.config import CodeConfig, Energy, Solver, Stopping
 from segcode.refinement.first_order import adam, lbfgs
@@ -22,10 +22,9 @@ from segcode.refinement.levenberg_marquardt import levenberg_marquardt
 from segcode.refinement.objective import EuclideanDistance, Objective, PartialLabelNLL
 from segcode.refinement.observations import observe
 from segcode.refinement.solution import Solution
-from segcode.resampling import resize
 from segcode.truth.truth import Truth
 
-SOLVERS: Final[dict[Solver, Callable[[Objective, Float[Tensor, "N"], Stopping], Solution]]] = {
+SOLVERS: Final[dict[Solver, Callable[[Objective, Float[ndarray, "N"], Stopping], Solution]]] = {
     "gauss_newton": gauss_newton,
     "levenberg_marquardt": levenberg_marquardt,
     "adam": adam,
@@ -43,7 +42,7 @@ class CodeSolution(NamedTuple):
         solution: of the solver: the code, its costs and why it stopped.
     """
 
-    logits: Float[Tensor, "M h w"]
+    logits: Float[ndarray, "M h w"]
     solution: Solution
 
 
@@ -55,7 +54,6 @@ class Entries(NamedTuple):
     weight: Float[ndarray, "n"]
 
 
-@torch.no_grad()
 def optimise_code(prediction: InitialPrediction, truth: Truth, config: CodeConfig = CodeConfig()) -> CodeSolution:  # noqa: B008 - frozen
     """Minimise sum_i w_i e_i(c) + 1/2 |c|^2 over the code (Sect. 3), from zero code.
 
@@ -73,10 +71,10 @@ def optimise_code(prediction: InitialPrediction, truth: Truth, config: CodeConfi
     if truth.classes != len(prediction.base_logits):
         raise TruthError(f"the truth is for {truth.classes} classes, the segmenter has {len(prediction.base_logits)}")
     objective = build_objective(prediction, truth, config)
-    start = torch.zeros(prediction.code.code_size).to(objective.base)
+    start = np.zeros(prediction.code.code_size, np.float32)
     solution = SOLVERS[config.solver](objective, start, config.stopping)
-    added = prediction.code.added(solution.code[None])
-    return CodeSolution(prediction.base_logits + resize(added, prediction.base_logits.shape[1:])[0], solution)
+    added = prediction.code.added(solution.code[None])[0]
+    return CodeSolution(prediction.base_logits + resize(added, prediction.base_logits.shape[1:]), solution)
 
 
 def build_objective(prediction: InitialPrediction, truth: Truth, config: CodeConfig) -> Objective:
@@ -87,16 +85,13 @@ def build_objective(prediction: InitialPrediction, truth: Truth, config: CodeCon
     """
     assert prediction.code is not None
     grid = Grid(*prediction.code.size)
-    base = resize(prediction.base_logits[None], grid.shape)[0]
-    table = base.flatten(1).T
+    table = resize(prediction.base_logits, grid.shape).reshape(len(prediction.base_logits), -1).T
     labelled, elsewhere = labelled_entries(truth, grid), excluded_entries(truth, grid)
     kept = draw(labelled, table, max(config.pixels - len(elsewhere.cells), -(-config.pixels // 2)))
     others = draw(elsewhere, table, config.pixels - len(kept.cells))
-    cells, allowed, weight = (
-        torch.from_numpy(np.concatenate(pair)).to(base.device) for pair in zip(kept, others, strict=True)
-    )
-    jacobian = prediction.code.jacobian(torch.stack([cells // grid.columns, cells % grid.columns], dim=1))
-    return ENERGIES[config.energy](table[cells], jacobian, weight.to(base.dtype), allowed)
+    cells, allowed, weight = (np.concatenate(pair) for pair in zip(kept, others, strict=True))
+    jacobian = prediction.code.jacobian(np.stack([cells // grid.columns, cells % grid.columns], axis=1))
+    return ENERGIES[config.energy](table[cells], jacobian, weight.astype(np.float32), allowed)
 
 
 def labelled_entries(truth: Truth, grid: Grid) -> Entries:
@@ -114,7 +109,7 @@ def excluded_entries(truth: Truth, grid: Grid) -> Entries:
     return Entries(cells, np.broadcast_to(left, (len(cells), len(left))), np.ones(len(cells)))
 
 
-def draw(entries: Entries, base: Float[Tensor, "c M"], limit: int) -> Entries:
+def draw(entries: Entries, base: Float[ndarray, "c M"], limit: int) -> Entries:
     """At most `limit` entries, weighed so that sums over them are unbiased for sums over all; the same every time.
 
     Systematic sampling of a shuffled list (Madow 1949). An entry is the more likely drawn, the more probability m S0
@@ -123,8 +118,7 @@ def draw(entries: Entries, base: Float[Tensor, "c M"], limit: int) -> Entries:
     """
     if len(entries.cells) <= limit:
         return entries
-    probability = base[torch.from_numpy(entries.cells).to(base.device)].softmax(1).cpu().numpy().astype(np.float64)
-    missed = np.where(entries.allowed, 0.0, probability).sum(1)
+    missed = np.where(entries.allowed, 0.0, softmax(base[entries.cells])).sum(1, dtype=np.float64)
     chance = entries.weight * (1 + missed / max(np.average(missed, weights=entries.weight), 1e-30))
     order = np.random.default_rng(0).permutation(len(chance))
     sums = chance[order].cumsum()

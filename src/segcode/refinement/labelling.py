@@ -1,18 +1,20 @@
-"""The class of each pixel of a large image, from logits on the network's smaller grid."""
+"""The class of each pixel of a large image, from logits on a smaller grid."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Integer, UInt8
 from numpy import ndarray
-from torch import Tensor
 
-from segcode.resampling import between
+from segcode.interpolation import between, nearest
+from segcode.refinement.guide import Guide
+from segcode.refinement.layers import Layers, highest_of
 
-_BLOCK: Final = 2**13  # cells at a time: their logits stay in a processor's cache
+_NUMBERS: Final = 2**22  # logits in memory at a time
+_PIXELS: Final = 2**16  # labelled at a time
 
 
 class _Side(NamedTuple):
@@ -34,7 +36,7 @@ class _Side(NamedTuple):
 
     @staticmethod
     def of(size: int, cells: int) -> _Side:
-        before, _, share = (part.numpy() for part in between(torch.arange(size), size, cells))
+        before, _, share = between(np.arange(size), size, cells)
         counts = np.bincount(before, minlength=cells)
         last = counts.cumsum() - 1
         pixels = np.minimum(last + 1 - counts + np.arange(counts.max())[:, None], last).clip(0)
@@ -42,42 +44,61 @@ class _Side(NamedTuple):
         return _Side(before, after, pixels, share.astype(np.float32)[pixels], counts > 0)
 
 
-def labels_of(logits: Float[Tensor, "M h w"], size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
-    """The class of the highest logit at each pixel of a size, as of logits resized bilinearly, without resizing them.
+def labels_of(
+    layers: Layers, size: tuple[int, int], guide: Guide | None = None, classes: Sequence[int] = ()
+) -> UInt8[ndarray, "H W"]:
+    """The class of the highest logit at each pixel of a size, as its place among some classes, or all.
 
-    A pixel's logits are a mean of those of four cells. The class that is the highest in all four is so in their mean,
-    hence logits, which have to be finite, are computed where the four differ alone, along the edges of regions; and
-    there of the classes alone that are somewhere as high as another is everywhere.
+    A pixel's logits are a mean of those of the four cells around it, with the shares of a guide, or of bilinear
+    resampling. The class that is the highest in all four is so in their mean, hence logits, which have to be finite,
+    are computed where the four differ alone, along the edges of regions; and there of the classes alone that are
+    somewhere as high as another is everywhere. A pixel that is larger than the cells takes the class of the nearest.
     """
-    planes = logits.cpu().numpy().reshape(len(logits), -1)
-    grid, numbers = tuple(logits.shape[1:]), np.arange(len(logits), dtype=np.uint8)
-    cells = _highest(planes, numbers[:, None]).reshape(grid)
-    if size == grid:
-        return torch.from_numpy(cells)
+    grid, cells = layers.grid, layers.highest(classes)
+    if size[0] <= grid[0] and size[1] <= grid[1]:
+        rows, columns = (nearest(*side) for side in zip(size, grid, strict=True))
+        return cells if size == grid else cells.take(rows, 0).take(columns, 1)
     down, across = (_Side.of(*side) for side in zip(size, grid, strict=True))
     labels = cells.take(across.before, 1).take(down.before, 0)
     right = cells[:, across.after]
     mixed = (cells != right) | (cells != cells[down.after]) | (cells != right[down.after])
-    rows, columns = np.nonzero(mixed & down.used[:, None] & across.used)
-    for start in range(0, len(rows), _BLOCK):
-        row, column = rows[start : start + _BLOCK], columns[start : start + _BLOCK]
-        places = [at * grid[1] for at in (row, down.after[row])]
-        corners = [planes.take(place + at, 1) for place in places for at in (column, across.after[column])]
-        possible = np.maximum.reduce(corners) >= np.minimum.reduce(corners).max(0)
+    mixed &= down.used[:, None] & across.used
+    for band in layers.bands(_NUMBERS):
+        rows, columns = np.nonzero(mixed[band])
+        if len(rows):
+            planes = layers.block(slice(band.start, band.stop + 1), classes=classes)
+            _label(labels, planes, rows + band.start, columns, band.start, (down, across), guide)
+    return labels
+
+
+def _label(
+    labels: UInt8[ndarray, "H W"],
+    planes: Float[ndarray, "k n w"],
+    rows: Integer[ndarray, "q"],
+    columns: Integer[ndarray, "q"],
+    top: int,
+    sides: tuple[_Side, _Side],
+    guide: Guide | None,
+) -> None:
+    """Write the classes of the pixels between some cells and those after them, from rows of logits from `top` on."""
+    (down, across), numbers = sides, np.arange(len(planes), dtype=np.uint8)
+    step = max(1, _PIXELS // len(across.pixels))
+    for start in range(0, len(rows), step):
+        row, column = rows[start : start + step], columns[start : start + step]
+        corners = [(each, other) for each in (row, down.after[row]) for other in (column, across.after[column])]
+        logits = [planes[:, each - top, other] for each, other in corners]
+        possible = np.maximum.reduce(logits) >= np.minimum.reduce(logits).max(0)
         count = possible.sum(0)
         for number in np.unique(count):
             some = np.flatnonzero(count == number)
             classes = np.ascontiguousarray(np.nonzero(possible[:, some].T)[1].reshape(-1, number).T)
-            above_left, above_right, left, right = (corner[classes, some] for corner in corners)
-            left, right = left - above_left, right - above_right
-            shares, pixels = across.share[:, column[some]], across.pixels[:, column[some]]
-            for share, pixel in zip(down.share[:, row[some]], down.pixels[:, row[some]], strict=True):
-                first, last = above_left + share * left, above_right + share * right
-                logit = first[:, None] + shares * (last - first)[:, None]
-                labels.reshape(-1)[pixel * size[1] + pixels] = _highest(logit, numbers[classes][:, None])
-    return torch.from_numpy(labels)
-
-
-def _highest(logits: Float[ndarray, "n *k"], classes: UInt8[ndarray, "n *_"]) -> UInt8[ndarray, "*k"]:
-    """The first class with the highest logit; all in vector instructions of a processor, unlike argmax."""
-    return ~((logits == logits.max(0)).view(np.uint8) * ~classes).max(0)
+            chosen = [corner[classes, some][:, None] for corner in logits]
+            if guide is not None:
+                colours = [guide.colours[:, None, (each * len(across.after) + other)[some]] for each, other in corners]
+            right, pixels = across.share[:, column[some]], across.pixels[:, column[some]]
+            for under, pixel in zip(down.share[:, row[some]], down.pixels[:, row[some]], strict=True):
+                shares = [up * near for up in (1 - under, under) for near in (1 - right, right)]
+                if guide is not None:
+                    shares = guide.weigh(pixel, pixels, colours, shares)
+                logit = sum(share * corner for share, corner in zip(shares, chosen, strict=True))
+                labels[pixel, pixels] = highest_of(logit, numbers[classes][:, None])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
-from torch.linalg import solve
+from numpy import ndarray
+from scipy.linalg import solve
 
 from segcode.refinement.config import Stopping
 from segcode.refinement.objective import Objective
@@ -15,7 +15,7 @@ FIRST_DAMPING = 1e-3
 LARGEST_DAMPING = 1e8
 
 
-def levenberg_marquardt(objective: Objective, start: Float[Tensor, "N"], stopping: Stopping) -> Solution:
+def levenberg_marquardt(objective: Objective, start: Float[ndarray, "N"], stopping: Stopping) -> Solution:
     """Minimise E from a code.
 
     The step solves (H + m I) d = -g. The model promises to lower E by -g^T d - 1/2 d^T H d. If E falls at all the step
@@ -25,11 +25,11 @@ def levenberg_marquardt(objective: Objective, start: Float[Tensor, "N"], stoppin
     here = objective.at(start)
     costs = [here.value]
     damping, growth = FIRST_DAMPING, 2.0
-    eye = torch.eye(len(start), dtype=start.dtype, device=start.device)
+    eye = np.eye(len(start), dtype=start.dtype)
     for _ in range(stopping.steps):
         if stopping.met(costs[-1], here.gap):
             return Solution(here.code, tuple(costs), StopReason.CONVERGED)
-        step = -solve(here.hessian + damping * eye, here.gradient)
+        step = -solve(here.hessian + damping * eye, here.gradient, assume_a="pos")
         there = objective.at(here.code + step)
         fallen = here.value - there.value
         if fallen > 0:

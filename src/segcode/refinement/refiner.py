@@ -8,12 +8,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy import ndarray
-from torch import Tensor
+from scipy.special import softmax
 
-from segcode.edges.features import EdgeNetwork, at_cells, edge_features, load_edge_network
+from segcode.edges.features import edge_features
 from segcode.errors import DataError, TruthError
 from segcode.field.constants import FieldConstants, load_constants
 from segcode.field.grid import Grid
@@ -22,19 +21,18 @@ from segcode.field.likelihood import Observations
 from segcode.field.look import expected_changes
 from segcode.field.posterior import MAX_DENSE_CELLS, Posterior, condition, preview
 from segcode.field.precision import Precision, cell_pull, edge_weights
-from segcode.model.checkpoint import LoadedModel
-from segcode.model.segcode import SegCode
-from segcode.model.segmenter import SegCodeSegmenter
+from segcode.interpolation import at_cells, nearest, resize
 from segcode.prediction import CallableSegmenter, CodePath, InitialPrediction, Segmenter, takes_name
 from segcode.refinement.borders import along_outlines
 from segcode.refinement.code_path import Entries, draw
 from segcode.refinement.config import Stopping
 from segcode.refinement.gauss_newton import gauss_newton
+from segcode.refinement.guide import Guide
+from segcode.refinement.layers import Layers
 from segcode.refinement.objective import PartialLabelNLL
 from segcode.refinement.observations import observe, region_of_cells, settled_cells
 from segcode.refinement.places import Place, places_to_look
 from segcode.refinement.result import SegmentationMap, Status, entropy, masked_softmax
-from segcode.resampling import resize
 from segcode.tensors import Image, Pixels, shape_text
 from segcode.truth.truth import Truth
 
@@ -42,22 +40,22 @@ from segcode.truth.truth import Truth
 class _Code:
     """The code path at the cells of the field, for codes in units of s."""
 
-    def __init__(self, path: CodePath, grid: Grid, constants: FieldConstants, device: torch.device):
+    def __init__(self, path: CodePath, grid: Grid, constants: FieldConstants) -> None:
         self._deviation = float(np.sqrt(constants.code_variance))
-        self._path, self._grid, self._device = path, grid, device
+        self._path, self._grid = path, grid
         self._factor = self._deviation / constants.temperature
         self._weight, self._label_weight = constants.code_weight, constants.label_weight
         self._pixels = _pixels_at(grid, path.size)
         self.code_size = path.code_size
         self.jacobian = Kept(self._jacobian)
 
-    def scaled(self, code: Float[ndarray, "N"]) -> Float[Tensor, "N"]:
+    def scaled(self, code: Float[ndarray, "N"]) -> Float[ndarray, "N"]:
         """The code itself, from one in units of s."""
-        return torch.from_numpy(self._deviation * code).float().to(self._device)
+        return np.asarray(self._deviation * code, np.float32)
 
-    def added(self, code: Float[ndarray, "N"]) -> Float[Tensor, "M h w"]:
+    def added(self, code: Float[ndarray, "N"]) -> Float[ndarray, "M h w"]:
         """The part of the code in the logits, on the grid of the code path."""
-        return self._path.added(torch.from_numpy(self._factor * code).float().to(self._device)[None])[0]
+        return self._path.added(np.asarray(self._factor * code, np.float32)[None])[0]
 
     def explaining(self, observations: Observations, base: Float[ndarray, "c M"]) -> Float[ndarray, "N"]:
         """The code that explains many labels before the field does: it minimises w sum_i e_i(c) + 1/2 |c|^2 / s^2.
@@ -66,20 +64,20 @@ class _Code:
         drawn.
         """
         entries = Entries(observations.cells[observations.place], observations.allowed, observations.weight)
-        logits, root = torch.from_numpy(base).float(), self._weight**0.5
-        cells, allowed, weight = draw(entries, logits, MAX_DENSE_CELLS)
-        jacobian = torch.from_numpy(root * self._jacobian(cells)).float()
-        weights = torch.from_numpy(weight / self._label_weight).float()
-        objective = PartialLabelNLL(logits[cells], jacobian, weights, torch.from_numpy(allowed))
-        solution = gauss_newton(objective, jacobian.new_zeros(self.code_size), Stopping())
-        return root * solution.code.double().numpy()
+        root = self._weight**0.5
+        cells, allowed, weight = draw(entries, base, MAX_DENSE_CELLS)
+        jacobian = np.asarray(root * self._jacobian(cells), np.float32)
+        weights = np.asarray(weight / self._label_weight, np.float32)
+        objective = PartialLabelNLL(base[cells].astype(np.float32), jacobian, weights, allowed)
+        solution = gauss_newton(objective, np.zeros(self.code_size, np.float32), Stopping())
+        return root * solution.code.astype(np.float64)
 
     def times(self, code: Float[ndarray, "N"]) -> Float[ndarray, "c M"]:
         """The same at all cells."""
         return _at_cells(self.added(code), self._grid)
 
     def _jacobian(self, cells: ndarray) -> Float[ndarray, "n M N"]:
-        return self._factor * self._path.jacobian(self._pixels[cells]).cpu().numpy().astype(np.float64)
+        return self._factor * self._path.jacobian(self._pixels[cells]).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -89,6 +87,8 @@ class _OpenImage:
     Attributes:
         size: rows and columns of the image.
         prediction: the initial prediction; its logits divided by the temperature.
+        layers: these logits on a grid at least as fine as the field's.
+        guide: the image over that grid.
         base: these logits at the cells of the field.
         precision: the prior of the field.
         code: the code path, where the segmenter has one and its prior variance is above 0.
@@ -96,6 +96,8 @@ class _OpenImage:
 
     size: tuple[int, int]
     prediction: InitialPrediction
+    layers: Layers
+    guide: Guide | None
     base: Float[ndarray, "c M"]
     precision: Precision
     code: _Code | None
@@ -124,29 +126,23 @@ class Refiner:
 
     def __init__(
         self,
-        segmenter: SegCode | LoadedModel | Segmenter | Callable[[Image], Any],
+        segmenter: Segmenter | Callable[[Image], Any],
         constants: FieldConstants | None = None,
-        device: str | None = None,
-        edges: EdgeNetwork | None = None,
     ) -> None:
         """Take a segmenter.
 
         Args:
-            segmenter: a segcode model, alone or as `load_model` returns it; a `Segmenter`, such as `open_segmenter`
-                gives; or a function from an RGB image to logits or probabilities (M, h, w).
+            segmenter: a segcode model, alone or as `load_model` returns it; another `Segmenter`, such as
+                `open_segmenter` gives; or a function from an RGB image to logits or probabilities (M, h, w).
             constants: of the Gaussian model; the shipped ones by default.
-            device: that segcode's networks run on ("cpu", "cuda:1"); by default, where a segcode model is.
-            edges: the network that edges are read from; the shipped one by default.
         """
-        self._segmenter = as_segmenter(segmenter, device)
+        self._segmenter = as_segmenter(segmenter)
         self.constants = constants or load_constants()
-        self._edges = edges or load_edge_network()
         self._open: _OpenImage | None = None
         self._current: _OpenImage | None = None
         self._posterior: Posterior | None = None
         self._truth: Truth | None = None
 
-    @torch.inference_mode()
     def set_image(self, image: Image, name: str | None = None) -> SegmentationMap:
         """Run the segmenter and factorise the field's prior for an RGB image (H, W, 3) of any size.
 
@@ -167,12 +163,14 @@ class Refiner:
         b = None if prediction.b is None else prediction.b / temperature
         prediction = replace(prediction, base_logits=prediction.base_logits / temperature, b=b)
         grid = Grid.over(size)
-        features = edge_features(image, grid, prediction.features, self._edges)
+        features = edge_features(image, grid, prediction)
         weights = edge_weights(features, grid, self.constants)
         base = _at_cells(prediction.base_logits, grid)
         pull = cell_pull(base, self.constants)
         precision = Precision(grid, weights, pull, self.constants.prior_variance).factorised()
-        self._open = self._current = _OpenImage(size, prediction, base, precision, self._code_of(prediction, grid))
+        layers = _layers(prediction.base_logits, grid)
+        guide, code = Guide.of(image, layers.grid), self._code_of(prediction, grid)
+        self._open = self._current = _OpenImage(size, prediction, layers, guide, base, precision, code)
         self.reset()
         return self._initial()
 
@@ -180,17 +178,16 @@ class Refiner:
         """Forget the truth, and the map that `start_from` was given."""
         self._current, self._posterior, self._truth = self._image, None, None
 
-    @torch.inference_mode()
     def start_from(self, start: SegmentationMap) -> SegmentationMap:
         """Take a map, such as a sample, for the initial prediction, and forget the truth; `reset` goes back."""
         image = self._image
-        prediction = replace(image.prediction, base_logits=start.logits)
+        logits, grid = start.logits, image.precision.grid
+        prediction = replace(image.prediction, base_logits=logits)
         self.reset()
-        base = _at_cells(start.logits, image.precision.grid)
-        self._current = replace(image, prediction=prediction, base=base)  # the code path keeps its grid
+        layers, base = _layers(logits, grid), _at_cells(logits, grid)
+        self._current = replace(image, prediction=prediction, layers=layers, base=base)  # the code path keeps its grid
         return self._initial()
 
-    @torch.inference_mode()
     def refine(self, truth: Truth) -> SegmentationMap:
         """The most likely map given the truth, independent of earlier truths.
 
@@ -211,7 +208,6 @@ class Refiner:
         status = Status(len(observations), posterior.steps, posterior.converged)
         return self._map(posterior.field, posterior.code, truth, status)
 
-    @torch.inference_mode()
     def preview(self, truth: Truth) -> SegmentationMap:
         """A map in closed form, sooner than that of `refine`: use while a stroke is in progress.
 
@@ -232,7 +228,6 @@ class Refiner:
             field = field + preview(base, posterior, later)
         return self._map(field, posterior.code, truth, Status(len(observations), 1, True))
 
-    @torch.inference_mode()
     def sample(self, count: int, seed: int = 0) -> list[SegmentationMap]:
         """Maps drawn from the posterior given the last truth of `refine`; from the prior before any.
 
@@ -246,22 +241,18 @@ class Refiner:
         status = Status(0, 0, True)
         return [self._map(field, code, truth, status) for field, code in zip(fields, codes, strict=True)]
 
-    @torch.inference_mode()
     def predictive(self, count: int = 16, seed: int = 0) -> Predictive:
         """Class probabilities and mutual information, averaged over `count` draws from the posterior."""
         truth = self._conditioned()[1]
-        drawn = [one.logits.softmax(0) for one in self.sample(count, seed)]
-        mean = torch.stack(drawn).mean(0)
-        unsure = torch.stack([-torch.xlogy(p, p).sum(0) for p in drawn]).mean(0)
-        information = (-torch.xlogy(mean, mean).sum(0) - unsure).clamp(min=0)
+        mean, unsure = np.zeros(()), np.zeros(())
+        for one in self.sample(count, seed):
+            drawn = softmax(one.logits, 0)
+            mean, unsure = mean + drawn / count, unsure + entropy(drawn) / count
+        information = np.maximum(entropy(mean) - unsure, 0)
         size = self._image.size
-        probabilities = masked_softmax(resize(mean.clamp(min=1e-30)[None], size)[0].log(), truth)
-        return Predictive(
-            probabilities,
-            np.where(truth.known_mask, 0.0, resize(information[None, None], size)[0, 0].cpu().numpy()),
-        )
+        probabilities = masked_softmax(np.log(resize(np.maximum(mean, 1e-30), size)), truth)
+        return Predictive(probabilities, np.where(truth.known_mask, 0.0, resize(information[None], size)[0]))
 
-    @torch.inference_mode()
     def places_to_look(self, count: int = 8) -> list[Place]:
         """The places where a label is expected to change the map most, given the last truth of `refine`."""
         posterior, truth = self._conditioned()
@@ -288,7 +279,7 @@ class Refiner:
         """Memory that the image takes, beside the segmenter, in bytes."""
         image, posterior = self._active, self._posterior
         held = 0 if posterior is None else posterior.nbytes
-        return image.prediction.base_logits.nbytes + image.base.nbytes + image.precision.nbytes + held
+        return image.layers.nbytes + image.base.nbytes + image.precision.nbytes + held
 
     @property
     def _image(self) -> _OpenImage:
@@ -325,7 +316,7 @@ class Refiner:
     def _code_of(self, prediction: InitialPrediction, grid: Grid) -> _Code | None:
         if prediction.code is None or self.constants.code_variance == 0:
             return None
-        return _Code(prediction.code, grid, self.constants, prediction.base_logits.device)
+        return _Code(prediction.code, grid, self.constants)
 
     def _conditioned(self) -> tuple[Posterior, Truth]:
         image = self._active
@@ -338,34 +329,29 @@ class Refiner:
     def _initial(self) -> SegmentationMap:
         image = self._active
         truth = Truth.empty(image.size, image.base.shape[1])
-        prediction = image.prediction
-        return SegmentationMap(prediction.base_logits, truth, Status(0, 0, True), None, prediction.b)
+        status, b = Status(0, 0, True), image.prediction.b
+        return SegmentationMap(image.layers, truth, status, b=b, guide=image.guide)
 
     def _map(
         self, field: Float[ndarray, "c M"], code: Float[ndarray, "N"] | None, truth: Truth, status: Status
     ) -> SegmentationMap:
-        prediction, grid = self._active.prediction, self._active.precision.grid
-        base, scaled = prediction.base_logits, None
-        added = torch.from_numpy(np.ascontiguousarray(field.T, np.float32)).reshape(1, -1, *grid.shape).to(base.device)
+        image, grid = self._active, self._active.precision.grid
+        base, scaled = image.prediction.base_logits, None
+        added = np.ascontiguousarray(field.T, np.float32).reshape(-1, *grid.shape)
         rest = [base]
-        if code is not None and (path := self._active.code) is not None:
+        if code is not None and (path := image.code) is not None:
             scaled, of_code = path.scaled(code), path.added(code)
             rest.append(of_code)
             size = _finer(grid.shape, of_code.shape[1:])
-            added = resize(added, size) + resize(of_code[None], size)
-        size = _finer(base.shape[1:], grid.shape)
-        logits = resize(added, size)[0].add_(resize(base[None], size)[0])
-        return SegmentationMap(logits, truth, status, scaled, prediction.b, along_outlines(rest, field, truth, grid))
+            added = resize(added, size) + resize(of_code, size)
+        borders = along_outlines(rest, field, truth, grid)
+        return SegmentationMap(
+            image.layers.plus(added), truth, status, scaled, image.prediction.b, borders, image.guide
+        )
 
 
-def as_segmenter(
-    segmenter: SegCode | LoadedModel | Segmenter | Callable[[Image], Any], device: str | None
-) -> Segmenter:
+def as_segmenter(segmenter: Segmenter | Callable[[Image], Any]) -> Segmenter:
     """A segmenter from whatever predicts."""
-    if isinstance(segmenter, LoadedModel):
-        segmenter = segmenter.model
-    if isinstance(segmenter, SegCode):
-        return SegCodeSegmenter(segmenter, device)
     if isinstance(segmenter, Segmenter):
         return segmenter if takes_name(segmenter.predict) else CallableSegmenter(segmenter.predict)
     if callable(segmenter):
@@ -386,8 +372,12 @@ def truth_cells(truth: Truth, grid: Grid) -> ndarray:
     return np.unique(grid.cells_of(truth.certain().pixels, truth.size))
 
 
-def _at_cells(logits: Float[Tensor, "M h w"], grid: Grid) -> Float[ndarray, "c M"]:
-    return at_cells(logits, grid).flatten(1).T.cpu().numpy().astype(np.float64)
+def _at_cells(logits: Float[ndarray, "M h w"], grid: Grid) -> Float[ndarray, "c M"]:
+    return at_cells(logits, grid.shape).reshape(len(logits), -1).T.astype(np.float64)
+
+
+def _layers(logits: Float[ndarray, "M h w"], grid: Grid) -> Layers:
+    return Layers(resize(logits, _finer(logits.shape[1:], grid.shape)))
 
 
 def _finer(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
@@ -397,6 +387,5 @@ def _finer(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
 def _pixels_at(grid: Grid, size: tuple[int, int]) -> Pixels:
     """The pixel at the centre of each cell, in an image of another size."""
     rows, columns = size
-    row = ((torch.arange(grid.rows) + 0.5) * rows / grid.rows).long()
-    column = ((torch.arange(grid.columns) + 0.5) * columns / grid.columns).long()
-    return torch.cartesian_prod(row, column)
+    row, column = nearest(grid.rows, rows), nearest(grid.columns, columns)
+    return np.stack(np.meshgrid(row, column, indexing="ij"), axis=-1).reshape(-1, 2)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 import numpy as np
-import torch
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Float, UInt8
 from numpy import ndarray
-from scipy.special import ndtr
-from torch import Tensor
-from torch.nn import functional
+from scipy.special import ndtr, softmax
 
+from segcode.data.resize import resize_labels
+from segcode.interpolation import between, resize_part
 from segcode.refinement.borders import Borders
+from segcode.refinement.guide import Guide
 from segcode.refinement.labelling import labels_of
-from segcode.resampling import logits_at, resize, resize_rows
-from segcode.tensors import IGNORE, LabelImage
+from segcode.refinement.layers import Layers, highest, leads_of
+from segcode.tensors import IGNORE, Image, LabelImage
 from segcode.truth.truth import Truth
 
 _BAND: Final = 2**18  # pixels
@@ -49,21 +51,31 @@ class Status:
 class SegmentationMap:
     """A map at the size of its image.
 
+    Its logits are on the finer of the segmenter's grid and the field's. They are brought to the size of the image in
+    bands of rows, by the image itself (`Guide`): those of a large photograph would take gigabytes.
+
     Attributes:
-        logits: S0 / T + field + J c / T, on the finer of the segmenter's grid and the field's, (M, h, w).
+        layers: S0 / T + field + J c / T.
         truth: that the map follows from; empty for an initial prediction.
+        status: how the mode was found.
         code: c, where the segmenter has a code path and the truth is not empty.
         b: of Eq. 3 on the segmenter's grid, divided by T, where it has that.
-        status: how the mode was found.
         borders: the pixels along the outlines of the truth, whose logits are not those of the grid.
+        guide: the image, where it has more pixels than the grid has cells; without it logits are resized bilinearly.
     """
 
-    logits: Float[Tensor, "M h w"]
+    layers: Layers
     truth: Truth
     status: Status
-    code: Float[Tensor, "N"] | None = None
-    b: Float[Tensor, "_ _"] | None = None
+    code: Float[ndarray, "N"] | None = None
+    b: Float[ndarray, "_ _"] | None = None
     borders: Borders | None = None
+    guide: Guide | None = None
+
+    @property
+    def logits(self) -> Float[ndarray, "M h w"]:
+        """S0 / T + field + J c / T on the grid."""
+        return self.layers.sum()
 
     @property
     def labels(self) -> LabelImage:
@@ -75,42 +87,37 @@ class SegmentationMap:
         undecided = self.truth.undecided()
         return undecided.paste(labels, self._logits_at(undecided))
 
-    def unpasted(self, size: tuple[int, int] | None = None) -> LabelImage:
-        """Class indices without the truth written in, at the size of the image or at another one.
+    def unpasted(self, image: Image | None = None) -> LabelImage:
+        """Class indices without the truth written in, at the size of the image, or at that of a larger version of it.
 
-        The logits are not resized for it: those of a large photograph would take gigabytes.
+        Args:
+            image: the larger version, RGB.
         """
-        size = size or self.truth.size
-        labels = self._highest(size, slice(None))
-        exhaustive = torch.from_numpy(self.truth.exhaustive)
+        guide, size = self.guide, self.truth.size
+        if image is not None:
+            guide, size = Guide.of(image, self.layers.grid), (image.shape[0], image.shape[1])
+        labels = self._highest(size, guide, ())
+        exhaustive = self.truth.exhaustive
         if exhaustive.any() and not exhaustive.all():
-            left = (~exhaustive).nonzero()[:, 0]
-            others = left.to(torch.uint8)[self._highest(size, left).long()]
-            known = torch.from_numpy(exhaustive_labels(self.truth))[None, None].float()
-            known = functional.interpolate(known, size, mode="nearest-exact")[0, 0].to(torch.uint8)
-            of_excluded = exhaustive[labels.long()]
-            labels = torch.where(of_excluded & (known != labels + 1), others, labels)
-        return labels.numpy()
+            left = np.flatnonzero(~exhaustive)
+            others = left.astype(np.uint8)[self._highest(size, guide, tuple(left.tolist()))]
+            known = resize_labels(exhaustive_labels(self.truth), *size)
+            labels = np.where(exhaustive[labels] & (known != labels + 1), others, labels)
+        return labels
 
     def probabilities(self) -> Float[ndarray, "M H W"]:
         """Class probabilities at the mode, at the size of the image: softmax of the logits.
 
         An excluded class has probability 0; so have all other classes at a labelled pixel.
         """
-        return masked_softmax(self._scores(), self.truth)
+        result = np.empty((self.truth.classes, *self.truth.size), np.float32)
+        for rows, scores in self._bands():
+            result[:, rows] = softmax(scores, 0)
+        return result
 
     def entropy(self) -> Float[ndarray, "H W"]:
-        """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels.
-
-        It is computed in bands of rows: the probabilities of a large photograph would take gigabytes.
-        """
-        height, width = self.truth.size
-        result = np.empty((height, width), np.float32)
-        step = max(1, _BAND // width)
-        for top in range(0, height, step):
-            bottom = min(top + step, height)
-            result[top:bottom] = entropy(masked_softmax(self._scores(top, bottom), self.truth.rows(top, bottom)))
-        return result
+        """Entropy of the class probabilities in nats, at the size of the image; 0 at labelled pixels."""
+        return self._in_bands(lambda _, scores: entropy(softmax(scores, 0)))
 
     def relative_noise(self) -> Float[ndarray, "H W"] | None:
         """The noise of Eq. 3 compared with what it attenuates: sqrt(2) b / (z_1 - z_2) for the two highest logits.
@@ -120,9 +127,12 @@ class SegmentationMap:
         """
         if self.b is None:
             return None
-        first, second = possible(self._scores(), self.truth).topk(2, dim=0).values
-        deviation = math.sqrt(2) * resize(self.b[None, None], self.truth.size)[0, 0]
-        return (deviation / (first - second).clamp(min=1e-6)).cpu().numpy()
+        noise = math.sqrt(2) * self.b[None]
+
+        def relative(rows: slice, scores: Float[ndarray, "M n W"]) -> Float[ndarray, "n W"]:
+            return resize_part(noise, self.truth.size, rows)[0] / np.maximum(leads_of(scores).lead, 1e-6)
+
+        return self._in_bands(relative)
 
     def flip_probability(self) -> Float[ndarray, "H W"] | None:
         """The chance that the noise of Eq. 3 puts the second class of a pixel ahead of its first, in 0..0.5.
@@ -133,55 +143,88 @@ class SegmentationMap:
         relative = self.relative_noise()
         return None if relative is None else np.asarray(ndtr(-1 / np.maximum(relative.astype(np.float64), 1e-12)))
 
-    def _scores(self, top: int = 0, bottom: int | None = None) -> Float[Tensor, "M n W"]:
+    def _in_bands(
+        self, work: Callable[[slice, Float[ndarray, "M n W"]], Float[ndarray, "n W"]]
+    ) -> Float[ndarray, "H W"]:
+        result = np.empty(self.truth.size, np.float32)
+        for rows, scores in self._bands():
+            result[rows] = work(rows, scores)
+        return result
+
+    def _bands(self) -> Iterator[tuple[slice, Float[ndarray, "M n W"]]]:
+        """Bands of rows, and the logits of the classes that the truth leaves to their pixels."""
+        height, width = self.truth.size
+        step = max(1, _BAND // width)
+        for top in range(0, height, step):
+            bottom = min(top + step, height)
+            yield slice(top, bottom), possible(self._scores(top, bottom), self.truth.rows(top, bottom))
+
+    def _scores(self, top: int, bottom: int) -> Float[ndarray, "M n W"]:
         """Logits at the size of the image, of the rows from `top` to `bottom`, that one not included."""
-        bottom = self.truth.size[0] if bottom is None else bottom
-        scores = resize_rows(self.logits, self.truth.size, top, bottom)
+        scores = self._resampled(top, bottom)
         if self.borders is not None:
-            rows, columns = self.borders.pixels.T
-            inside = (rows >= top) & (rows < bottom)
-            logits = torch.from_numpy(self.borders.logits[inside].T)
-            scores[:, rows[inside] - top, columns[inside]] = logits.to(scores)
+            rows_beside, columns_beside = self.borders.pixels.T
+            inside = (rows_beside >= top) & (rows_beside < bottom)
+            scores[:, rows_beside[inside] - top, columns_beside[inside]] = self.borders.logits[inside].T
         return scores
 
-    def _highest(self, size: tuple[int, int], classes: slice | Integer[Tensor, "k"]) -> UInt8[Tensor, "H W"]:
-        """The place, among some classes, of that with the highest logit, at each pixel of a size."""
-        labels = labels_of(self.logits[classes], size).cpu()
+    def _resampled(self, top: int, bottom: int) -> Float[ndarray, "M n W"]:
+        (height, width), grid = self.truth.size, self.layers.grid
+        if (height, width) == grid:
+            return self.layers.block(slice(top, bottom))
+        above, under, down = between(np.arange(top, bottom), height, grid[0])
+        left, right, across = between(np.arange(width), width, grid[1])
+        rows = slice(int(above[0]), int(under[-1]) + 1)
+        shares = [up[:, None] * near for up, near in product((1 - down, down), (1 - across, across))]
+        if self.guide is not None:
+            cells = (row[:, None] * grid[1] + column for row, column in product((above, under), (left, right)))
+            colours = [self.guide.colours[:, cell] for cell in cells]
+            shares = self.guide.weigh(np.arange(top, bottom)[:, None], np.arange(width), colours, shares)
+            total = sum(shares)
+            shares = [share / total for share in shares]
+        block = self.layers.block(rows)
+        sides = [block.take(column, 2) for column in (left, right)]
+        scores = np.zeros((len(block), bottom - top, width), np.float32)
+        for (row, side), share in zip(product((above, under), sides), shares, strict=True):
+            scores += side.take(row - rows.start, 1) * share
+        return scores
+
+    def _highest(self, size: tuple[int, int], guide: Guide | None, classes: tuple[int, ...]) -> UInt8[ndarray, "H W"]:
+        """The place, among some classes, or all, of that with the highest logit, at each pixel of a size."""
+        labels = labels_of(self.layers, size, guide, classes)
         if self.borders is not None:
-            beside = torch.full(self.truth.size, IGNORE, dtype=torch.uint8)
-            rows, columns = self.borders.pixels.T
-            beside[rows, columns] = torch.from_numpy(self.borders.logits)[:, classes].argmax(1).to(torch.uint8)
-            down, across = (
-                (2 * torch.arange(new) + 1) * old // (2 * new) for new, old in zip(size, self.truth.size, strict=True)
-            )
-            beside = beside[down][:, across]  # of the nearest pixel
-            labels = torch.where(beside == IGNORE, labels, beside)
+            logits = self.borders.logits[:, classes] if classes else self.borders.logits
+            beside = np.full(self.truth.size, IGNORE, np.uint8)
+            beside[tuple(self.borders.pixels.T)] = highest(logits.T)
+            beside = resize_labels(beside, *size)
+            np.copyto(labels, beside, where=beside != IGNORE)
         return labels
 
     def _logits_at(self, truth: Truth) -> Float[ndarray, "n M"]:
         """Logits at the pixels of a truth's entries."""
-        logits = logits_at(self.logits, truth.pixels, self.truth.size)
-        if self.borders is not None and len(self.borders.pixels):
-            known = self.borders.pixels @ [self.truth.size[1], 1]
-            place = np.searchsorted(known, truth.flat).clip(max=len(known) - 1)
-            beside = known[place] == truth.flat
-            logits[beside] = self.borders.logits[place[beside]]
+        rows, columns = truth.pixels.T
+        logits = np.empty((len(truth), truth.classes), np.float32)
+        step = max(1, _BAND // self.truth.size[1])
+        for top in (np.unique(rows // step) * step).tolist():
+            inside = np.flatnonzero((rows >= top) & (rows < top + step))
+            scores = self._scores(top, min(top + step, self.truth.size[0]))
+            logits[inside] = scores[:, rows[inside] - top, columns[inside]].T
         return logits
 
 
-def masked_softmax(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
+def masked_softmax(scores: Float[ndarray, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
     """Probabilities of the classes that a truth leaves to each pixel."""
-    return possible(scores, truth).softmax(0).cpu().numpy()
+    return softmax(possible(scores, truth), 0)
 
 
-def possible(scores: Float[Tensor, "M H W"], truth: Truth) -> Float[Tensor, "M H W"]:
+def possible(scores: Float[ndarray, "M H W"], truth: Truth) -> Float[ndarray, "M H W"]:
     """Scores of the classes that a truth leaves to each pixel, minus infinity for the others."""
-    impossible = torch.from_numpy(truth.excluded())
+    if len(truth) == 0 and not truth.exhaustive.any():
+        return scores
+    impossible = truth.excluded()
     impossible &= ~impossible.all(0)
-    labels = torch.from_numpy(truth.labels).to(scores.device)
-    other = torch.arange(len(scores), device=scores.device)[:, None, None] != labels
-    impossible = torch.where(labels >= 0, other, impossible.to(scores.device))
-    return scores.masked_fill(impossible, -torch.inf)
+    other = np.arange(len(scores))[:, None, None] != truth.labels
+    return np.where(np.where(truth.labels >= 0, other, impossible), -np.inf, scores)
 
 
 def exhaustive_labels(truth: Truth) -> UInt8[ndarray, "H W"]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from jaxtyping import Float
-from torch import Tensor
+from numpy import ndarray
 
 
 class StopReason(Enum):
@@ -27,6 +27,6 @@ class Solution:
         reason: how it ended; not converging is a status, never an exception.
     """
 
-    code: Float[Tensor, "N"]
+    code: Float[ndarray, "N"]
     costs: tuple[float, ...]
     reason: StopReason

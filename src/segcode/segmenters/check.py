@@ -10,13 +10,13 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from torch import Tensor
+from scipy.special import softmax
 
 from segcode.classes import ClassSet
 from segcode.export.picture import heat, overlay
 from segcode.export.sheet import Panel, Sheet, sheet
+from segcode.interpolation import resize
 from segcode.numbers import Found, Numbers
-from segcode.resampling import resize
 from segcode.segmenters.specification import OpenedSegmenter
 from segcode.tensors import Image, LabelImage
 
@@ -56,23 +56,24 @@ def check(opened: OpenedSegmenter, image: Image, name: str) -> Checked:
     Raises:
         DataError: if the segmenter's output is wrong.
     """
-    logits = opened.segmenter.predict(image, name).base_logits.float().cpu()
+    logits = opened.segmenter.predict(image, name).base_logits
     numbers = opened.numbers or Numbers(opened.classes.names, "logits")
     if numbers.found is None:
         numbers.logits(logits, "the prediction")
     found = numbers.found
     assert found is not None  # `logits` sets it or raises an error
-    swapped = opened.segmenter.predict(np.ascontiguousarray(image[..., ::-1]), name).base_logits.float().cpu()
-    confidence, labels = _at_pixels(logits, image).max(0)
+    swapped = opened.segmenter.predict(np.ascontiguousarray(image[..., ::-1]), name).base_logits
+    probabilities = _at_pixels(logits, image)
+    confidence, labels = probabilities.max(0), probabilities.argmax(0)
     same = swapped.shape == logits.shape and bool((swapped == logits).all())
     return Checked(
         name,
         image,
         found,
-        labels.numpy().astype(np.uint8),
-        confidence.numpy(),
-        np.bincount(labels.flatten().numpy(), minlength=len(logits)) / labels.numel(),
-        None if same else float(_at_pixels(swapped, image).max(0).values.mean()),
+        labels.astype(np.uint8),
+        confidence,
+        np.bincount(labels.ravel(), minlength=len(logits)) / labels.size,
+        None if same else float(_at_pixels(swapped, image).max(0).mean()),
     )
 
 
@@ -123,6 +124,6 @@ def check_sheet(checked: Sequence[Checked], classes: ClassSet) -> Sheet:
     return sheet(panels, 3, classes, shown.tolist())
 
 
-def _at_pixels(logits: Float[Tensor, "M h w"], image: Image) -> Float[Tensor, "M H W"]:
+def _at_pixels(logits: Float[ndarray, "M h w"], image: Image) -> Float[ndarray, "M H W"]:
     """Probabilities at the size of the image."""
-    return resize(logits[None], (image.shape[0], image.shape[1]))[0].softmax(0)
+    return softmax(resize(logits, (image.shape[0], image.shape[1])), 0)

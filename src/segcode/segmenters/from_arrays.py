@@ -30,9 +30,9 @@ class ArraySegmenter:
 
 
 def read_array(path: Path) -> ndarray:
-    """The array of an .npy file, or the only one of an .npz. Raises DataError, for pickled objects too."""
+    """The array of an .npy file, mapped into memory, or the only one of an .npz. Raises DataError."""
     try:
-        found = np.load(path, allow_pickle=False)
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(found, ndarray):
             return found
         with found:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 
 from segcode.data.folder import ClassFile
 from segcode.data.images import open_image
@@ -50,10 +49,7 @@ class LabelSegmenter:
 
     def predict(self, image: Image, name: str | None = None) -> InitialPrediction:
         """The labels of an image. Raises DataError if they are missing or damaged, or of another shape."""
-        path = self._files.of(name)
-        labels, notes = self._read(path)
-        for note in notes:
-            self._report(note)
+        path, labels = self._files.of(name), self.read(name).labels
         rows, columns = image.shape[:2]
         scale = labels.shape[0] / rows
         if abs(labels.shape[1] - scale * columns) > max(1.0, scale):  # smaller copies of images are worked on, too
@@ -64,11 +60,17 @@ class LabelSegmenter:
         logits = np.zeros((len(self._classes.classes), *labels.shape), np.float32)
         row, column = np.nonzero(labels != IGNORE)
         logits[labels[row, column], row, column] = self._advantage
-        return InitialPrediction(torch.from_numpy(logits))
+        return InitialPrediction(logits)
 
-    def _read(self, path: Path) -> LabelFile:
+    def read(self, name: str | None) -> LabelFile:
+        """The label file of an image. Raises DataError if it is missing or damaged."""
+        path = self._files.of(name)
         with open_image(path, header=True) as picture:
             coloured = picture.mode in ("RGB", "RGBA")
-        if not coloured:
-            return read_index_labels(path, self._classes.classes, self._classes.train_ids)
-        return read_colour_labels(path, ids_of_colours(self._classes.classes))
+        if coloured:
+            file = read_colour_labels(path, ids_of_colours(self._classes.classes))
+        else:
+            file = read_index_labels(path, self._classes.classes, self._classes.train_ids)
+        for note in file.notes:
+            self._report(note)
+        return file

@@ -53,30 +53,35 @@ class OnnxConfig:
     numbers: Meaning | None = None
 
 
+def open_onnx(path: Path) -> Any:
+    """A session of ONNX Runtime on the CPU. Raises CheckpointError if the network cannot be loaded."""
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises errors of many kinds
+        raise CheckpointError(f"{path} is no network that ONNX Runtime can load ({reason(error)})") from None
+
+
 class OnnxSegmenter:
     """A network of one image, channels first or last."""
 
-    def __init__(self, path: Path, numbers: Numbers, report: Callable[[str], None]) -> None:
-        """Load NET.onnx and NET.toml.
+    def __init__(self, session: Any, path: Path, numbers: Numbers, report: Callable[[str], None]) -> None:
+        """Take NET.onnx, opened, and read NET.toml.
 
         Args:
+            session: of NET.onnx, from `open_onnx`.
             path: the path of NET.onnx.
             numbers: turns the output into logits; NET.toml may state its meaning.
             report: called with one line if the graph leaves the size open.
 
         Raises:
-            CheckpointError: if the network cannot be loaded.
             ConfigError: if NET.toml lacks something, or contradicts the graph.
         """
-        import onnxruntime
-
         settings = path.with_suffix(".toml")
         self._path, self.numbers = path, numbers
         self._config = config = _read(settings, path)
-        try:
-            self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises errors of many kinds
-            raise CheckpointError(f"{path} is no network that ONNX Runtime can load ({reason(error)})") from None
+        self._session = session
         self._input = _only_input(self._session.get_inputs(), path)
         shape = self._input.shape
         self._channels_last = _channels_last(shape, config, path, settings)

@@ -5,23 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from segcode.classes import ClassSet
 from segcode.data.folder import ClassFile
 from segcode.errors import ConfigError, listed, nearest
-from segcode.model.checkpoint import load_model
-from segcode.model.segcode import SegCode
-from segcode.model.segmenter import SegCodeSegmenter
 from segcode.model.shipped import shipped_models
 from segcode.numbers import Meaning, Numbers
 from segcode.prediction import CallableSegmenter, Segmenter
 from segcode.segmenters.from_arrays import ArraySegmenter
+from segcode.segmenters.from_export import ExportedSegmenter, is_export
 from segcode.segmenters.from_labels import CONFIDENCE, LabelSegmenter
-from segcode.segmenters.from_onnx import OnnxSegmenter
+from segcode.segmenters.from_onnx import OnnxSegmenter, open_onnx
 from segcode.segmenters.from_python import classes_of_object, import_segmenter
-from segcode.segmenters.from_transformers import TransformersSegmenter
 from segcode.segmenters.named_classes import check_order, classes_of, find_class_file, ids_of, read_classes
+
+if TYPE_CHECKING:
+    from segcode.model.segcode import SegCode
 
 KINDS: Final = ("transformers", "onnx", "arrays", "labels", "python")
 """The kinds that may stand before the colon."""
@@ -90,9 +90,18 @@ def open_segmenter(
             raise ConfigError(f"'{text}' is a model of segcode and has its classes: leave out --classes")
         return _open_model(where, device)
 
+    session = open_onnx(Path(where)) if kind == "onnx" else None
+    if session is not None and is_export(session):
+        if classes is not None or numbers is not None:
+            raise ConfigError(f"'{text}' is a model of segcode, exported: leave out --classes and --numbers")
+        exported = ExportedSegmenter(session, Path(where))
+        return OpenedSegmenter(exported, exported.config.classes, exported.config.purpose)
+
     segmenter: Any = None
     own: ClassSet | None = None
     if kind == "transformers":
+        from segcode.segmenters.from_transformers import TransformersSegmenter
+
         segmenter = TransformersSegmenter(where, device)
         own = classes_of(segmenter.names)
     elif kind == "python":
@@ -106,7 +115,7 @@ def open_segmenter(
         case "python":
             segmenter = CallableSegmenter(getattr(segmenter, "predict", segmenter), read)
         case "onnx":
-            segmenter = OnnxSegmenter(place, read, report)
+            segmenter = OnnxSegmenter(session, place, read, report)
         case "arrays":
             segmenter = ArraySegmenter(place, read)
         case "labels":
@@ -130,8 +139,11 @@ def _open_model(name: str, device: str) -> OpenedSegmenter:
             f"no folder and no shipped model is called '{name}': {nearest(name, shipped_models())} Other segmenters "
             f"are KIND:WHERE, as python:my_module.logits; the kinds are {', '.join(KINDS)}"
         )
-    model = load_model(name)
-    return OpenedSegmenter(SegCodeSegmenter(model.model, device), model.classes, model.purpose, model.model)
+    from segcode.model.checkpoint import load_model
+
+    loaded = load_model(name)
+    model = loaded.model.to(device)
+    return OpenedSegmenter(model, loaded.classes, loaded.purpose, model)
 
 
 def _classes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -18,14 +18,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from PIL import Image as Pillow
 from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
 from segcode.data.labels import encode_labels
-from segcode.errors import SegcodeError
+from segcode.errors import DataError, SegcodeError
+from segcode.export.job import Layout
 from segcode.export.runs import coco, coco_id
 from segcode.palette import distinct_colours
 from segcode.server.guard import LABEL_STUDIO, Access, Amount, Guard
+from segcode.server.job import Which, chosen, export_zip
 from segcode.server.journal import Entry
 from segcode.server.label_studio import Backend
 from segcode.server.label_studio import router as label_studio_router
@@ -34,7 +37,7 @@ from segcode.server.library import Encoded, Photograph
 from segcode.server.live import router as live_router
 from segcode.server.marks import AnyMark
 from segcode.server.problems import OTHER_WORK, gone, not_written, refused, said, wrong
-from segcode.server.schemas import ClassInfo, DocumentInfo, Health, ImageInfo, ModelInfo, State
+from segcode.server.schemas import ClassInfo, DocumentInfo, Health, ImageInfo, ModelInfo, Note, ScoreInfo, State
 from segcode.server.studio import OpenImage, Studio
 from segcode.tensors import LabelImage
 
@@ -50,6 +53,7 @@ def create_app(
     access: Access | None = None,
     label_studio: LabelStudio | None = None,
     purpose: str = "",
+    keys: Sequence[str | None] = (),
 ) -> FastAPI:
     """The web application over a studio, which it closes when it ends.
 
@@ -59,6 +63,7 @@ def create_app(
         access: who may send requests; by default this machine alone.
         label_studio: images are fetched from it and predictions sent to it; by default nobody is asked.
         purpose: the images that the model is for, in words.
+        keys: the letter that chooses each class on the page, None where it has none.
     """
 
     @asynccontextmanager
@@ -79,6 +84,7 @@ def create_app(
     )
     app.state.studio = studio
     app.state.model_name, app.state.purpose = model_name, purpose
+    app.state.keys = keys or [None] * len(studio.classes)
     app.state.label_studio = Backend(studio, f"segcode {Path(model_name).name}", label_studio)
     bounds = dict.fromkeys(("/setup", "/predict", "/webhook"), LABEL_STUDIO)
     bounds["/api/images"] = Amount(2 * studio.library.limits.bytes)
@@ -135,6 +141,7 @@ _LARGE: Final[dict[int | str, dict[str, Any]]] = {413: {"description": "The file
 _FULL: Final[dict[int | str, dict[str, Any]]] = {507: {"description": "The disk is full; nothing has changed."}}
 _WORK: Final = {**_MISSING, **_REFUSED, **_FULL}
 _ADDED: Final = {**_WORK, **_LARGE, 409: {"description": "It is for another folder of work."}}
+_REMOVED: Final = {**_WORK, 409: {"description": "It was not uploaded."}}
 _SENT: Final = {**_REFUSED, **_LARGE, **_FULL}
 _BODY: Final = {
     "requestBody": {
@@ -158,8 +165,9 @@ def model(request: Request, studio: Here) -> ModelInfo:
     """The name of the model, the images that it is for, and the classes that indices mean."""
     names, colours = studio.classes.names, studio.classes.colours
     apart = distinct_colours(len(names))
-    classes = [ClassInfo(name=n, colour=c, distinct=d) for n, c, d in zip(names, colours, apart, strict=True)]
     state = request.app.state
+    each = zip(names, colours, apart, state.keys, strict=True)
+    classes = [ClassInfo(name=n, colour=c, distinct=d, key=k) for n, c, d, k in each]
     return ModelInfo(name=state.model_name, purpose=state.purpose, classes=classes, work=studio.work)
 
 
@@ -237,18 +245,54 @@ async def set_state(image: Opened, studio: Here, state: State) -> DocumentInfo:
     return _document(image)
 
 
+@router.post("/api/images/{name:path}/note", tags=["work"], responses={**_WORK, **_LARGE})
+async def set_note(image: Opened, studio: Here, note: Note) -> DocumentInfo:
+    """Flag an image, or write a comment on it; neither changes its marks."""
+    for key, value in note:
+        if value is not None:
+            await studio.write(image, Entry.model_validate({key: value}))
+    return _document(image)
+
+
+@router.get("/api/images/{name:path}/score", tags=["work"], responses=_WORK)
+async def score(image: Opened, studio: Here) -> ScoreInfo:
+    """How much an image needs a person, given its marks: what images are sorted by. It takes as long as opening it."""
+    return ScoreInfo.model_validate((await studio.score(image))._asdict())
+
+
+@router.post("/api/images/{name:path}/remove", tags=["images"], status_code=204, responses=_REMOVED)
+async def remove(photograph: Listed, studio: Here) -> None:
+    """Remove an image that was uploaded. Its journal stays in the folder of work."""
+    try:
+        await asyncio.to_thread(studio.remove, photograph.name)
+    except DataError as error:
+        raise HTTPException(409, said(error)) from None
+
+
+@router.get("/api/export", tags=["work"], response_class=StreamingResponse)
+async def export_all(studio: Here, layout: Layout = "indices", only: Which = "all") -> StreamingResponse:
+    """The maps of all images, or of those that are so far or flagged, as a zip; `segcode.export.job` has the layouts.
+
+    Of images that are not done it has the present map, down to the initial prediction.
+    """
+    photographs = await asyncio.to_thread(chosen, studio, only)
+    headers = {"Content-Disposition": f'attachment; filename="segcode_{layout}.zip"'}
+    return StreamingResponse(export_zip(studio, photographs, layout), media_type="application/zip", headers=headers)
+
+
 @router.get("/api/images/{name:path}/export/{kind}", tags=["work"], responses=_WORK, response_class=Response)
 async def export(image: Opened, studio: Here, kind: Kind) -> Response:
     """The refined map at the size of the image, or the labelled pixels.
 
-    labels.png has class indices; ids.png the ids of the data set's files, such as Cityscapes label ids; colours.png the
-    classes' colours; coco.json run lengths; truth.png the labelled pixels, 255 elsewhere; marks.json the marks.
+    labels.png has class indices, 255 where void; ids.png the ids of the data set's files, such as Cityscapes label ids;
+    colours.png the classes' colours; coco.json run lengths; truth.png the labelled pixels, 255 elsewhere; marks.json
+    the marks.
     """
     marks, classes = image.document.marks, studio.classes
-    name, file_name = image.photograph.name, image.photograph.file_name
+    name, file_name = image.photograph.original_name, image.photograph.file_name
     convert: dict[str, Callable[[LabelImage], bytes]] = {
-        "labels.png": lambda labels: encode_labels(labels, classes),
-        "ids.png": lambda labels: encode_labels(labels, classes, raw=True),
+        "labels.png": lambda labels: encode_labels(labels, classes, complete=True),
+        "ids.png": lambda labels: encode_labels(labels, classes, raw=True, complete=True),
         "colours.png": lambda labels: _png(classes.colourise(labels)),
         "coco.json": lambda labels: json.dumps(coco(file_name, labels, classes, coco_id(name))).encode(),
     }
@@ -256,7 +300,7 @@ async def export(image: Opened, studio: Here, kind: Kind) -> Response:
         content = await asyncio.to_thread(lambda: json.dumps([mark.model_dump(mode="json") for mark in marks]).encode())
     elif kind == "truth.png":
         content = await studio.with_session(
-            image, lambda session: encode_labels(session.painting(marks).labels, classes)
+            image, lambda session: encode_labels(session.painting(marks).known, classes)
         )
     else:
         labels = await studio.with_session(image, lambda session: session.final(marks))
@@ -269,8 +313,19 @@ async def export(image: Opened, studio: Here, kind: Kind) -> Response:
 
 def _info(studio: Studio, photograph: Photograph) -> ImageInfo:
     height, width = photograph.size
-    state, problem = studio.state(photograph.name)
-    return ImageInfo(name=photograph.name, width=width, height=height, state=state, problem=problem)
+    progress = studio.progress(photograph.name)
+    return ImageInfo(
+        name=photograph.name,
+        width=width,
+        height=height,
+        state=progress.state,
+        problem=progress.problem,
+        flagged=progress.flagged,
+        comment=progress.comment,
+        uploaded=photograph.uploaded,
+        uncertainty=progress.score and progress.score.uncertainty,
+        expected_change=progress.score and progress.score.expected_change,
+    )
 
 
 def _document(image: OpenImage) -> DocumentInfo:

@@ -13,17 +13,17 @@ import re
 import zlib
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from segcode.errors import DataError
 from segcode.files import flush_folder
 from segcode.server.library import Photograph, Stamp
 from segcode.server.marks import AnyMark, Mark
 
-VERSION: Final = 1
-"""The version of the format; a log of another one is refused."""
+VERSION: Final = 2
+"""The version of the format. Format 1, which is read, too, has no flags, comments and void."""
 
 _LINE: Final = re.compile(rb'\{"crc32":"([0-9a-f]{8})",(.*)', re.DOTALL)
 _ANOTHER: Final = "put that image back and start segcode again, or move this file away to begin again"
@@ -32,8 +32,11 @@ _CURE: Final = "put back a copy of the file, or delete this line and all after i
 Line = TypeVar("Line", bound=BaseModel)
 
 
+Comment: TypeAlias = Annotated[str, Field(max_length=2000)]
+
+
 class ReplacedError(DataError):
-    """The image of a log, or the log itself, is another one than when it was opened."""
+    """The image of a log, or the log itself, is another one than when it was opened, or was removed."""
 
 
 class Head(BaseModel):
@@ -58,19 +61,23 @@ class Entry(BaseModel):
     mark: AnyMark | None = None
     step: Literal["undo", "redo"] | None = None
     done: bool | None = None
+    flagged: bool | None = None
+    comment: Comment | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Entry:
-        if (self.mark is not None) + (self.step is not None) + (self.done is not None) != 1:
-            raise ValueError("an entry is one mark, one step, or one state")
+        if sum(value is not None for _, value in self) != 1:
+            raise ValueError("an entry is one mark, one step, one state, one flag or one comment")
         return self
 
 
 class Document:
-    """The marks of an image, how many of them count, and whether a person called it done."""
+    """The marks of an image, how many of them count, whether a person called it done or flagged it, and a comment."""
 
     def __init__(self) -> None:
         self.done = False
+        self.flagged = False
+        self.comment = ""
         self._marks: list[Mark] = []
         self._count = 0
         self._known: set[str] = set()
@@ -92,6 +99,13 @@ class Document:
             self.done = entry.done
         elif self.marks != before:
             self.done = False
+        self.flagged = self.flagged if entry.flagged is None else entry.flagged
+        self.comment = self.comment if entry.comment is None else entry.comment
+
+    @property
+    def blank(self) -> bool:
+        """Whether nobody ever made a mark or called it done."""
+        return not self._marks and not self.done
 
     def has(self, mark: str) -> bool:
         """Whether a mark of this id was ever made."""
@@ -177,15 +191,15 @@ class Journal:
             raise ReplacedError(f"{where} is about another image than {self._photograph.path} is now: {_ANOTHER}")
         self._digest, self._stamp = digest, stamp
 
-    def append(self, entry: Entry) -> None:
-        """Write an entry after those that were read; once this returns it is on the disk.
+    def append(self, *entries: Entry) -> None:
+        """Write entries after those that were read; once this returns they are on the disk.
 
         Raises:
             ReplacedError: if the image is another one now, or another program wrote to the log.
             OSError: if it cannot be written, as on a full disk, or the image not be read; the log is then as it was.
         """
         self.check_image()
-        lines: list[BaseModel] = [entry] if self._end else [self._first(), entry]
+        lines: list[BaseModel] = [*entries] if self._end else [self._first(), *entries]
         check, content = self._check, b""
         for line in lines:
             check, written = _written(line, check)
@@ -269,9 +283,9 @@ def _head(path: Path, line: bytes) -> Head:
         version = json.loads(line)["version"]
     except (ValueError, TypeError, KeyError, RecursionError):
         version = VERSION  # the line is damaged, which is found out below
-    if version != VERSION:
+    if version not in (1, VERSION):
         raise DataError(
-            f"{path} has format {str(version)[:20]}, and this segcode reads format {VERSION}: "
+            f"{path} has format {str(version)[:20]}, and this segcode reads formats 1 and {VERSION}: "
             "open it with the version of segcode that wrote it, or move it away to begin again"
         )
     return _read_line(path, 1, line, 0, Head)

@@ -14,9 +14,10 @@ OneOrMore: TypeAlias = Annotated[
 
 
 class Value(BaseModel):
-    """The shape of a region, and its labels: a brush as `rle`, others in per cent of the image's sides."""
+    """The shape of a region, and its labels: a brush or a bitmask, others in per cent of the image's sides."""
 
     rle: Many[int] = []
+    bitmask: str = Field("", alias="imageDataURL")
     x: FiniteFloat = 0
     y: FiniteFloat = 0
     width: FiniteFloat = 0
@@ -25,6 +26,7 @@ class Value(BaseModel):
     """Degrees by which a rectangle is turned around its corner (x, y), clockwise."""
     points: Many[tuple[FiniteFloat, FiniteFloat]] = []
     brushlabels: Many[str] = []
+    bitmasklabels: Many[str] = []
     keypointlabels: Many[str] = []
     polygonlabels: Many[str] = []
     rectanglelabels: Many[str] = []

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
 from pydantic import ValidationError
 
 from segcode.classes import ClassSet
 from segcode.errors import DataError
+from segcode.export.bitmask import decode_bitmask, encode_bitmask
 from segcode.export.brush_runs import decode_brush, encode_brush
 from segcode.export.runs import encode_runs
 from segcode.server.label_studio_messages import Drawn, Value
@@ -23,6 +26,7 @@ from segcode.tensors import LabelImage
 _log = logging.getLogger(__name__)
 
 _CONFIGURATION: Final = 2**20  # characters; a real one has a few thousand
+_PAINTED: Final = ("BrushLabels", "BitmaskLabels")
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,15 @@ class Layout:
     """The names in a labelling configuration.
 
     Args:
-        brush: name of its BrushLabels.
+        kind: of the regions that a map is given as: "brushlabels" or "bitmasklabels".
+        control: name of its BrushLabels or BitmaskLabels.
         image: name of the Image that they are drawn on.
         key: of that image in a task's data.
         labels: as they are written, by class.
     """
 
-    brush: str
+    kind: str
+    control: str
     image: str
     key: str
     labels: dict[int, str]
@@ -50,10 +56,10 @@ class Layout:
 
 
 def read_layout(configuration: str, classes: ClassSet) -> Layout:
-    """Find the brush labels in a labelling configuration; names count whatever their case.
+    """Find the first brush or bitmask labels in a labelling configuration; names count whatever their case.
 
     Raises:
-        DataError: if it is no XML, or has no brush labels for classes of the model.
+        DataError: if it is no XML, or has no such labels for classes of the model.
     """
     if len(configuration) > _CONFIGURATION or "<!doctype" in configuration.lower():
         raise DataError("the labelling configuration has a DOCTYPE or is endless: take it from docs/label-studio.md")
@@ -64,16 +70,17 @@ def read_layout(configuration: str, classes: ClassSet) -> Layout:
             f"the labelling configuration is no XML ({error}): correct it in the project's settings"
         ) from None
     images = {tag.get("name"): tag.get("value", "") for tag in root.iter("Image")}
-    for brush in root.iter("BrushLabels"):
-        image = brush.get("toName", "")
-        known = _indices(classes)
-        written = [label.get("value", "") for label in brush.iter("Label")]
+    known = _indices(classes)
+    for control in (tag for tag in root.iter() if tag.tag in _PAINTED):
+        image = control.get("toName", "")
+        written = [label.get("value", "") for label in control.iter("Label")]
         labels = {known[name.strip().lower()]: name for name in written if name.strip().lower() in known}
         if labels and image in images:
-            return Layout(brush.get("name", ""), image, images[image].removeprefix("$"), labels)
+            key = images[image].removeprefix("$")
+            return Layout(control.tag.lower(), control.get("name", ""), image, key, labels)
     raise DataError(
-        "the labelling configuration has no <BrushLabels> on an <Image> with a <Label> for a class of the model: "
-        f"name some of {', '.join(classes.names)}"
+        "the labelling configuration has no <BrushLabels> or <BitmaskLabels> on an <Image> with a <Label> for a class "
+        f"of the model: name some of {', '.join(classes.names)}"
     )
 
 
@@ -82,7 +89,7 @@ def marks_of(
 ) -> Iterator[tuple[str, Mark]]:
     """The marks that a person made as regions, with their ids; labels that are no class of the model are left out.
 
-    A polygon or a rectangle ends at its outline; a brush does not say where its region ends.
+    A polygon or a rectangle ends at its outline; a brush or a bitmask does not say where its region ends.
 
     A region that a person left as it was predicted labels nothing, since nobody may have looked at it; one that was
     changed labels its pixels beyond the map that it came from. A negative point erases labels.
@@ -94,7 +101,7 @@ def marks_of(
         shown: gives the map that the predicted regions came from, if there are any.
 
     Raises:
-        DataError: if a region is damaged, or a brush is of an image of another size.
+        DataError: if a region is damaged, or what is painted is of an image of another size.
     """
     known = _indices(classes)
     for one in drawn:
@@ -104,8 +111,8 @@ def marks_of(
             continue
         if one.type == "keypointlabels":
             yield one.id, _point(one, label, size)
-        elif one.type == "brushlabels":
-            mask = decode_brush(one.value.rle, _checked(one, size))
+        elif one.type in ("brushlabels", "bitmasklabels"):
+            mask = _painted(one, size)
             if one.origin == "prediction-changed":
                 mask &= shown() != label
             if mask.any():
@@ -130,14 +137,14 @@ def regions_of(labels: LabelImage, layout: Layout) -> list[dict[str, Any]]:
     return [
         {
             "id": f"segcode-{index}",
-            "type": "brushlabels",
-            "from_name": layout.brush,
+            "type": layout.kind,
+            "from_name": layout.control,
             "to_name": layout.image,
             "origin": "prediction",
             "original_width": width,
             "original_height": height,
             "image_rotation": 0,
-            "value": {"format": "rle", "rle": encode_brush(labels == index), "brushlabels": [layout.labels[index]]},
+            "value": {**_shape(labels == index, layout.kind), layout.kind: [layout.labels[index]]},
         }
         for index in np.unique(labels).tolist()
         if index in layout.labels
@@ -165,8 +172,16 @@ def _corners(value: Value, size: tuple[int, int]) -> list[tuple[float, float]]:
     return [(value.x + 100 * x / width, value.y + 100 * y / height) for x, y in turned]
 
 
-def _checked(one: Drawn, size: tuple[int, int]) -> tuple[int, int]:
+def _painted(one: Drawn, size: tuple[int, int]) -> Bool[ndarray, "H W"]:
     if (one.original_height, one.original_width) != size:
         given = f"{one.original_width} x {one.original_height}"
         raise DataError(f"region {one.id} is of an image of {given}, which has {size[1]} x {size[0]}: draw it again")
-    return size
+    if one.type == "bitmasklabels":
+        return decode_bitmask(one.value.bitmask, size)
+    return decode_brush(one.value.rle, size)
+
+
+def _shape(mask: Bool[ndarray, "H W"], kind: str) -> dict[str, Any]:
+    if kind == "bitmasklabels":
+        return {"imageDataURL": encode_bitmask(mask)}
+    return {"format": "rle", "rle": encode_brush(mask)}

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from PIL import Image as Pillow
 
-from segcode.data.files import by_name, image_names, name_of, pictures_in
+from segcode.data.files import IMAGE_SUFFIXES, by_name, image_names, name_of, pictures_in
 from segcode.data.images import image_info, open_image, read_image, upright
 from segcode.errors import DataError
 from segcode.files import replacing, require_short_name
@@ -24,6 +24,7 @@ from segcode.tensors import Image
 _SHOWN: Final = ("PNG", "JPEG", "WEBP")  # by every browser
 _THUMBNAIL: Final = 160
 _ESCAPED: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)}  # control characters: no address has them
+_UPLOADS: Final = "uploads/"  # how the names of uploads begin
 _LONGEST: Final = 200  # bytes of a name that is made from an upload's: file systems allow 255, endings included
 
 
@@ -62,6 +63,7 @@ class Photograph:
         size: rows and columns, once it is upright; zeros if it cannot be read.
         stamp: of the file when it was looked at; None if there was none.
         problem: why it cannot be read or worked on, with the cure.
+        uploaded: whether it was dropped on the page.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Photograph:
     size: tuple[int, int]
     stamp: Stamp | None = None
     problem: str | None = None
+    uploaded: bool = False
 
     @staticmethod
     def of(name: str, path: Path) -> Photograph:
@@ -83,9 +86,14 @@ class Photograph:
         return Photograph(name, path, (info.height, info.width), stamp)
 
     @property
+    def original_name(self) -> str:
+        """The name that its owner gave it, without an ending; uploads of one name are numbered."""
+        return self.name.removeprefix(_UPLOADS) if self.uploaded else self.name
+
+    @property
     def file_name(self) -> str:
-        """The name with the file's ending."""
-        return self.name + printable(self.path.suffix)
+        """The original name with the file's ending."""
+        return self.original_name + printable(self.path.suffix)
 
     def stamp_now(self) -> Stamp:
         """The stamp of the file now. Raises OSError if there is none."""
@@ -150,7 +158,7 @@ class Library:
         self._photographs: dict[str, Photograph] = {}
         self._refused: dict[str, str] = {}
         kept = pictures_in(uploads)
-        names = {path: f"uploads/{name_of(path)}" for path in kept} | image_names(images)
+        names = {path: f"{_UPLOADS}{name_of(path)}" for path in kept} | image_names(images)
         names = {path: printable(name).translate(_ESCAPED) for path, name in names.items()}
         named = by_name([*images, *kept], names.__getitem__)
         self._taken = {*named.files, *named.problems}
@@ -192,22 +200,33 @@ class Library:
         Raises:
             DataError: if it has too many pixels, or is no image that can be read.
         """
-        suffix = image_info(content, printable(name), self.limits.pixels).format.lower()
+        kind = image_info(content, printable(name), self.limits.pixels).format.lower()
         read_image(content, printable(name))  # to the last byte
+        ending = Path(printable(name)).suffix
         free = stem = _file_stem(name)
         number = 1
         with self._naming:
-            while f"uploads/{free}" in self._taken or taken(f"uploads/{free}"):
+            while f"{_UPLOADS}{free}" in self._taken or taken(f"{_UPLOADS}{free}"):
                 number += 1
                 free = f"{stem}-{number}"
-            path = self._uploads / f"{free}.{suffix}"
+            path = self._uploads / f"{free}{ending if ending.lower() in IMAGE_SUFFIXES else f'.{kind}'}"
             with replacing(path) as unfinished:
                 unfinished.write_bytes(content)
-            self._taken.add(f"uploads/{free}")
-            return self._look(f"uploads/{free}", path)
+            self._taken.add(f"{_UPLOADS}{free}")
+            return self._look(f"{_UPLOADS}{free}", path)
+
+    def remove(self, name: str) -> None:
+        """Delete an image that was uploaded. Raises DataError for another one, and OSError if it cannot be deleted."""
+        photograph = self._photographs[name]
+        if not photograph.uploaded:
+            raise DataError(f"{photograph.path} was not dropped on the page: move the file away, and start again")
+        photograph.path.unlink(missing_ok=True)
+        with self._naming:
+            del self._photographs[name]
+            self._taken.discard(name)
 
     def _look(self, name: str, path: Path) -> Photograph:
-        photograph = Photograph.of(name, path)
+        photograph = replace(Photograph.of(name, path), uploaded=path.parent == self._uploads)
         if problem := self._refused.get(name):
             photograph = replace(photograph, problem=problem)
         self._photographs[name] = photograph

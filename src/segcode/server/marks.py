@@ -26,8 +26,14 @@ Point: TypeAlias = tuple[Annotated[FiniteFloat, Field(ge=-1e5, le=1e5)], Annotat
 MarkId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 Points: TypeAlias = Annotated[tuple[Point, ...], Field(min_length=1, max_length=20_000), FailFast()]
 Label: TypeAlias = Annotated[int, Field(ge=0, lt=IGNORE)]
+Painted: TypeAlias = Annotated[int, Field(ge=0, le=IGNORE)]
+"""A class, or IGNORE, which paints void: the pixel is of no class, and 255 in the map that is exported."""
+
 Seed: TypeAlias = Annotated[int, Field(ge=0, le=2**31)]
 Side: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
+
+VOID: Final = IGNORE - 1
+"""Void in a painting, where IGNORE is a pixel that nobody labelled; a model of 255 classes has none."""
 
 WIDEST: Final = 1e3
 """The largest radius of a new brush: twenty thousand points of it take a second to draw on the working copy."""
@@ -60,7 +66,7 @@ class Brush(Mark):
     """
 
     kind: Literal["brush"] = "brush"
-    label: Label | None
+    label: Painted | None
     radius: Annotated[FiniteFloat, Field(ge=0, le=1e4)]
     points: Points
     extent: Extent = "part"
@@ -71,7 +77,7 @@ class Polygon(Mark):
     """All pixels inside a closed polygon are of a class; without a class, labels inside it are erased."""
 
     kind: Literal["polygon"] = "polygon"
-    label: Label | None
+    label: Painted | None
     points: Points
     extent: Extent = "outline"
 
@@ -80,7 +86,7 @@ class Region(Mark):
     """All pixels of a mask are of a class, given as COCO run lengths on a grid of (rows, columns) over the image."""
 
     kind: Literal["region"] = "region"
-    label: Label
+    label: Painted
     size: tuple[Side, Side]
     runs: Annotated[tuple[Annotated[int, Field(ge=0)], ...], FailFast()]
     extent: Extent = "part"
@@ -151,7 +157,7 @@ class Painting:
     """The labels that all marks together give.
 
     Attributes:
-        labels: the class of each pixel, (H, W), IGNORE where unknown.
+        labels: the class of each pixel, (H, W), VOID where it has none, IGNORE where nobody labelled it.
         since: the same, from marks since the last start alone: its sample was drawn with the labels before.
         exhaustive: classes that are excluded elsewhere.
         regions: the number of the outlined region that a pixel lies in, (H, W), 0 outside; None without outlines.
@@ -193,11 +199,11 @@ class Painting:
 
     def _with_mask(self, mask: Bool[ndarray, "H W"], label: int | None, extent: Extent) -> Painting:
         labels, since = self.labels.copy(), self.since.copy()
-        labels[mask] = since[mask] = IGNORE if label is None else label
+        labels[mask] = since[mask] = {None: IGNORE, IGNORE: VOID}.get(label, label)
         if label is None:  # an erased pixel may be of its class again
             exhaustive = self.exhaustive - frozenset(np.unique(self.labels[mask]).tolist())
         else:
-            exhaustive = self.exhaustive | ({label} if extent == "exhaustive" else set())
+            exhaustive = self.exhaustive | ({label} if extent == "exhaustive" and label != IGNORE else set())
         outlined = label is not None and extent != "part"
         return Painting(labels, since, exhaustive, _outlined(self.regions, mask, outlined))
 
@@ -205,11 +211,24 @@ class Painting:
         """The labels once some marks are added."""
         return reduce(lambda painting, mark: painting.with_mark(mark, scale), marks, self)
 
+    @property
+    def known(self) -> LabelImage:
+        """The class of each pixel, IGNORE where it is void or nobody labelled it."""
+        return _without_void(self.labels)
+
     def truth(self, classes: int) -> Truth:
-        """The labels since the last start, all those of exhaustive classes, and the outlines."""
+        """The labels since the last start, all those of exhaustive classes, and the outlines; void says nothing."""
         exhaustive = sorted(self.exhaustive)
         labels = np.where(np.isin(self.labels, exhaustive), self.labels, self.since) if exhaustive else self.since
-        return label_truth(labels, classes, np.isin(np.arange(classes), exhaustive), self.regions)
+        return label_truth(_without_void(labels), classes, np.isin(np.arange(classes), exhaustive), self.regions)
+
+    def pasted(self, labels: LabelImage) -> LabelImage:
+        """A map with these labels written into it, IGNORE where they are void."""
+        return np.where(self.labels == IGNORE, labels, self.known)
+
+
+def _without_void(labels: LabelImage) -> LabelImage:
+    return np.where(labels == VOID, np.uint8(IGNORE), labels)
 
 
 def _outlined(

@@ -6,15 +6,17 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from segcode.server.journal import Comment
 from segcode.server.marks import Sent
 
 
 class ClassInfo(BaseModel):
-    """A class: its name, its colour, and one that colour-blind people can tell from the others."""
+    """A class: its name, its colour, one that colour-blind people can tell from the others, and its key on the page."""
 
     name: str
     colour: tuple[int, int, int]
     distinct: tuple[int, int, int]
+    key: str | None
 
 
 class ModelInfo(BaseModel):
@@ -35,6 +37,13 @@ class ImageInfo(BaseModel):
     state: Literal["untouched", "in work", "done"]
     problem: str | None
     """Why it cannot be worked on, with the cure."""
+    flagged: bool
+    comment: str
+    uploaded: bool
+    """Whether it can be removed."""
+    uncertainty: float | None
+    expected_change: float | None
+    """As `/score` gives them, if they are known."""
 
 
 class DocumentInfo(BaseModel):
@@ -45,12 +54,30 @@ class DocumentInfo(BaseModel):
     marks: int
     undo: bool
     redo: bool
+    flagged: bool
+    comment: str
+
+
+class ScoreInfo(BaseModel):
+    """How much an image needs a person."""
+
+    uncertainty: float
+    """Mean entropy of the pixels in nats; that of labelled ones is 0."""
+    expected_change: float
+    """The share of the map that the best next label is expected to change."""
 
 
 class State(Sent):
     """Whether an image is done."""
 
     done: bool
+
+
+class Note(Sent):
+    """A flag or a comment on an image; what is left out stays as it is."""
+
+    flagged: bool | None = None
+    comment: Comment | None = None
 
 
 class Health(BaseModel):

@@ -11,18 +11,16 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from scipy.ndimage import label as connected
-from torch import Tensor
 
 from segcode.data.resize import resize_image, resize_labels
 from segcode.errors import DataError
 from segcode.export.runs import encode_runs
 from segcode.field.constants import FieldConstants
-from segcode.model.segcode import SegCode
 from segcode.prediction import Segmenter
 from segcode.refinement.places import Place
 from segcode.refinement.refiner import Refiner
 from segcode.refinement.result import SegmentationMap
-from segcode.server.marks import SAMPLES, Mark, Painting, Region, Start, near, started, unlimited
+from segcode.server.marks import SAMPLES, VOID, Mark, Painting, Region, Start, near, started, unlimited
 from segcode.tensors import IGNORE, Image, LabelImage
 from segcode.truth.truth import Extent
 
@@ -37,8 +35,8 @@ class Shown(NamedTuple):
     """A map of the working copy with the labels written into it.
 
     Attributes:
-        labels: class indices (h, w).
-        painted: labelled pixels, IGNORE elsewhere.
+        labels: class indices (h, w), IGNORE where void.
+        painted: labelled pixels, VOID or IGNORE elsewhere.
         exhaustive: classes that are excluded elsewhere.
         milliseconds: by stage.
         status: whether it is final, in a word or two.
@@ -51,14 +49,25 @@ class Shown(NamedTuple):
     status: str
 
 
+class Score(NamedTuple):
+    """How much an image needs a person.
+
+    Attributes:
+        uncertainty: mean entropy of the pixels in nats; that of labelled ones is 0.
+        expected_change: the share of the map that the best next label is expected to change.
+    """
+
+    uncertainty: float
+    expected_change: float
+
+
 class Session:
     """One image that is set; each call takes the marks that count, and computes only what changed since the last."""
 
     def __init__(
         self,
-        segmenter: SegCode | Segmenter | Callable[[Image], Any],
+        segmenter: Segmenter | Callable[[Image], Any],
         image: Image,
-        device: str | None = None,
         name: str | None = None,
         constants: FieldConstants | None = None,
     ) -> None:
@@ -66,11 +75,12 @@ class Session:
         self.size = image.shape[0], image.shape[1]
         self.scale = min(1.0, math.sqrt(WORKING_PIXELS / math.prod(self.size)))
         self.working = max(1, round(self.size[0] * self.scale)), max(1, round(self.size[1] * self.scale))
-        self._refiner = Refiner(segmenter, constants, device)
+        self._image = image
+        self._refiner = Refiner(segmenter, constants)
         start = perf_counter()
         small = image if self.scale == 1 else resize_image(image, *self.working)
         self._map = self._refiner.set_image(small, name)
-        self.classes = len(self._map.logits)
+        self.classes = self._map.truth.classes
         self.first = self._map.labels
         self._initial = self._map
         opening = 1000 * (perf_counter() - start)
@@ -89,19 +99,20 @@ class Session:
     def memory(self) -> int:
         """Bytes, beside the model."""
         truth, start = self._map.truth, self._started[1]
-        arrays: list[ndarray | Tensor] = [
+        arrays: list[ndarray] = [
+            self._image,
             self.first,
             self._shown.labels,
             truth.pixels,
             truth.allowed,
             truth.weight,
-            self._map.logits,
         ]
         for painting in (self._base, self._painting):
             arrays += [painting.labels, painting.since, *([] if painting.regions is None else [painting.regions])]
-        arrays += [] if start is None else [start.logits]
-        arrays += [] if self._beyond is None else [self._beyond[1].logits]
-        return self._refiner.nbytes + sum({id(one): int(one.nbytes) for one in arrays}.values())
+        added = None if self._beyond is None else self._beyond[1].layers.added
+        arrays += [] if added is None else [added]  # to what the refiner has
+        held = self._refiner.nbytes + (0 if start is None else start.layers.nbytes)
+        return held + sum({id(one): int(one.nbytes) for one in arrays}.values())
 
     def show(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> Shown:
         """The map given these marks, and some that are still being drawn."""
@@ -119,7 +130,7 @@ class Session:
         if drafts:
             self._map = self._refiner.preview(self._painting.truth(self.classes))
         refined = perf_counter()
-        labels = _pasted(self._labels(), self._painting)
+        labels = self._painting.pasted(self._labels())
         times = {"paint": painted - began, "refine": refined - painted, "label": perf_counter() - refined}
         self._shown = Shown(
             labels,
@@ -137,18 +148,18 @@ class Session:
 
     def uncertainty(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> UInt8[ndarray, "h w"]:
         """The entropy of the class probabilities: 0 where sure, 255 where six classes or more are equally likely."""
-        self.show(marks, drafts)
-        entropy = self._map.entropy()
-        if self._near is not None and self._beyond is not None:
-            entropy = np.where(self._near, entropy, self._beyond[1].entropy())
-        return _as_bytes(np.where(self._painting.labels != IGNORE, 0.0, entropy))
+        return _as_bytes(self._entropy(marks, drafts))
+
+    def score(self, marks: list[Mark]) -> Score:
+        """How much the image needs a person."""
+        return Score(float(self._entropy(marks).mean()), self._refiner.expected_change())
 
     def changes(self, marks: list[Mark], mark: Mark) -> UInt8[ndarray, "h w"]:
         """Where the map would change if a mark were added, about (the closed form): 1 there, 0 elsewhere."""
         now = self.show(marks).labels
         self._shows = None
         painting = self._painted(marks).with_mark(mark, self.scale)
-        then = _pasted(self._refiner.preview(painting.truth(self.classes)).unpasted(), painting)
+        then = painting.pasted(self._refiner.preview(painting.truth(self.classes)).unpasted())
         reached = near([mark], self.working, self.scale)
         return ((then != now) & (True if reached is None else reached)).astype(np.uint8)
 
@@ -159,12 +170,13 @@ class Session:
         scale = min(1.0, _THUMBNAIL / max(self.working))
         size = max(1, round(self.working[0] * scale)), max(1, round(self.working[1] * scale))
         painting = self._painted(marks)
-        return [resize_labels(_pasted(one.unpasted(), painting), *size) for one in drawn]
+        return [resize_labels(painting.pasted(one.unpasted()), *size) for one in drawn]
 
     def look(self, marks: list[Mark]) -> list[Place]:
         """The places to label next, in pixels of the image."""
         self.show(marks)
-        return [_scaled(place, 1 / self.scale) for place in self._refiner.places_to_look()]
+        places = self._refiner.places_to_look()
+        return [_scaled(place, 1 / self.scale) for place in places if not self._is_void(place)]
 
     def region(self, marks: list[Mark], x: float, y: float, label: int | None, mark: str) -> Region:
         """The connected region of the map around a pixel of the image, labelled as a class, or as the one it has."""
@@ -185,19 +197,30 @@ class Session:
         self.show(marks)
         if self.scale == 1:
             return self._shown.labels
-        return _pasted(self._labels(self.size, near(marks, self.size)), self.painting(marks))
+        return self.painting(marks).pasted(self._labels(self._image, near(marks, self.size)))
 
     def painting(self, marks: list[Mark]) -> Painting:
         """The labels that the marks give at the size of the image."""
         return Painting.blank(self.size).with_marks(marks)
 
-    def _labels(self, size: tuple[int, int] | None = None, reached: Bool[ndarray, "_ _"] | None = None) -> LabelImage:
+    def _entropy(self, marks: list[Mark], drafts: Sequence[Mark] = ()) -> Float[ndarray, "h w"]:
+        self.show(marks, drafts)
+        entropy = self._map.entropy()
+        if self._near is not None and self._beyond is not None:
+            entropy = np.where(self._near, entropy, self._beyond[1].entropy())
+        return np.where(self._painting.labels != IGNORE, 0.0, entropy)
+
+    def _is_void(self, place: Place) -> bool:
+        middle = place.row + place.height // 2, place.column + place.width // 2
+        return bool(self._painting.labels[middle] == VOID)
+
+    def _labels(self, image: Image | None = None, reached: Bool[ndarray, "_ _"] | None = None) -> LabelImage:
         """The map that follows from all marks, where those of limited reach reach; elsewhere that of the others."""
-        labels = self._map.unpasted(size)
-        reached = self._near if size is None else reached
+        labels = self._map.unpasted(image)
+        reached = self._near if image is None else reached
         if reached is None or self._beyond is None:
             return labels
-        return np.where(reached, labels, self._beyond[1].unpasted(size))
+        return np.where(reached, labels, self._beyond[1].unpasted(image))
 
     def _refine_beyond(self, marks: list[Mark]) -> None:
         """Keep the map that follows from the marks of unlimited reach, if there are others."""
@@ -253,10 +276,6 @@ class Session:
 
     def _region(self, mask: Bool[ndarray, "h w"], label: int, mark: str, extent: Extent) -> Region:
         return Region(id=mark, label=label, size=self.working, runs=tuple(encode_runs(mask)), extent=extent)
-
-
-def _pasted(labels: LabelImage, painting: Painting) -> LabelImage:
-    return np.where(painting.labels != IGNORE, painting.labels, labels)
 
 
 def _as_bytes(entropy: Float[ndarray, "h w"]) -> UInt8[ndarray, "h w"]:

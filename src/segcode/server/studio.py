@@ -14,29 +14,58 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from segcode.classes import ClassSet
-from segcode.data.labels import write_labels
-from segcode.errors import DataError, SegcodeError
+from segcode.data.labels import read_index_labels, write_labels
+from segcode.errors import ConfigError, DataError, SegcodeError
 from segcode.field.constants import FieldConstants
-from segcode.model.segcode import SegCode
 from segcode.prediction import Segmenter
 from segcode.server.journal import Document, Entry, Journal, ReplacedError
 from segcode.server.library import Encoded, Library, Photograph
-from segcode.server.marks import WIDEST, Brush, Mark
+from segcode.server.marks import VOID, WIDEST, Brush, Mark
 from segcode.server.messages import frame
 from segcode.server.problems import said
-from segcode.server.session import Session
-from segcode.tensors import Image, LabelImage
+from segcode.server.session import Score, Session
+from segcode.tensors import IGNORE, Image, LabelImage
 
 _DECODED: Final = 2  # pictures that are decoded for the list at a time, whatever the number of processors
 _WAITING: Final = 100  # messages that may wait for a tab until no more is read from it
 
 State: TypeAlias = Literal["untouched", "in work", "done"]
-Result = TypeVar("Result")
+Made = TypeVar("Made")
 Message: TypeAlias = dict[str, Any] | bytes
 """JSON, or a binary frame."""
+
+
+class Progress(NamedTuple):
+    """How far the work on an image is.
+
+    Attributes:
+        state: of its marks.
+        flagged: whether a person flagged it.
+        comment: of a person.
+        score: how much it needs a person, if that is known.
+        problem: why the work cannot go on, if it cannot.
+    """
+
+    state: State
+    flagged: bool = False
+    comment: str = ""
+    score: Score | None = None
+    problem: str | None = None
+
+
+class Result(NamedTuple):
+    """What is exported of an image, at its size.
+
+    Attributes:
+        labels: the map as class indices, IGNORE where void.
+        truth: the labelled pixels, IGNORE elsewhere.
+    """
+
+    labels: LabelImage
+    truth: LabelImage
 
 
 class Viewer:
@@ -100,6 +129,7 @@ class OpenImage:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     painter: asyncio.Task[None] | None = None
     replaced: bool = False
+    scored: tuple[list[Mark], Score] | None = None
 
     def is_still(self, photograph: Photograph) -> bool:
         """Whether a file that was changed has the content that it had."""
@@ -120,6 +150,10 @@ class OpenImage:
             "marks": len(document.marks),
             "undo": document.can_undo,
             "redo": document.can_redo,
+            "flagged": document.flagged,
+            "comment": document.comment,
+            "uncertainty": self.score and self.score.uncertainty,
+            "expected_change": self.score and self.score.expected_change,
             "viewers": len(self.viewers),
         }
 
@@ -127,6 +161,11 @@ class OpenImage:
         """Queue a message for every viewer."""
         for viewer in self.viewers:
             viewer.send(message, topic)
+
+    @property
+    def score(self) -> Score | None:
+        """How much it needs a person, if that was computed for the marks that it has."""
+        return self.scored[1] if self.scored is not None and self.scored[0] == self.document.marks else None
 
     def notify(self) -> None:
         """Send the document, since it or its viewers changed, and have the map shown again."""
@@ -139,11 +178,10 @@ class Studio:
 
     def __init__(
         self,
-        segmenter: SegCode | Segmenter | Callable[[Image], Any],
+        segmenter: Segmenter | Callable[[Image], Any],
         classes: ClassSet,
         library: Library,
         folder: Path,
-        device: str,
         memory: int,
         constants: FieldConstants | None = None,
     ) -> None:
@@ -154,16 +192,19 @@ class Studio:
             classes: of the segmenter.
             library: the images.
             folder: where journals, labels and truth are kept.
-            device: that a segcode model computes on.
             memory: bytes that open images may take together; those that were not used for longest are closed, and
                 opened again from their journals.
             constants: of the Gaussian model; the shipped ones by default.
+
+        Raises:
+            ConfigError: if there are more classes than a painting holds.
         """
+        if len(classes) > VOID:
+            raise ConfigError(f"{len(classes)} classes are more than the page can label ({VOID}): merge some")
         self.classes = classes
         self.library = library
         self.folder = folder
         self._segmenter = segmenter
-        self._device = device
         self._memory = memory
         self._constants = constants
         self._worker = ThreadPoolExecutor(1, "segcode")
@@ -194,11 +235,11 @@ class Studio:
         """How many are in memory."""
         return len(self._sessions)
 
-    async def compute(self, work: Callable[[], Result]) -> Result:
+    async def compute(self, work: Callable[[], Made]) -> Made:
         """Run something in the one thread that computes, after earlier requests."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
 
-    async def with_session(self, image: OpenImage, work: Callable[[Session], Result]) -> Result:
+    async def with_session(self, image: OpenImage, work: Callable[[Session], Made]) -> Made:
         """Run something on an image, which is opened first if it is not."""
         return await self.compute(lambda: work(self._session_of(image)))
 
@@ -226,23 +267,26 @@ class Studio:
         """Whether an image is in memory."""
         return key in self._sessions
 
-    def session(self, key: Hashable, read: Callable[[], Image], name: str | None) -> Session:
+    def session(self, key: Hashable, read: Callable[[], Image], name: str | None, keep: bool = True) -> Session:
         """The session of an image, in the thread that computes; others are closed if the memory does not suffice.
 
         Args:
             key: of the image, in the library or not.
             read: returns the image, if it is not open.
             name: of the image, as `Segmenter.predict` takes it.
+            keep: whether an image that is not open is opened for later calls, too.
 
         Raises:
             DataError: if the segmenter predicts other classes than those of the server.
         """
         if key not in self._sessions:
-            session = Session(self._segmenter, read(), self._device, name, self._constants)
+            session = Session(self._segmenter, read(), name, self._constants)
             if session.classes != len(self.classes):
                 raise DataError(
                     f"the segmenter predicts {session.classes} classes, {len(self.classes)} are named: name them all"
                 )
+            if not keep:
+                return session
             self._sessions[key] = session
         self._sessions.move_to_end(key)
         while self.memory > self._memory and len(self._sessions) > 1:
@@ -281,12 +325,48 @@ class Studio:
         """Keep an image that was sent, under a name that no work was done on. Raises DataError as `Library.upload`."""
         return self.library.upload(name, content, lambda free: _exists(self.log(free)))
 
-    def state(self, name: str) -> tuple[State, str | None]:
-        """How far the work on an image is, and why it cannot go on, if it cannot; what cannot counts as work."""
+    def progress(self, name: str) -> Progress:
+        """How far the work on an image is; where it cannot go on, a journal counts as work.
+
+        Raises:
+            KeyError: if there is no such image.
+        """
         try:
-            return self.image(name).document.state, None
+            image = self.image(name)
         except DataError as error:
-            return "in work" if _exists(self.log(name)) else "untouched", said(error)
+            return Progress("in work" if _exists(self.log(name)) else "untouched", problem=said(error))
+        return Progress(image.document.state, image.document.flagged, image.document.comment, image.score)
+
+    def remove(self, name: str) -> None:
+        """Delete an image that was uploaded, and its map if it is done; its journal stays.
+
+        Raises:
+            KeyError: if there is no such image.
+            DataError: if it was not uploaded.
+        """
+        with self._opening:
+            self.library.remove(name)
+            opened = self._images.pop(name, None)
+        self._discard(name)
+        if opened is not None:
+            opened.replaced = True
+            self._worker.submit(self._sessions.pop, name, None)
+
+    async def score(self, image: OpenImage) -> Score:
+        """How much an image needs a person; an image that is not open is not kept in memory for it."""
+        known, marks = image.score, image.document.marks
+        if known is None:
+            known = await self.compute(lambda: self._session_of(image, keep=False).score(marks))
+            image.scored = marks, known
+        return known
+
+    async def result(self, image: OpenImage) -> Result:
+        """The map and the labels of an image at its size; of one that is done as they are in the folder of work."""
+        marks = image.document.marks
+        if image.document.done:
+            with suppress(DataError):  # they are not written yet
+                return await asyncio.to_thread(self._kept, image.photograph.name)
+        return await self.compute(lambda: _result(self._session_of(image, keep=False), marks))
 
     async def write(self, image: OpenImage, entry: Entry) -> None:
         """Write an entry to the journal, apply it, and have the map shown; adding a mark twice changes nothing.
@@ -302,7 +382,7 @@ class Studio:
     def check(self, mark: Mark) -> None:
         """Raises DataError if a new mark does not fit the segmenter, or would take too long to draw."""
         label = getattr(mark, "label", None)
-        if label is not None and label >= len(self.classes):
+        if label is not None and len(self.classes) <= label < IGNORE:
             raise DataError(f"class {label} is not one of the model's {len(self.classes)}")
         if isinstance(mark, Brush) and mark.radius > WIDEST:
             raise DataError(f"a brush has a radius of at most {WIDEST:.0f} pixels, not {mark.radius:g}: fill a polygon")
@@ -318,7 +398,7 @@ class Studio:
 
     async def _write(self, image: OpenImage, entry: Entry) -> None:
         if image.replaced:
-            raise ReplacedError(f"{image.photograph.path} is another image now: reload the page")
+            raise _replaced(image)
         if entry.mark is not None:
             self.check(entry.mark)
             if image.document.has(entry.mark.id):
@@ -327,7 +407,7 @@ class Studio:
         was_done = image.document.done
         image.document.apply(entry)
         if was_done and not image.document.done:
-            self._discard(image)
+            self._discard(image.photograph.name)
 
     def finished(self, name: str) -> tuple[Path, Path]:
         """The paths of the labels and the truth that an image has while it is done."""
@@ -346,7 +426,7 @@ class Studio:
                 await self._write(image, Entry(done=done))
             finally:
                 if not image.document.done:
-                    self._discard(image)
+                    self._discard(image.photograph.name)
         image.notify()
 
     async def restore(self) -> None:
@@ -361,12 +441,16 @@ class Studio:
                         await self.with_session(image, partial(self._save, image))
 
     def _save(self, image: OpenImage, session: Session) -> None:
-        marks, (labels, truth) = image.document.marks, self.finished(image.photograph.name)
-        write_labels(labels, session.final(marks), self.classes)
-        write_labels(truth, session.painting(marks).labels, self.classes)
+        made, (labels, truth) = _result(session, image.document.marks), self.finished(image.photograph.name)
+        write_labels(labels, made.labels, self.classes, complete=True)
+        write_labels(truth, made.truth, self.classes)
 
-    def _discard(self, image: OpenImage) -> None:
-        for path in self.finished(image.photograph.name):
+    def _kept(self, name: str) -> Result:
+        ids = {index: index for index in (*range(len(self.classes)), IGNORE)}
+        return Result(*(read_index_labels(path, self.classes, ids).labels for path in self.finished(name)))
+
+    def _discard(self, name: str) -> None:
+        for path in self.finished(name):
             with suppress(OSError):  # the next start tries again
                 path.unlink(missing_ok=True)
 
@@ -424,16 +508,24 @@ class Studio:
         }
         return frame(header, [shown.labels, shown.painted])
 
-    def _session_of(self, image: OpenImage) -> Session:
+    def _session_of(self, image: OpenImage, keep: bool = True) -> Session:
         if image.replaced:
-            raise ReplacedError(f"{image.photograph.path} is another image now: reload the page")
+            raise _replaced(image)
 
         def read() -> Image:
             pixels = image.photograph.read()
             image.journal.check_image()
             return pixels
 
-        return self.session(image.photograph.name, read, image.photograph.name)
+        return self.session(image.photograph.name, read, image.photograph.name, keep)
+
+
+def _result(session: Session, marks: list[Mark]) -> Result:
+    return Result(session.final(marks), session.painting(marks).known)
+
+
+def _replaced(image: OpenImage) -> ReplacedError:
+    return ReplacedError(f"{image.photograph.path} was removed, or is another image now: reload the page")
 
 
 def _uncertainties(marks: list[Mark], drafts: list[Mark], session: Session) -> list[LabelImage]:

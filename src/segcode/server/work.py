@@ -11,12 +11,22 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import numpy as np
+
+from segcode.data.folder import read_class_file
 from segcode.data.images import is_result
+from segcode.data.labels import LabelFile
 from segcode.errors import ConfigError, DataError
+from segcode.export.runs import encode_runs
 from segcode.files import UNFINISHED
-from segcode.server.journal import Head, read_head
+from segcode.segmenters.from_labels import CONFIDENCE, LabelSegmenter
+from segcode.segmenters.named_classes import find_class_file, ids_of
+from segcode.segmenters.specification import to_stderr
+from segcode.server.journal import Entry, Head, read_head
 from segcode.server.library import Photograph
+from segcode.server.marks import Region
 from segcode.server.studio import Studio
+from segcode.tensors import IGNORE
 
 Digest: TypeAlias = Callable[[Photograph], str]
 
@@ -79,6 +89,47 @@ def tidy(studio: Studio) -> None:
             if finished and not studio.image(photograph.name).document.done:
                 for path in finished:
                     path.unlink()
+
+
+def import_truth(studio: Studio, folder: Path) -> list[str]:
+    """Label the images that nobody worked on as the label maps of a folder say; void in a map of segcode stays void.
+
+    Returns:
+        why images have no such labels.
+
+    Raises:
+        ConfigError: if the folder has no maps, or its class file names other classes.
+    """
+    file = find_class_file(folder)
+    known = ids_of(studio.classes) if file is None else read_class_file(file)
+    if known.classes.names != studio.classes.names:
+        raise ConfigError(f"{file} names the classes {', '.join(known.classes.names)}, and the page has others")
+    maps = LabelSegmenter(folder, known, CONFIDENCE, to_stderr)
+    problems = []
+    for photograph in studio.library.all():
+        try:
+            image = studio.image(photograph.name)
+            if image.document.blank and (entries := _labelled(maps.read(photograph.name), photograph)):
+                image.journal.append(*entries)
+                for entry in entries:
+                    image.document.apply(entry)
+        except DataError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _labelled(file: LabelFile, photograph: Photograph) -> list[Entry]:
+    labels, (rows, columns) = file.labels, photograph.size
+    if labels.shape != photograph.size:
+        raise DataError(
+            f"the labels of {photograph.name} have {labels.shape[0]} x {labels.shape[1]} pixels, and the image has "
+            f"{rows} x {columns} (rows x columns): give labels of its size"
+        )
+    present = [index for index in np.unique(labels).tolist() if index != IGNORE or file.complete]
+    return [
+        Entry(mark=Region(label=index, size=photograph.size, runs=tuple(encode_runs(labels == index))))
+        for index in present
+    ]
 
 
 def without_outputs(images: Sequence[Path], work: Path) -> list[Path]:

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from segcode.data.dataset import Item, LabelledImages
-from segcode.model.segcode import SegCode, as_many
+from segcode.data.resize import as_many
+from segcode.model.segcode import SegCode
 from segcode.sample import Sample, Source
 from segcode.training.experiment import Experiment
 from segcode.training.folds import StoredPredictions, predicted

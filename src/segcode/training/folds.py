@@ -24,7 +24,6 @@ from segcode.data.sources import open_source
 from segcode.errors import CheckpointError, ConfigError, DataError
 from segcode.files import replacing
 from segcode.model.segcode import SegCode
-from segcode.model.segmenter import SegCodeSegmenter
 from segcode.sample import Sample
 from segcode.stored import read_stored, write_stored
 from segcode.training.experiment import Experiment
@@ -121,7 +120,7 @@ def read_predictions(folder: Path) -> dict[str, Any]:
 
 def predicted(model: SegCode, sample: Sample) -> Float[Tensor, "M h w"]:
     """S0 of a sample's image."""
-    return SegCodeSegmenter(model).predict(sample.image).base_logits
+    return torch.from_numpy(model.predict(sample.image).base_logits)
 
 
 class StoredPredictions:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
+from numpy import ndarray
+from scipy.special import softmax
 
 from segcode.errors import ConfigError
 from segcode.evaluation.methods import Method
+from segcode.interpolation import resize
 from segcode.refinement.refiner import Refiner
-from segcode.resampling import resize
 from segcode.tensors import Image
 from segcode.truth.truth import Truth
 
@@ -70,26 +70,25 @@ class DenseCRF:
         self.first.begin(refiner, image)
         self._image = np.ascontiguousarray(image)
 
-    def refine(self, truth: Truth) -> Float[Tensor, "M H W"]:
-        probability = self.first.refine(truth).softmax(0)[None].cpu()
-        resized = resize(probability, truth.size)[0]
-        return self._infer(-resized.clamp(min=1e-12).log() + _penalty(truth))
+    def refine(self, truth: Truth) -> Float[ndarray, "M H W"]:
+        probability = resize(softmax(self.first.refine(truth), 0), truth.size)
+        return self._infer(_penalty(truth) - np.log(np.maximum(probability, 1e-12)))
 
-    def _infer(self, energy: Float[Tensor, "M H W"]) -> Float[Tensor, "M H W"]:
+    def _infer(self, energy: Float[ndarray, "M H W"]) -> Float[ndarray, "M H W"]:
         """Log-probabilities after mean-field inference."""
         from pydensecrf.densecrf import DenseCRF2D
 
         config, (classes, rows, columns) = self.config, energy.shape
         field = DenseCRF2D(columns, rows, classes)
-        field.setUnaryEnergy(np.ascontiguousarray(energy.flatten(1).numpy(), np.float32))
+        field.setUnaryEnergy(np.ascontiguousarray(energy.reshape(classes, -1), np.float32))
         field.addPairwiseGaussian(config.smoothing_deviation, config.smoothing)
         field.addPairwiseBilateral(config.bilateral_deviation, config.colour_deviation, self._image, config.bilateral)
-        probability = torch.from_numpy(np.array(field.inference(config.steps), np.float32))
-        return probability.clamp(min=1e-12).log().reshape(classes, rows, columns)
+        probability = np.array(field.inference(config.steps), np.float32)
+        return np.log(np.maximum(probability, 1e-12)).reshape(classes, rows, columns)
 
 
-def _penalty(truth: Truth) -> Float[Tensor, "M H W"]:
+def _penalty(truth: Truth) -> Float[ndarray, "M H W"]:
     """The energy of the classes that the truth leaves out, at labelled pixels and elsewhere (exhaustive classes)."""
     impossible = truth.excluded()
     impossible |= truth.known_mask & (np.arange(truth.classes)[:, None, None] != truth.labels)
-    return torch.from_numpy(np.where(impossible, np.float32(CLAMPED), np.float32(0)))
+    return np.where(impossible, np.float32(CLAMPED), np.float32(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
 from segcode.evaluation.baselines.labelled import LabelledCells, linearised_by, minimise
@@ -34,7 +35,7 @@ class FBRS:
         with torch.no_grad():
             self._of_views = self._linearised.base_logits - self._linearised.decoder.base(self._features)
 
-    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+    def refine(self, truth: Truth) -> Float[ndarray, "M h w"]:
         labelled = LabelledCells.of(truth, self._linearised)
         channels = self._features[self._finest].shape[1]
         mean = 1 / max(1e-12, float(labelled.weight.sum()))
@@ -45,7 +46,7 @@ class FBRS:
 
         change = minimise(energy, torch.zeros(2, channels, device=labelled.weight.device))
         with torch.no_grad():
-            return self._logits(change)[0]
+            return self._logits(change)[0].cpu().numpy()
 
     def _logits(self, change: Float[Tensor, "2 C"]) -> Float[Tensor, "1 M h w"]:
         """The initial prediction's logits for changed features of the image; the mirrored view stays as it is."""

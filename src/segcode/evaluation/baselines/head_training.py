@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from segcode.batches import ImageBatch, Labels
 from segcode.classes import ClassSet
 from segcode.config import Count, NotNegative
 from segcode.data.augment import Augment, AugmentConfig
@@ -22,7 +23,6 @@ from segcode.evaluation.baselines.ssn import at, ssn_loss
 from segcode.model.segcode import SegCode
 from segcode.resampling import nearest
 from segcode.sample import Source
-from segcode.tensors import ImageBatch, Labels
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from segcode.errors import ConfigError
@@ -14,7 +15,7 @@ from segcode.field.grid import Grid
 from segcode.model.linearisation import Linearisation
 from segcode.refinement.code_path import labelled_entries
 from segcode.refinement.refiner import Refiner
-from segcode.tensors import AllowedClasses, Pixels
+from segcode.tensors import Pixels
 from segcode.truth.truth import Truth
 
 EVALUATIONS = 20
@@ -26,7 +27,7 @@ class LabelledCells:
     """Cells of the network's grid, the classes that each may be of, and weights."""
 
     pixels: Pixels
-    allowed: AllowedClasses
+    allowed: Bool[Tensor, "n M"]
     weight: Float[Tensor, "n"]
 
     @staticmethod
@@ -34,9 +35,8 @@ class LabelledCells:
         """Truth at the size of the image."""
         grid = Grid(*linearised.base_logits.shape[1:])
         entries, device = labelled_entries(truth, grid), linearised.base_logits.device
-        cells = torch.from_numpy(entries.cells)
         return LabelledCells(
-            torch.stack([cells // grid.columns, cells % grid.columns], dim=1).to(device),
+            np.stack([entries.cells // grid.columns, entries.cells % grid.columns], axis=1),
             torch.from_numpy(entries.allowed).to(device),
             torch.from_numpy(entries.weight).float().to(device),
         )

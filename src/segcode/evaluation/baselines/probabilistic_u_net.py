@@ -10,16 +10,18 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
+from segcode.batches import Code, Labels, Logits
 from segcode.evaluation.baselines.labelled import LabelledCells, linearised_by, minimise
 from segcode.loss import cross_entropy
 from segcode.model.features import Backbone, Pyramid
 from segcode.model.label_encoder import diagonal_gaussian, one_hot
 from segcode.refinement.refiner import Refiner
-from segcode.tensors import Code, Image, Labels, Logits
+from segcode.tensors import Image
 from segcode.truth.truth import Truth
 
 
@@ -123,9 +125,10 @@ class LikeliestSample:
         return int(labelled.misfit(self._of_drawn).argmin())
 
     @torch.no_grad()
-    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+    def refine(self, truth: Truth) -> Float[ndarray, "M h w"]:
         labelled = LabelledCells.of(truth, self.linearised)
-        return self._of_drawn[self.likeliest(labelled)] if len(labelled) else self.logits(self.mean)[0]
+        best = self._of_drawn[self.likeliest(labelled)] if len(labelled) else self.logits(self.mean)[0]
+        return best.cpu().numpy()
 
 
 class OptimisedLatent:
@@ -147,7 +150,7 @@ class OptimisedLatent:
     def begin(self, refiner: Refiner, image: Image) -> None:
         self._samples.begin(refiner, image)
 
-    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+    def refine(self, truth: Truth) -> Float[ndarray, "M h w"]:
         samples = self._samples
         labelled = LabelledCells.of(truth, samples.linearised)
 
@@ -160,4 +163,4 @@ class OptimisedLatent:
             start = (samples.drawn[samples.likeliest(labelled)] - samples.mean) / samples.deviation
         white = minimise(energy, start)
         with torch.no_grad():
-            return samples.logits(samples.mean + samples.deviation * white)[0]
+            return samples.logits(samples.mean + samples.deviation * white)[0].cpu().numpy()

@@ -13,11 +13,14 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Integer, Shaped
+from numpy import ndarray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segcode.batches import Labels, Logits
 from segcode.evaluation.baselines.labelled import linearised_by
 from segcode.model.config import ModelConfig
 from segcode.model.features import Backbone, Pyramid
@@ -25,7 +28,7 @@ from segcode.prediction import InitialPrediction
 from segcode.refinement.code_path import optimise_code
 from segcode.refinement.refiner import Refiner
 from segcode.resampling import resize
-from segcode.tensors import IGNORE, Code, Image, Labels, Logits, Pixels
+from segcode.tensors import IGNORE, Image, Pixels
 from segcode.truth.truth import Truth
 
 
@@ -84,7 +87,7 @@ def ssn_loss(base: Logits, low_rank: LowRank, labels: Labels, samples: int) -> F
 class LowRankCode:
     """The Gaussian's low-rank part as a code path: logits = S0 + F w."""
 
-    factor: Float[Tensor, "M rank h w"]
+    factor: Float[ndarray, "M rank h w"]
 
     @property
     def code_size(self) -> int:
@@ -94,11 +97,11 @@ class LowRankCode:
     def size(self) -> tuple[int, int]:
         return self.factor.shape[2], self.factor.shape[3]
 
-    def added(self, codes: Code) -> Float[Tensor, "k M h w"]:
-        return torch.einsum("mrhw,kr->kmhw", self.factor, codes)
+    def added(self, codes: Float[ndarray, "k rank"]) -> Float[ndarray, "k M h w"]:
+        return np.einsum("mrhw,kr->kmhw", self.factor, codes)
 
-    def jacobian(self, pixels: Pixels) -> Float[Tensor, "n M rank"]:
-        return self.factor[:, :, pixels[:, 0], pixels[:, 1]].permute(2, 0, 1)
+    def jacobian(self, pixels: Pixels) -> Float[ndarray, "n M rank"]:
+        return self.factor[:, :, pixels[:, 0], pixels[:, 1]].transpose(2, 0, 1)
 
 
 class SSN:
@@ -122,8 +125,8 @@ class SSN:
         linearised = linearised_by(refiner)
         factor = self.head.to(linearised.base_logits.device)(linearised.features).factor[0]
         # lambda sum_i e_i(F w) + |w|^2 / 2 is, but for a factor, sum_i e_i(lambda^(1/2) F v) + |v|^2 / 2
-        scaled = LowRankCode(math.sqrt(self.label_weight) * factor)
-        self._prediction = InitialPrediction(linearised.base_logits, code=scaled)
+        scaled = LowRankCode(math.sqrt(self.label_weight) * factor.cpu().numpy())
+        self._prediction = InitialPrediction(refiner.prediction.base_logits, code=scaled)
 
-    def refine(self, truth: Truth) -> Float[Tensor, "M h w"]:
+    def refine(self, truth: Truth) -> Float[ndarray, "M h w"]:
         return optimise_code(self._prediction, truth).logits

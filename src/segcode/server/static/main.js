@@ -1,14 +1,15 @@
 // The page: choices, views, and requests to the server.
 
+import { Job, json, reason } from "./job.js";
 import { Live, deliver, unfinished, url } from "./live.js";
-import { Stage } from "./stage.js";
+import { Stage, VOID } from "./stage.js";
 import { Tools, identity } from "./tools.js";
 
 const $ = (id) => document.getElementById(id);
 
 const stage = new Stage();
 const state = {
-  model: null, images: [], image: null, live: null, document: null,
+  model: null, image: null, live: null, document: null,
   places: [], placeIndex: -1, seed: Math.floor(Math.random() * 2 ** 30),
   flight: null, waiting: null, // drafts: one under way, the newest waits
   asked: [], // marks that no map shows yet: {id, points, at}, the time of the movement that led to it
@@ -38,6 +39,8 @@ const tools = new Tools(stage, {
   resize: setRadius,
   hover,
 });
+
+const job = new Job({ open, notice, busy: () => state.flight !== null || tools.mark !== null });
 
 // ---- drafts: the map is updated during the stroke -----------------------------------------------------------------------------
 
@@ -105,7 +108,7 @@ function farther({ mark, labels }) {
   if (count < labels.length / 2000) return; // a few pixels are nobody's concern
   stage.overlay(changed, true);
   $("far").hidden = false;
-  $("far").querySelector("span").textContent = `${share(count / labels.length)} of the map changed far from the stroke.`;
+  $("far").querySelector("span").textContent = `Far from it the stroke changed ${share(count / labels.length)} of the map.`;
 }
 
 /** The last stroke again, but the map changes near it alone. */
@@ -217,7 +220,7 @@ function ask(message) {
 /** Go on with the polygon that was not closed when the image was left. */
 function resume() {
   const [polygon] = unfinished(state.model.work, state.image.name).marks;
-  if (!polygon || tools.mark || !(polygon.label < state.model.classes.length)) return;
+  if (!polygon || tools.mark || !(polygon.label < state.model.classes.length || polygon.label === VOID)) return;
   chooseClass(polygon.label);
   chooseTool("polygon");
   tools.resume(polygon);
@@ -227,7 +230,7 @@ function resume() {
 let leftTimer;
 async function sendLeft() {
   clearTimeout(leftTimer);
-  const said = (message) => (message.type === "document" ? listed(message) : receive(message));
+  const said = (message) => (message.type === "document" ? job.listed(message) : receive(message));
   if (!await deliver(state.model.work, state.image.name, said)) leftTimer = setTimeout(sendLeft, 5000);
 }
 
@@ -247,45 +250,6 @@ const watch = () => state.live?.send({ type: "watch", uncertainty: ["uncertainty
 
 // ---- images ---------------------------------------------------------------------------------------------------------
 
-async function json(address, options) {
-  const answer = await fetch(address, options);
-  const content = await answer.json();
-  if (!answer.ok) throw new Error(typeof content.detail === "string" ? content.detail : answer.statusText);
-  return content;
-}
-
-function listImages() {
-  $("images").replaceChildren(...state.images.map((image) => {
-    const item = document.createElement("li");
-    const button = document.createElement("button");
-    button.dataset.name = image.name;
-    const picture = Object.assign(new Image(), { loading: "lazy", alt: "", src: url(image.name, "thumbnail") });
-    picture.addEventListener("error", async () => { // the header of a damaged file may be right
-      image.problem ??= await reason(url(image.name, "thumbnail"));
-      describe(button, image);
-    });
-    const name = Object.assign(document.createElement("span"), { textContent: image.name });
-    button.append(picture, name, document.createElement("small"));
-    describe(button, image);
-    button.addEventListener("click", () => open(image));
-    item.append(button);
-    return item;
-  }));
-}
-
-/** The state of an image in the list, or why it cannot be worked on. */
-function describe(button, { name, state: far, problem }) {
-  button.dataset.state = problem ? "problem" : far;
-  button.title = problem ? `${name}: ${problem}` : name;
-  button.querySelector("small").textContent = problem ? "cannot be opened" : far;
-}
-
-/** Why the server does not give something; nothing if it does. */
-async function reason(address) {
-  const answer = await fetch(address).catch(() => null);
-  return answer && !answer.ok ? (await answer.json()).detail : null;
-}
-
 function open(image) {
   if (!image || image === state.image) return;
   tools.leave();
@@ -302,21 +266,14 @@ function open(image) {
   mark("classes", ".accept", () => false, "aria-pressed");
   $("title").textContent = $("title").title = image.name;
   $("samples").replaceChildren();
-  for (const button of $("images").querySelectorAll("button")) {
-    const current = button.dataset.name === image.name;
-    button.setAttribute("aria-current", String(current));
-    if (current) button.scrollIntoView({ block: "nearest", inline: "nearest" });
-  }
+  job.opened(image);
   for (const link of $("export").querySelectorAll("a")) link.href = url(image.name, `export/${link.dataset.kind}`);
   stage.open(url(image.name, "picture"), image.width || 1, image.height || 1);
   setRadius(Math.max(2, Math.max(image.width, image.height) / 100));
   state.live = new Live(state.model.work, image.name, receive);
 }
 
-function step(by) {
-  const at = state.images.indexOf(state.image);
-  open(state.images[Math.min(state.images.length - 1, Math.max(0, at + by))]);
-}
+const step = (by) => open(job.beside(by));
 
 /** Show the state of the document. */
 function show(message) {
@@ -326,55 +283,28 @@ function show(message) {
   available();
   if (message.marks) $("hint").hidden = true;
   $("done").textContent = message.state === "done" ? "Not done" : "Done";
-  listed(message);
+  job.listed(message);
   if (state.leaving && message.state === "done") {
-    const left = state.images.filter((one) => one.state !== "done").length;
-    step(1);
-    notice(left ? `Done. ${left} of ${state.images.length} images are not done yet.` : "Done: all images are done.", 3000);
+    state.leaving = false;
+    if (job.next()) notice(`Done. ${$("count").textContent}.`, 3000);
   }
-}
-
-/** Show the state of the work on an image in the list. */
-function listed({ name, state: far }) {
-  const image = state.images.find((one) => one.name === name);
-  if (!image) return; // another tab has added it
-  image.state = far;
-  const button = [...$("images").querySelectorAll("button")].find((one) => one.dataset.name === name);
-  describe(button, image);
-}
-
-async function upload(files) {
-  const refused = [];
-  for (const [number, file] of [...files].entries()) {
-    notice(`Adding ${file.name} (${number + 1} of ${files.length})`);
-    try {
-      const image = await json(`api/images?name=${encodeURIComponent(file.name)}`, {
-        method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" },
-      });
-      state.images.push(image);
-      listImages();
-      open(image);
-      notice("");
-    } catch (problem) {
-      refused.push(`${file.name} was not added: ${problem.message}`);
-    }
-  }
-  if (refused.length) notice(refused.join(" "), 8000 + 2000 * refused.length);
 }
 
 // ---- classes, samples, places ---------------------------------------------------------------------------------------
 
-const digitOf = (index) => (index < 10 ? String((index + 1) % 10) : index < 20 ? `⇧${(index + 1) % 10}` : "");
+const keyOfClass = (index) => state.model.classes[index]?.key?.toUpperCase() ?? (index === VOID ? "U" : index < 10 ? String((index + 1) % 10) : index < 20 ? `⇧${(index + 1) % 10}` : "");
 
 function listClasses() {
-  $("classes").replaceChildren(...state.model.classes.map(({ name }, index) => {
+  const classes = [...state.model.classes.entries(), [VOID, { name: "void" }]];
+  $("classes").replaceChildren(...classes.map(([index, { name }]) => {
     const item = document.createElement("li");
     const choose = document.createElement("button");
     choose.className = "class";
+    choose.dataset.label = index;
     choose.setAttribute("role", "radio");
     choose.innerHTML = "<i></i><span></span><small></small><kbd></kbd>";
     choose.querySelector("span").textContent = name;
-    choose.querySelector("kbd").textContent = digitOf(index);
+    choose.querySelector("kbd").textContent = keyOfClass(index);
     choose.addEventListener("click", () => chooseClass(index));
     const accept = document.createElement("button");
     accept.className = "accept";
@@ -382,6 +312,7 @@ function listClasses() {
     accept.title = `All of this class: the map shows every pixel of ${name}, so the class is excluded elsewhere (A for the chosen class)`;
     accept.setAttribute("aria-label", `All of ${name}`);
     accept.addEventListener("click", () => acceptClass(index));
+    if (index === VOID) accept.style.visibility = "hidden";
     item.append(choose, accept);
     return item;
   }));
@@ -390,17 +321,20 @@ function listClasses() {
 function colour() {
   const kind = $("distinct").checked ? "distinct" : "colour";
   const colours = state.model.classes.map((one) => one[kind]);
+  colours[VOID] = colours[VOID - 1] = [0, 0, 0]; // in maps, and among labels
   stage.palette(colours);
-  [...$("classes").querySelectorAll("i")].forEach((i, index) => { i.style.background = `rgb(${colours[index].join(" ")})`; });
+  for (const button of $("classes").querySelectorAll(".class")) {
+    button.querySelector("i").style.background = `rgb(${colours[button.dataset.label].join(" ")})`;
+  }
   for (const canvas of $("samples").querySelectorAll("canvas")) drawSample(canvas);
 }
 
 function chooseClass(index) {
-  if (index >= state.model.classes.length) return;
+  if (index >= state.model.classes.length && index !== VOID) return;
   tools.label = index;
   limit(remembered(index));
   if (["erase", "pan"].includes(tools.tool)) chooseTool("brush");
-  mark("classes", ".class", (_, i) => i === index);
+  mark("classes", ".class", (button) => Number(button.dataset.label) === index);
 }
 
 /** The class under the pointer is chosen. */
@@ -411,27 +345,27 @@ function pick(x, y) {
 
 /** Whether strokes of a class change the map near them alone. */
 const remembered = (index) => {
-  try { return localStorage.getItem(`segcode:near:${state.model.classes[index].name}`) === "yes"; } catch { return tools.limited; }
+  try { return localStorage.getItem(`segcode:near:${className(index)}`) === "yes"; } catch { return tools.limited; }
 };
 
 function limit(near) {
   tools.limited = $("limited").checked = near;
   try {
-    if (tools.label >= 0) localStorage.setItem(`segcode:near:${state.model.classes[tools.label].name}`, near ? "yes" : "no");
+    if (tools.label >= 0) localStorage.setItem(`segcode:near:${className(tools.label)}`, near ? "yes" : "no");
   } catch { /* kept while the class is chosen */ }
   if (tools.pointer) tools.hover(...tools.pointer);
 }
 
-const acceptClass = (label) => (label < 0 ? tools.act.classless() : ask({ type: "accept", id: identity(), label }));
+const acceptClass = (label) => (label < 0 ? tools.act.classless() : label !== VOID && ask({ type: "accept", id: identity(), label }));
 
 /** The share of the map that each class has. */
 function shares(labels) {
   const counts = new Uint32Array(256);
   for (const label of labels) counts[label]++;
-  [...$("classes").querySelectorAll("small")].forEach((small, index) => {
-    const share = labels.length && (100 * counts[index]) / labels.length;
-    small.textContent = share === 0 ? "" : share < 1 ? "<1 %" : `${share.toFixed(0)} %`;
-  });
+  for (const button of $("classes").querySelectorAll(".class")) {
+    const share = labels.length && (100 * counts[button.dataset.label]) / labels.length;
+    button.querySelector("small").textContent = share === 0 ? "" : share < 1 ? "<1 %" : `${share.toFixed(0)} %`;
+  }
 }
 
 function showSamples({ seed, width, height, planes }) {
@@ -457,7 +391,7 @@ function drawSample(canvas) {
   canvas.nextSibling.textContent = part ? `${className(to)}, not ${className(from)}: ${share(part)}` : "like the map";
 }
 
-const className = (label) => state.model.classes[label]?.name ?? "?";
+const className = (label) => state.model.classes[label]?.name ?? "void";
 
 function nextPlace() {
   if (!state.places.length) {
@@ -556,6 +490,9 @@ const KEYS = [
   ["Esc", "drop what is being drawn"],
   ["Ctrl+Z", "undo, or the last corner of a polygon; with Shift, redo"],
   ["Page Up, Page Down", "previous, next image"],
+  ["J", "the next image that is not done"],
+  ["G", "flag this image"],
+  ["U", "void: pixels of no class, 255 in exports"],
   ["D", "distinct colours"],
   ["?", "this help"],
 ];
@@ -568,7 +505,7 @@ const BY_KEY = {
   "[": () => setRadius(tools.radius / 1.15), "]": () => setRadius(tools.radius * 1.15),
   v: () => stage.size && stage.fit(), n: nextPlace, s: () => $("sample").click(), a: () => acceptClass(tools.label),
   i: () => pick(...state.pointer), o: () => limit(!tools.limited), k: keepNear,
-  d: () => $("distinct").click(), c: () => compare(true), "?": () => $("keys").showModal(),
+  d: () => $("distinct").click(), j: () => job.next(), g: () => job.flag(), u: () => chooseClass(VOID), c: () => compare(true), "?": () => $("keys").showModal(),
   pageup: () => step(-1), pagedown: () => step(1), escape: () => tools.cancel(),
   enter: () => (tools.mark ? tools.finish() : done(true)),
 };
@@ -582,7 +519,7 @@ function keyOf({ key, code }) {
 }
 
 addEventListener("keydown", (event) => {
-  if ($("keys").open || event.isComposing || event.target.matches("input[type=text]")) return;
+  if (document.querySelector("dialog[open]") || event.isComposing || event.target.matches("input[type=text]")) return;
   const key = keyOf(event);
   const writes = event.getModifierState("AltGraph") || (event.altKey && "[]".includes(key)); // the character needs it
   if (!writes && (event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
@@ -592,6 +529,7 @@ addEventListener("keydown", (event) => {
     return;
   }
   if (!writes && (event.ctrlKey || event.metaKey || event.altKey)) return;
+  const own = state.model?.classes.findIndex((one) => one.key === key) ?? -1; // a key of the class list goes first
   const arrow = ARROWS[event.key];
   const radios = event.target.closest("[role=radiogroup]");
   if (arrow && radios) {
@@ -610,7 +548,9 @@ addEventListener("keydown", (event) => {
     return;
   }
   const digit = event.code.match(/^(?:Digit|Numpad)([0-9])$/);
-  if (digit && !"[]?".includes(key)) {
+  if (own >= 0) {
+    chooseClass(own);
+  } else if (digit && !"[]?".includes(key)) {
     chooseClass(((Number(digit[1]) + 9) % 10) + (event.shiftKey ? 10 : 0));
   } else if (key === " ") {
     if (event.target.matches("button, summary, input")) return;
@@ -621,7 +561,7 @@ addEventListener("keydown", (event) => {
     }
     tools.space = true;
     $("stage").classList.add("panning");
-  } else if (BY_KEY[key] && !(event.repeat && ["enter", "n", "s", "a", "d", "o", "k"].includes(key))) {
+  } else if (BY_KEY[key] && !(event.repeat && ["enter", "n", "s", "a", "d", "o", "k", "g"].includes(key))) {
     if (key === "enter" && event.target.matches("button, a, summary")) return;
     event.preventDefault();
     BY_KEY[key]();
@@ -667,19 +607,18 @@ $("photo").addEventListener("error", async () => {
   const problem = await reason($("photo").src);
   if (problem) notice(problem);
 });
-$("files").addEventListener("change", () => upload($("files").files));
 addEventListener("dragover", (event) => { event.preventDefault(); $("stage").classList.add("dropping"); });
 addEventListener("dragleave", (event) => event.relatedTarget === null && $("stage").classList.remove("dropping"));
 addEventListener("drop", (event) => {
   event.preventDefault();
   $("stage").classList.remove("dropping");
-  upload(event.dataTransfer.files);
+  job.upload(event.dataTransfer.files);
 });
 addEventListener("hashchange", () => open(wanted()));
 
 const wanted = () => {
   const name = decodeURIComponent(location.hash.slice(1));
-  return state.images.find((image) => image.name === name) ?? state.images.find((image) => image.state !== "done" && !image.problem) ?? state.images[0];
+  return job.images.find((image) => image.name === name) ?? job.images.find((image) => image.state !== "done" && !image.problem) ?? job.images[0];
 };
 
 $("keys").querySelector("dl").append(...KEYS.flatMap(([key, text]) => {
@@ -689,12 +628,13 @@ $("keys").querySelector("dl").append(...KEYS.flatMap(([key, text]) => {
 }));
 
 try {
-  [state.model, state.images] = await Promise.all([json("api/model"), json("api/images")]);
+  const [model, images] = await Promise.all([json("api/model"), json("api/images")]);
+  state.model = model;
   $("model").textContent = state.model.name;
   $("model").title = state.model.purpose ?? "";
   $("purpose").textContent = `Model: ${[state.model.name, state.model.purpose].filter(Boolean).join(", for ")}`;
   listClasses();
-  listImages();
+  job.list(images);
   colour();
   stage.blend($("blend").value / 100);
   chooseTool("brush");

@@ -18,21 +18,17 @@ import pytest
 
 from segcode.classes import CAMVID
 from segcode.data.sources import open_source
+from segcode.export.bitmask import decode_bitmask, encode_bitmask
 from segcode.export.brush_runs import decode_brush, encode_brush
 from segcode.export.picture import write_picture
 
-COMMAND = os.environ.get("LABEL_STUDIO")
-pytestmark = [
-    pytest.mark.label_studio,
-    pytest.mark.skipif(not COMMAND, reason="no real Label Studio is tested: make test-label-studio does"),
-]
-
+COMMAND = os.environ["LABEL_STUDIO"]
 SIZE = (360, 480)
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 LABELS = "".join(f'<Label value="{name.capitalize()}"/>' for name in CAMVID.names)
 CONFIGURATION = f"""<View>
-  <Image name="image" value="$image"/>
-  <BrushLabels name="brush" toName="image" smart="false">{LABELS}</BrushLabels>
+  <Image name="image" value="$image" smoothing="false"/>
+  <TAG name="brush" toName="image" smart="false">{LABELS}</TAG>
   <KeyPointLabels name="point" toName="image" smart="true">{LABELS}</KeyPointLabels>
 </View>"""
 
@@ -91,7 +87,6 @@ def label_studio(tmp_path_factory) -> Iterator[LabelStudio]:
     }
     user = ["--username", "tester@segcode.example", "--password", "of-no-secret", "--user-token", TOKEN]
     where = ["--no-browser", "--internal-host", "127.0.0.1", "--port", str(port), "--enable-legacy-api-token"]
-    assert COMMAND is not None
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [COMMAND, "start", *user, *where], cwd=folder, env={**os.environ, **settings}, stdout=log, stderr=log
@@ -123,9 +118,16 @@ def segcode(label_studio, tmp_path_factory) -> Iterator[str]:
         process.wait(20)
 
 
+@pytest.fixture(scope="module", params=["BrushLabels", "BitmaskLabels"])
+def tag(request) -> str:
+    """Of the labelling configuration, for what is painted."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def project(label_studio) -> int:
-    return label_studio.ask("POST", "projects/", {"title": "streets", "label_config": CONFIGURATION})["id"]
+def project(label_studio, tag) -> int:
+    configuration = CONFIGURATION.replace("TAG", tag)
+    return label_studio.ask("POST", "projects/", {"title": tag, "label_config": configuration})["id"]
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +153,9 @@ def backend(label_studio, project, segcode) -> int:
 def map_of(regions: list[dict[str, Any]]) -> np.ndarray:
     labels = np.full(SIZE, 255, np.uint8)
     for region in regions:
-        labels[decode_brush(region["value"]["rle"], SIZE)] = CAMVID.index(region["value"]["brushlabels"][0].lower())
+        value, kind = region["value"], region["type"]
+        mask = decode_brush(value["rle"], SIZE) if "rle" in value else decode_bitmask(value["imageDataURL"], SIZE)
+        labels[mask] = CAMVID.index(value[kind][0].lower())
     return labels
 
 
@@ -178,7 +182,9 @@ def first(label_studio, project, task, backend) -> np.ndarray:
     return map_of(prediction["result"])
 
 
-def test_predictions_are_maps_of_all_pixels(first):
+def test_predictions_are_maps_of_all_pixels(label_studio, task, tag, first):
+    (prediction,) = label_studio.predictions(task)
+    assert {region["type"] for region in prediction["result"]} == {tag.lower()}
     assert (first != 255).all()
     assert len(np.unique(first)) >= 3
 
@@ -197,11 +203,13 @@ def test_connecting_registers_the_webhook(label_studio, project, backend, segcod
     assert (webhook["url"], webhook["send_for_all_actions"]) == (f"{segcode}/webhook", True)
 
 
-def test_a_saved_brush_comes_back_as_a_refined_prediction(label_studio, task, first):
+def test_what_is_painted_and_saved_comes_back_as_a_refined_prediction(label_studio, task, tag, first):
     sidewalk = CAMVID.index("sidewalk")
     mask = np.zeros(SIZE, bool)
     mask[-40:, 40:200] = True
-    brush = region("brushlabels", "brush", format="rle", rle=encode_brush(mask), brushlabels=["Sidewalk"])
+    bitmask = {"imageDataURL": encode_bitmask(mask)}
+    shape = bitmask if tag == "BitmaskLabels" else {"format": "rle", "rle": encode_brush(mask)}
+    brush = region(tag.lower(), "brush", **shape, **{tag.lower(): ["Sidewalk"]})
     label_studio.ask("POST", f"tasks/{task}/annotations/", {"result": [brush], "lead_time": 1.0})
 
     def refined() -> np.ndarray | None:

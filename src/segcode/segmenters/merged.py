@@ -1,0 +1,68 @@
+"""A class list of one's own over the classes of a segmenter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from scipy.special import log_softmax, logsumexp
+
+from segcode.classes import ClassSet
+from segcode.data.folder import ClassFile, read_class_file
+from segcode.errors import ConfigError
+from segcode.prediction import InitialPrediction, Segmenter
+from segcode.tensors import Image
+
+_REST: Final = "*"
+_NEW: Final = math.log(1e-3)  # log-probability of a class that the segmenter lacks
+
+
+def merge(segmenter: Segmenter, own: ClassSet, file: Path) -> tuple[Segmenter, ClassFile]:
+    """A segmenter with the classes of a class file, and these. Raises ConfigError as `merged_groups` does."""
+    wanted = read_class_file(file)
+    return MergedSegmenter(segmenter, merged_groups(wanted, own)), wanted
+
+
+def merged_groups(wanted: ClassFile, own: ClassSet) -> tuple[tuple[int, ...], ...]:
+    """The indices of a segmenter's classes that each class of a list is merged of; empty for a new class.
+
+    Raises:
+        ConfigError: if the list names a class that the segmenter lacks, or one of the segmenter's twice or never.
+    """
+    members = [(name,) if of is None else of for name, of in zip(wanted.classes.names, wanted.of, strict=True)]
+    named = [name for name in chain(*members) if name != _REST]
+    rest = tuple(name for name in own.names if name not in named)
+    groups = [tuple(chain(*(rest if name == _REST else (name,) for name in one))) for one in members]
+    indices = tuple(tuple(own.index(name) for name in one) for one in groups)
+    counts = [list(chain(*indices)).count(index) for index in range(len(own))]
+    for name, count in zip(own.names, counts, strict=True):
+        if count != 1:
+            cure = "add it to `of` of a class" if count == 0 else "leave it in one of them"
+            raise ConfigError(f"the segmenter's class '{name}' is in {count} classes of the list: {cure}")
+    return indices
+
+
+@dataclass(frozen=True)
+class MergedSegmenter:
+    """A segmenter whose classes are merged: a class has the probability of all its members.
+
+    Attributes:
+        segmenter: that predicts.
+        groups: as `merged_groups` returns them.
+    """
+
+    segmenter: Segmenter
+    groups: Sequence[Sequence[int]]
+
+    def predict(self, image: Image, name: str | None = None) -> InitialPrediction:
+        """The prediction of the segmenter, merged; without the code, whose directions are of its own classes."""
+        prediction = self.segmenter.predict(image, name)
+        logits = log_softmax(prediction.base_logits, 0)
+        new = np.full_like(logits[0], _NEW)
+        merged = [logsumexp(logits[list(group)], 0) if group else new for group in self.groups]
+        return InitialPrediction(np.stack(merged), prediction.features, prediction.edges)

@@ -1,0 +1,86 @@
+"""All images of a studio as one job: which of them are meant, and their export as a zip."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import zipfile
+from collections.abc import AsyncIterator, Iterable
+from typing import Literal, TypeAlias
+
+from segcode.errors import SegcodeError
+from segcode.export.job import File, Finished, Job, Layout
+from segcode.server.library import Photograph
+from segcode.server.problems import said
+from segcode.server.studio import Studio
+
+Which: TypeAlias = Literal["all", "to do", "untouched", "in work", "done", "flagged"]
+
+
+def chosen(studio: Studio, which: Which) -> list[Photograph]:
+    """The images that are so far, or flagged; one that cannot be worked on is to do."""
+    return [photograph for photograph in studio.library.all() if _is(studio, photograph.name, which)]
+
+
+def _is(studio: Studio, name: str, which: Which) -> bool:
+    progress = studio.progress(name)
+    if which == "flagged":
+        return progress.flagged
+    return which in ("all", progress.state) or (which == "to do" and progress.state != "done")
+
+
+async def export_zip(studio: Studio, photographs: list[Photograph], layout: Layout) -> AsyncIterator[bytes]:
+    """The export of some images as the parts of a zip; each is computed once the one before was taken.
+
+    What cannot be exported is named in the file `left_out.txt`, with the reason.
+    """
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        async for file in _files(studio, photographs, layout):
+            await asyncio.to_thread(archive.writestr, file.path, file.content)
+            yield sink.taken()
+    yield sink.taken()
+
+
+async def _files(studio: Studio, photographs: list[Photograph], layout: Layout) -> AsyncIterator[File]:
+    job, left_out = Job(layout, studio.classes), []
+    names = export_names(studio.library.all())
+    for photograph in photographs:
+        try:
+            made = await studio.result(studio.image(photograph.name))
+        except (SegcodeError, OSError, KeyError) as error:  # a KeyError: it was removed meanwhile
+            left_out.append(f"{photograph.file_name}: {said(error)}\n")
+            continue
+        name = names[photograph.name]
+        file_name = name + photograph.file_name.removeprefix(photograph.original_name)
+        for file in await asyncio.to_thread(list, job.add(Finished(name, file_name, *made))):
+            yield file
+    for file in await asyncio.to_thread(list, job.end()):
+        yield file
+    if left_out:
+        yield File("left_out.txt", "".join(left_out).encode())
+
+
+def export_names(photographs: Iterable[Photograph]) -> dict[str, str]:
+    """The original names of images by those in the library, which uploads keep where another image has theirs."""
+    others = {photograph.name for photograph in photographs if not photograph.uploaded}
+    return {one.name: one.name if one.original_name in others else one.original_name for one in photographs}
+
+
+class _Sink(io.RawIOBase):
+    """What is written waits here until it is taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, part: bytes) -> int:  # type: ignore[override]
+        self._parts.append(bytes(part))
+        return len(part)
+
+    def taken(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return b"".join(parts)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from segcode.classes import ClassSet
+from segcode.errors import ConfigError
+from segcode.prediction import CallableSegmenter
+from segcode.segmenters.merged import merge
+
+OWN = ClassSet(("road", "car", "truck", "sky"), ((1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4)))
+IMAGE = np.zeros((4, 6, 3), np.uint8)
+
+
+def predict(_):
+    return np.random.default_rng(0).normal(size=(4, 2, 3))
+
+
+def merged(folder, text: str):
+    (folder / "classes.toml").write_text(text)
+    return merge(CallableSegmenter(predict), OWN, folder / "classes.toml")
+
+
+def test_a_merged_class_has_the_probability_of_its_members(tmp_path):
+    text = '[[class]]\nname = "vehicle"\nof = ["car", "truck"]\nkey = "v"\nid = 9\n'
+    text += '[[class]]\nname = "rest"\nof = ["*"]\nid = 3\n'
+    segmenter, wanted = merged(tmp_path, text)
+    assert (wanted.classes.names, wanted.classes.raw_ids, wanted.keys) == (("vehicle", "rest"), (9, 3), ("v", None))
+    own = softmax(predict(IMAGE), 0)
+    made = softmax(segmenter.predict(IMAGE).base_logits, 0)
+    assert made == pytest.approx(np.stack([own[1] + own[2], own[0] + own[3]]), abs=1e-6)
+
+
+def test_a_new_class_is_unlikely_everywhere(tmp_path):
+    text = '[[class]]\nname = "drone"\nof = []\n[[class]]\nname = "all"\nof = ["*"]\n'
+    made = softmax(merged(tmp_path, text)[0].predict(IMAGE).base_logits, 0)
+    assert (made[0] < 0.01).all()
+    assert (made[0] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('[[class]]\nname = "road"\n[[class]]\nname = "sky"\n', "'car' is in 0 classes of the list: add it to `of`"),
+        ('[[class]]\nname = "road"\n[[class]]\nname = "all"\nof = ["road", "*"]\n', "'road' is in 2 classes"),
+        ('[[class]]\nname = "raod"\n[[class]]\nname = "all"\nof = ["*"]\n', "no class is called 'raod'.*road"),
+        ('[[class]]\nname = "a"\nkey = "AB"\n[[class]]\nname = "all"\nof = ["*"]\n', "key is 'AB'"),
+    ],
+)  # fmt: skip
+def test_a_list_that_does_not_fit_the_model_is_refused_with_the_class(tmp_path, text, reason):
+    with pytest.raises(ConfigError, match=reason):
+        merged(tmp_path, text)
