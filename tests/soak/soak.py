@@ -294,7 +294,7 @@ def check_training(folder: Path, kills: int) -> Found:
             resume = ["--resume"] if (out / "checkpoints" / "last.ckpt").exists() else []
             process = train(folder, out.name, *resume)
             started(process, out)
-            if found.kills < kills and killed(process, draw.uniform(0, 0.7 * seconds)):
+            if found.kills < kills and killed(process, draw.uniform(0, 0.4 * seconds)):
                 found.kills += 1
                 found.say(f"kill {found.kills} of {kills}, training {number}")
             else:

@@ -84,6 +84,8 @@ def load_constants(file: Path = SHIPPED) -> FieldConstants:
     """
     file = file / SHIPPED.name if file.is_dir() else file
     tables = read_stored(file, "`segcode fit`")
+    if others := sorted(tables.keys() - {"constants"}):  # such as a digest under a damaged name
+        raise CheckpointError(f"{file} has '{others[0]}', which is no table of constants: remove that line")
     try:
         return parse(FieldConstants, tables.get("constants"), str(file))
     except ConfigError as error:
