@@ -35,9 +35,11 @@ def test_another_value_is_refused(tmp_path, change):
         read_stored(tmp_path / "a.json", "`it`")
 
 
-def test_a_file_written_by_hand_needs_no_digest_unless_it_describes_another(tmp_path):
+def test_only_a_file_that_may_be_written_by_hand_needs_no_digest(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"format": FORMAT, "a": 1}))
-    assert read_stored(tmp_path / "a.json", "`it`") == {"a": 1}
+    assert read_stored(tmp_path / "a.json", "`it`", by_hand=True) == {"a": 1}
+    with pytest.raises(CheckpointError, match="lacks 'sha256'"):
+        read_stored(tmp_path / "a.json", "`it`")
     (tmp_path / "weights").write_bytes(b"one")
     with pytest.raises(CheckpointError, match="lacks 'sha256'"):
         read_stored(tmp_path / "a.json", "`it`", tmp_path / "weights")

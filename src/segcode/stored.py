@@ -22,13 +22,14 @@ def write_stored(path: Path, tables: Mapping[str, Any], beside: Path | None = No
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def read_stored(path: Path, made_by: str, beside: Path | None = None) -> dict[str, Any]:
-    """The tables that `write_stored` wrote. Without a file beside it, one written by hand may do without its digest.
+def read_stored(path: Path, made_by: str, beside: Path | None = None, by_hand: bool = False) -> dict[str, Any]:
+    """The tables that `write_stored` wrote.
 
     Args:
         path: the file.
         made_by: the command that writes it, for the message.
         beside: the file that the digest covers, too.
+        by_hand: whether a file that was changed by hand may do without its digest.
 
     Raises:
         CheckpointError: if the file is missing, damaged, changed since it was written, or of a later format.
@@ -42,7 +43,7 @@ def read_stored(path: Path, made_by: str, beside: Path | None = None) -> dict[st
         raise CheckpointError(f"{path} is damaged ({error}): {cure}") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is damaged (it holds no table): {cure}")
-    for key in ("format",) if beside is None else ("format", "sha256"):
+    for key in ("format",) if by_hand else ("format", "sha256"):
         if key not in content:
             raise CheckpointError(f"{path} lacks '{key}': {cure}")
     found = content["format"]

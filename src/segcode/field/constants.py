@@ -83,7 +83,7 @@ def load_constants(file: Path = SHIPPED) -> FieldConstants:
         CheckpointError: if the file is missing, damaged, or of a later format.
     """
     file = file / SHIPPED.name if file.is_dir() else file
-    tables = read_stored(file, "`segcode fit`")
+    tables = read_stored(file, "`segcode fit`", by_hand=True)
     if others := sorted(tables.keys() - {"constants"}):  # such as a digest under a damaged name
         raise CheckpointError(f"{file} has '{others[0]}', which is no table of constants: remove that line")
     try:
