@@ -26,7 +26,7 @@ FLOOR: Final = 1e-6
 TOLERANCE: Final = 0.01
 """Largest distance from 1 of the sum of probabilities over the classes: half precision and 8 bits round them."""
 
-WHOLES: Final = (100.0, 255.0)
+TOTALS: Final = (100.0, 255.0)
 """The sums of percentages, and of probabilities in bytes."""
 
 OVERSHOOT: Final = 0.1
@@ -184,7 +184,7 @@ def _guessed(found: Found, source: str) -> Meaning:
     """The meaning that the range suggests. Raises DataError if there are several."""
     if _sums_to_one(found):
         return "probabilities"
-    shares = any(abs(found.least_sum - whole) + abs(found.greatest_sum - whole) < 0.01 * whole for whole in WHOLES)
+    shares = any(abs(found.least_sum - total) + abs(found.greatest_sum - total) < 0.01 * total for total in TOTALS)
     many = found.shape[1:] != (1, 1)  # one pixel alone may have any logits
     if many and found.lowest >= 0 and found.least_sum > 0 and (found.highest <= 1 or shares):
         raise DataError(

@@ -31,7 +31,7 @@ _TO_XYZ: Final = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [
 
 @cache
 def distinct_colours(count: int) -> tuple[Colour, ...]:
-    """`count` colours, each as far as possible from those before it for the vision that sees the least difference.
+    """`count` colours, each as unlike those before it as possible for the vision that sees the least difference.
 
     They are chosen greedily from a cube of 9 x 9 x 9 without nearly black ones, by the distance in CIELAB (1976).
     """
