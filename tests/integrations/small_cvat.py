@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
 
+from local_server import LocalServer
 
-class SmallCvat:
+
+class SmallCvat(LocalServer):
     """Keeps the `function` that is created, hands out `requests`, and keeps their `results` and `failures`."""
 
     def __init__(self, image: np.ndarray, labels: tuple[str, ...]) -> None:
@@ -23,16 +24,7 @@ class SmallCvat:
         self.requests: list[dict[str, Any]] = []
         self.results: list[dict[str, Any]] = []
         self.failures: list[dict[str, Any]] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(self._handler())
 
     def answer(self, path: str, body: dict[str, Any]) -> Any:
         """What is sent as JSON, or an image; KeyError where there is nothing."""

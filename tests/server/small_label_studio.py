@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from local_server import LocalServer
 
-class SmallLabelStudio:
+
+class SmallLabelStudio(LocalServer):
     """Gives `files` to whoever knows one of its two keys, and keeps `predictions`; `asked` has every request."""
 
     PERSONAL, ACCESS, LEGACY = "header.payload.signature", "for.minutes.only", "0123456789abcdef"
@@ -18,16 +19,7 @@ class SmallLabelStudio:
         self.moved: dict[str, str] = {}
         self.predictions: list[dict[str, Any]] = []
         self.asked: list[str] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(self._handler())
 
     def answer(self, method: str, path: str, key: str | None, body: dict[str, Any]) -> tuple[int, bytes]:
         """Status and content."""
