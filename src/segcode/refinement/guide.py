@@ -43,18 +43,22 @@ class Guide:
         """A photograph over a grid of (rows, columns); None if the cells are no larger than the pixels."""
         if grid[0] >= image.shape[0] and grid[1] >= image.shape[1]:
             return None
-        return Guide(image, resize_image(image, *grid).reshape(-1, 3).T.astype(np.float32))
+        return Guide(image, resize_image(image, *grid).reshape(-1, 3).T.astype(np.float32, order="C"))
 
     def weigh(
         self,
-        rows: Integer[ndarray, "*#p"],
-        columns: Integer[ndarray, "*#p"],
+        places: Integer[ndarray, "*p"],
         colours: Sequence[Float[ndarray, "3 *#p"]],
         shares: Sequence[Float[ndarray, "*#p"]],
     ) -> list[Float[ndarray, "*p"]]:
-        """The shares of cells of some colours at pixels, from those of bilinear resampling; their sums are not 1."""
-        pixels = self.image.reshape(-1, 3).take(rows * self.image.shape[1] + columns, 0)
-        pixels = np.moveaxis(pixels, -1, 0).astype(np.float32, order="C")
+        """The shares of cells of some colours at pixels, from those of bilinear resampling; their sums are not 1.
+
+        Args:
+            places: of the pixels, counted row by row.
+            colours: of the cells.
+            shares: of bilinear resampling.
+        """
+        pixels = np.moveaxis(self.image.reshape(-1, 3).take(places, 0), -1, 0).astype(np.float32, order="C")
         weights = []
         for colour, share in zip(colours, shares, strict=True):
             distance = pixels - colour

@@ -15,10 +15,11 @@ from scipy.special import ndtr, softmax
 
 from segcode.data.resize import resize_labels
 from segcode.interpolation import between, resize_part
+from segcode.refinement.blocks import highest
 from segcode.refinement.borders import Borders
 from segcode.refinement.guide import Guide
 from segcode.refinement.labelling import labels_of
-from segcode.refinement.layers import Layers, highest, leads_of
+from segcode.refinement.layers import Layers
 from segcode.tensors import IGNORE, Image, LabelImage
 from segcode.truth.truth import Truth
 
@@ -130,7 +131,8 @@ class SegmentationMap:
         noise = math.sqrt(2) * self.b[None]
 
         def relative(rows: slice, scores: Float[ndarray, "M n W"]) -> Float[ndarray, "n W"]:
-            return resize_part(noise, self.truth.size, rows)[0] / np.maximum(leads_of(scores).lead, 1e-6)
+            second, first = np.partition(scores, -2, axis=0)[-2:]
+            return resize_part(noise, self.truth.size, rows)[0] / np.maximum(first - second, 1e-6)
 
         return self._in_bands(relative)
 
@@ -179,7 +181,8 @@ class SegmentationMap:
         if self.guide is not None:
             cells = (row[:, None] * grid[1] + column for row, column in product((above, under), (left, right)))
             colours = [self.guide.colours[:, cell] for cell in cells]
-            shares = self.guide.weigh(np.arange(top, bottom)[:, None], np.arange(width), colours, shares)
+            places = np.arange(top * width, bottom * width).reshape(-1, width)
+            shares = self.guide.weigh(places, colours, shares)
             total = sum(shares)
             shares = [share / total for share in shares]
         block = self.layers.block(rows)
