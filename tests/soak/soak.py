@@ -376,7 +376,9 @@ def check_slow_readers(folder: Path, seconds: float) -> Found:
     end = time.monotonic() + seconds
     with server.client() as client, ExitStack() as tabs:
         for _ in range(10):
-            tabs.enter_context(connect(address, max_queue=1, close_timeout=1))  # a queue that nobody empties
+            tabs.enter_context(
+                connect(address, max_queue=1, ping_interval=None, close_timeout=1)
+            )  # a queue that nobody empties
         while time.monotonic() < end:
             path, content, _ = painter._next()
             began = time.monotonic()
