@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from io import StringIO
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -63,6 +65,15 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text by `replacing`; names of files that are no UTF-8 stay the bytes that they are."""
     with replacing(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def comma_separated(rows: Sequence[Mapping[str, object]]) -> str:
+    """CSV with a header line; a cell that a row lacks is empty."""
+    text = StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def require_short_name(path: Path) -> None:

@@ -36,6 +36,13 @@ def iou(matrices: Matrices) -> Float[Tensor, "*R M"]:
     return hits / (matrices.sum(-2) + matrices.sum(-1) - hits)
 
 
+def cohens_kappa(matrices: Matrices) -> Float[Tensor, "*R"]:
+    """Agreement beyond chance (Cohen 1960): 1 for equal maps, 0 as by chance; NaN for one class alone."""
+    counts = matrices.double()
+    chance = (counts.sum(-2) * counts.sum(-1)).sum(-1) / counts.sum((-2, -1)) ** 2
+    return (pixel_accuracy(counts) - chance) / (1 - chance)
+
+
 def defined(score: float | Tensor) -> float | None:
     """A number; None for NaN, which JSON has not."""
     return None if isnan(score) else float(score)

@@ -32,6 +32,7 @@ from segcode.cli.options import EXTENTS, with_groups
 from segcode.cli.predict import predict
 from segcode.cli.refine import refine
 from segcode.cli.refine_folder import refine_folder
+from segcode.cli.review import review
 from segcode.cli.sample import sample
 from segcode.cli.train import train
 from segcode.cli.train_rivals import train_rivals
@@ -59,6 +60,7 @@ COMMANDS: Final[dict[Callable[..., None], tuple[str, ...]]] = {
         "batch images --labels partial --segmenter onnx:net.onnx --address 10.0.0.1:6379 -o out --resume",
     ),
     annotate: ("annotate street_images --model camvid", "annotate photos --segmenter onnx:net.onnx"),
+    review: ("review WORK", "review WORK --other WORK2 -o OUT", "review WORK --honeypots DIR"),
     sample: ("sample street.png -n 8 --point car=200,150 --model camvid -o out",),
     evaluate: ("evaluate --data camvid --root CAMVID --split val --model MODEL --truth road --truth sidewalk -o out",),
     clicks: (

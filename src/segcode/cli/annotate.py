@@ -64,6 +64,15 @@ def annotate(
             show_default=False,
         ),
     ] = None,
+    honeypots: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Data set of the kind `folder` whose images are mixed in; `segcode review` compares the maps that "
+            "people make of them with its labels. Name them as the others.",
+            show_default=False,
+        ),
+    ] = None,
     label_studio: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Serve a Label Studio, too: docs/label-studio.md.", show_default=False),
@@ -94,7 +103,7 @@ def annotate(
     from segcode.server.library import Library, Limits
     from segcode.server.run import listening, serve
     from segcode.server.studio import Studio
-    from segcode.server.work import find_work, import_truth, refuse_foreign, tidy, without_outputs
+    from segcode.server.work import find_work, import_truth, open_honeypots, refuse_foreign, tidy, without_outputs
 
     local = host in ("127.0.0.1", "localhost", "::1")
     paths = find_images(images) if images else []
@@ -112,10 +121,11 @@ def annotate(
     segmenter, classes = opened.segmenter, opened.classes
     if class_list or (folder / CLASS_FILE).exists():
         segmenter, (classes, _, keys, _) = merge(segmenter, classes, class_list or folder / CLASS_FILE)
+    hidden = () if honeypots is None else [pair.image for pair in open_honeypots(honeypots, classes).pairs]
     refuse_foreign(folder)
     with alone(folder, "segcode annotate"):
         (folder / "journals").mkdir(exist_ok=True)  # marks the folder as the page's
-        library = Library(paths, folder / "uploads", Limits())
+        library = Library(paths, folder / "uploads", Limits(), hidden)
         for old, new in find_work(folder, library.all()).items():
             typer.echo(f"the work on {old} is that of {new} now: the images are the same")
         studio = Studio(

@@ -90,7 +90,7 @@ def shared_folder(files: Sequence[Path]) -> Path:
 
 def natural_order(paths: Iterable[Path]) -> list[Path]:
     """Paths sorted with the numbers in their names taken as numbers."""
-    return sorted(paths, key=_natural_key)
+    return sorted(paths, key=natural_key)
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -118,7 +118,8 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps its own name
 
 
-def _natural_key(path: Path) -> list[tuple[int, str]]:
+def natural_key(path: Path) -> list[tuple[int, str]]:
+    """A path as parts to sort by, with the numbers in it taken as numbers."""
     parts = re.split(r"([0-9]+)", str(path))
     return [(int(part) if place % 2 else -1, part) for place, part in enumerate(parts)]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import platform
 import subprocess
@@ -16,8 +14,8 @@ from typing import TypeAlias
 from matplotlib.figure import Figure
 
 from segcode.data.images import NOTE
-from segcode.evaluation.results import Results, Row
-from segcode.files import replacing, write_text
+from segcode.evaluation.results import Results
+from segcode.files import comma_separated, replacing, write_text
 
 Figures: TypeAlias = Mapping[str, Callable[[], Figure]]
 """The functions that draw the figures, by file name without ending."""
@@ -48,15 +46,6 @@ def write_report(
     for name, draw in figures.items():
         with replacing(out / f"{name}.png") as unfinished:
             draw().savefig(unfinished, dpi=110, format="png", metadata={NOTE: "{}"})
-
-
-def comma_separated(rows: Sequence[Row]) -> str:
-    """CSV with a header line; a cell that a row lacks is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

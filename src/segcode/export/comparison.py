@@ -15,6 +15,7 @@ from segcode.export.sheet import Panel, Sheet, sheet
 from segcode.tensors import IGNORE, Image, LabelImage
 
 _OPACITY = 0.7  # in small panels colours must be found again in the legend
+_FAINT = 0.3
 _RIGHT_NOW = (0, 158, 115)  # distinct for the colour-blind, too (Okabe and Ito 2008)
 _WRONG_NOW = (213, 94, 0)
 
@@ -67,6 +68,13 @@ def with_labelled(image: Image, labels: LabelImage, labelled: Bool[ndarray, "H W
 def changed(image: Image, before: LabelImage, after: LabelImage, classes: ClassSet) -> Image:
     """A pale image; where the class changed, the colour of the new one."""
     return np.where((before != after)[..., None], classes.colourise(after), _pale(image))
+
+
+def agreed(image: Image, one: LabelImage, other: LabelImage, classes: ClassSet) -> Image:
+    """The classes that two maps agree on, faint over the image; a strong orange where they differ."""
+    picture = overlay(image, classes.colourise(one), _FAINT)
+    picture[one != other] = _WRONG_NOW
+    return picture
 
 
 def corrections(image: Image, before: LabelImage, after: LabelImage, labels: LabelImage) -> Image:

@@ -29,15 +29,16 @@ from segcode.export.runs import coco, coco_id
 from segcode.palette import distinct_colours
 from segcode.server.guard import LABEL_STUDIO, Access, Amount, Guard
 from segcode.server.job import Which, chosen, export_zip
-from segcode.server.journal import Entry
+from segcode.server.journal import Entry, Person
 from segcode.server.label_studio import Backend
 from segcode.server.label_studio import router as label_studio_router
 from segcode.server.label_studio_client import LabelStudio
 from segcode.server.library import Encoded, Photograph
 from segcode.server.live import router as live_router
 from segcode.server.marks import AnyMark
+from segcode.server.messages import Verdict
 from segcode.server.problems import OTHER_WORK, gone, not_written, refused, said, wrong
-from segcode.server.schemas import ClassInfo, DocumentInfo, Health, ImageInfo, ModelInfo, Note, ScoreInfo, State
+from segcode.server.schemas import ClassInfo, DocumentInfo, Done, Health, ImageInfo, ModelInfo, Note, ScoreInfo
 from segcode.server.studio import OpenImage, Studio
 from segcode.tensors import LabelImage
 
@@ -45,6 +46,7 @@ STATIC: Final = Path(__file__).parent / "static"
 
 Kind = Literal["labels.png", "ids.png", "colours.png", "coco.json", "truth.png", "marks.json"]
 Name = Annotated[str, InPath(description="Of an image, as the list gives it; it may have slashes.")]
+By = Annotated[Person, Query(description="The name of whoever does it, for the journal.")]
 
 
 def create_app(
@@ -212,7 +214,11 @@ def document(image: Opened) -> DocumentInfo:
 
 @router.post("/api/images/{name:path}/marks", tags=["work"], status_code=201, responses=_ADDED)
 async def add(
-    image: Opened, studio: Here, mark: Annotated[AnyMark, Body()], work: Annotated[str | None, Query()] = None
+    image: Opened,
+    studio: Here,
+    mark: Annotated[AnyMark, Body()],
+    work: Annotated[str | None, Query()] = None,
+    by: By = "",
 ) -> DocumentInfo:
     """Add a mark. The same id is kept once, so asking again after a failure is safe.
 
@@ -220,37 +226,47 @@ async def add(
     """
     if work not in (None, studio.work):
         raise HTTPException(409, OTHER_WORK)
-    await studio.write(image, Entry(mark=mark))
+    await studio.write(image, Entry(mark=mark, by=by))
     return _document(image)
 
 
 @router.post("/api/images/{name:path}/undo", tags=["work"], responses=_WORK)
-async def undo(image: Opened, studio: Here) -> DocumentInfo:
+async def undo(image: Opened, studio: Here, by: By = "") -> DocumentInfo:
     """Undo the last mark; marks can be undone to the first."""
-    await studio.write(image, Entry(step="undo"))
+    await studio.write(image, Entry(step="undo", by=by))
     return _document(image)
 
 
 @router.post("/api/images/{name:path}/redo", tags=["work"], responses=_WORK)
-async def redo(image: Opened, studio: Here) -> DocumentInfo:
+async def redo(image: Opened, studio: Here, by: By = "") -> DocumentInfo:
     """Redo the mark that was undone last."""
-    await studio.write(image, Entry(step="redo"))
+    await studio.write(image, Entry(step="redo", by=by))
     return _document(image)
 
 
 @router.post("/api/images/{name:path}/state", tags=["work"], responses={**_WORK, **_LARGE})
-async def set_state(image: Opened, studio: Here, state: State) -> DocumentInfo:
+async def set_state(image: Opened, studio: Here, state: Done, by: By = "") -> DocumentInfo:
     """Mark an image as done, which writes its labels and its truth to the folder of work, or as not done."""
-    await studio.set_done(image, state.done)
+    await studio.set_done(image, state.done, by)
+    return _document(image)
+
+
+@router.post("/api/images/{name:path}/review", tags=["work"], responses={**_WORK, **_LARGE})
+async def review(image: Opened, studio: Here, verdict: Verdict, by: By = "") -> DocumentInfo:
+    """Accept the map of an image as it is now, or send the image back with a comment.
+
+    Refused if nobody has called it done; whoever did, under a name, cannot accept it.
+    """
+    await studio.review(image, verdict.review, verdict.comment, by)
     return _document(image)
 
 
 @router.post("/api/images/{name:path}/note", tags=["work"], responses={**_WORK, **_LARGE})
-async def set_note(image: Opened, studio: Here, note: Note) -> DocumentInfo:
+async def set_note(image: Opened, studio: Here, note: Note, by: By = "") -> DocumentInfo:
     """Flag an image, or write a comment on it; neither changes its marks."""
     for key, value in note:
         if value is not None:
-            await studio.write(image, Entry.model_validate({key: value}))
+            await studio.write(image, Entry.model_validate({key: value, "by": by}))
     return _document(image)
 
 
@@ -322,6 +338,7 @@ def _info(studio: Studio, photograph: Photograph) -> ImageInfo:
         problem=progress.problem,
         flagged=progress.flagged,
         comment=progress.comment,
+        finished_by=progress.finished_by,
         uploaded=photograph.uploaded,
         uncertainty=progress.score and progress.score.uncertainty,
         expected_change=progress.score and progress.score.expected_change,

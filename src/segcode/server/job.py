@@ -14,19 +14,24 @@ from segcode.server.library import Photograph
 from segcode.server.problems import said
 from segcode.server.studio import Studio
 
-Which: TypeAlias = Literal["all", "to do", "untouched", "in work", "done", "flagged"]
+Which: TypeAlias = Literal[
+    "all", "to do", "untouched", "in work", "sent back", "done", "to review", "accepted", "flagged"
+]
 
 
 def chosen(studio: Studio, which: Which) -> list[Photograph]:
-    """The images that are so far, or flagged; one that cannot be worked on is to do."""
-    return [photograph for photograph in studio.library.all() if _is(studio, photograph.name, which)]
+    """The images that are so far, or flagged, without honeypots; one that cannot be worked on is to do.
+
+    Those that are accepted are done, too; those that are not yet are to review.
+    """
+    return [one for one in studio.library.all() if not one.honeypot and _is(studio, one.name, which)]
 
 
 def _is(studio: Studio, name: str, which: Which) -> bool:
     progress = studio.progress(name)
-    if which == "flagged":
-        return progress.flagged
-    return which in ("all", progress.state) or (which == "to do" and progress.state != "done")
+    state, done = progress.state, progress.state in ("done", "accepted")
+    groups = {"all": True, "to do": not done, "done": done, "to review": state == "done", "flagged": progress.flagged}
+    return groups.get(which, which == state)
 
 
 async def export_zip(studio: Studio, photographs: list[Photograph], layout: Layout) -> AsyncIterator[bytes]:

@@ -11,19 +11,31 @@ import json
 import os
 import re
 import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from segcode.errors import DataError
 from segcode.files import flush_folder
 from segcode.server.library import Photograph, Stamp
 from segcode.server.marks import AnyMark, Mark
+from segcode.server.problems import printable
 
-VERSION: Final = 2
-"""The version of the format. Format 1, which is read, too, has no flags, comments and void."""
+VERSION: Final = 3
+"""The version of the format. Formats 1 and 2 had no names, times and reviews."""
 
 _LINE: Final = re.compile(rb'\{"crc32":"([0-9a-f]{8})",(.*)', re.DOTALL)
 _ANOTHER: Final = "put that image back and start segcode again, or move this file away to begin again"
@@ -31,8 +43,19 @@ _CURE: Final = "put back a copy of the file, or delete this line and all after i
 
 Line = TypeVar("Line", bound=BaseModel)
 
-
 Comment: TypeAlias = Annotated[str, Field(max_length=2000)]
+Review: TypeAlias = Literal["accepted", "sent back"]
+State: TypeAlias = Literal["untouched", "in work", "done", "sent back", "accepted"]
+Person: TypeAlias = Annotated[
+    str,
+    StringConstraints(max_length=60),
+    AfterValidator(lambda name: "".join(filter(str.isprintable, name)).strip()),
+]
+"""The name of a person; empty if they gave none."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 class ReplacedError(DataError):
@@ -50,11 +73,13 @@ class Head(BaseModel):
     stamp: Stamp
     digest: str
     """SHA-256 of the file."""
+    path: str
+    """Of the file when the log was begun."""
     classes: tuple[str, ...]
 
 
 class Entry(BaseModel):
-    """One thing that was done."""
+    """One thing that was done, by whom, and when the server took it (UTC, in seconds)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -63,19 +88,34 @@ class Entry(BaseModel):
     done: bool | None = None
     flagged: bool | None = None
     comment: Comment | None = None
+    review: Review | None = None
+    by: Person = ""
+    at: AwareDatetime = Field(default_factory=_now)
 
     @model_validator(mode="after")
     def _is_one(self) -> Entry:
-        if sum(value is not None for _, value in self) != 1:
-            raise ValueError("an entry is one mark, one step, one state, one flag or one comment")
+        if sum(value is not None for _, value in self) != 3:
+            raise ValueError("an entry is one mark, one step, one state, one flag, one comment or one review")
         return self
 
 
 class Document:
-    """The marks of an image, how many of them count, whether a person called it done or flagged it, and a comment."""
+    """The marks of an image, how many of them count, how far the work is, who did it, and a comment.
+
+    Attributes:
+        done: whether a person called it done, and nothing has changed since.
+        review: the verdict of another person on that, if it still holds.
+        finished_by: who called it done last; None if nobody did since it was sent back or taken back into work.
+        first_finished_by: who called it done first; None if nobody did.
+        people: when each person did something last, the latest at the end.
+    """
 
     def __init__(self) -> None:
         self.done = False
+        self.review: Review | None = None
+        self.finished_by: str | None = None
+        self.first_finished_by: str | None = None
+        self.people: dict[str, datetime] = {}
         self.flagged = False
         self.comment = ""
         self._marks: list[Mark] = []
@@ -87,6 +127,8 @@ class Document:
 
         An entry that changes the marks of an image that was done takes it back into work.
         """
+        self.people.pop(entry.by, None)
+        self.people[entry.by] = entry.at
         before = self.marks
         if entry.mark is not None:
             if entry.mark.id in self._known:
@@ -95,12 +137,24 @@ class Document:
             self._count += 1
             self._known.add(entry.mark.id)
         self._count += (entry.step == "redo" and self.can_redo) - (entry.step == "undo" and self.can_undo)
-        if entry.done is not None:
-            self.done = entry.done
-        elif self.marks != before:
-            self.done = False
+        if entry.review is not None:
+            self.review, self.done = entry.review, entry.review == "accepted"
+            self.finished_by = self.finished_by if self.done else None
+        elif entry.done is not None and entry.done != self.done:
+            self.done, self.review, self.finished_by = entry.done, None, entry.by if entry.done else None
+            if self.first_finished_by is None:
+                self.first_finished_by = self.finished_by
+        elif self.done and self.marks != before:
+            self.done, self.review = False, None
         self.flagged = self.flagged if entry.flagged is None else entry.flagged
         self.comment = self.comment if entry.comment is None else entry.comment
+
+    def check_review(self, review: Review, by: str) -> None:
+        """Raises DataError if a person may not give this verdict now."""
+        if self.finished_by is None:
+            raise DataError("nobody has called this image done since it was taken into work: finish it first")
+        if review == "accepted" and by and by == self.finished_by:
+            raise DataError(f"{by} has called this image done: somebody else has to accept it")
 
     @property
     def blank(self) -> bool:
@@ -127,10 +181,10 @@ class Document:
         return self._count < len(self._marks)
 
     @property
-    def state(self) -> Literal["untouched", "in work", "done"]:
+    def state(self) -> State:
         """The state that the list of images shows."""
-        if self.done:
-            return "done"
+        if self.review is not None or self.done:
+            return self.review or "done"
         return "in work" if self._count else "untouched"
 
 
@@ -155,18 +209,17 @@ class Journal:
             DataError: if the file cannot be read, is damaged elsewhere, has another format, or is about another image
                 or other classes.
         """
-        self._check = self._end = 0
         document = Document()
         content = _content(self.path)
-        self._length = len(content)
-        for number, line in enumerate(_lines(content), 1):
-            if number == 1:
-                self._take(_head(self.path, line))
+        lines = _lines(content)
+        for line in _parsed(self.path, lines):
+            if isinstance(line, Head):
+                self._take(line)
             else:
-                document.apply(self._entry(number, line))
-            self._check = _checksum(line)
-            self._end += len(line) + 1
-        self._end = min(self._end, self._length)
+                document.apply(line)
+        self._check = _checksum(lines[-1]) if lines else 0
+        self._length = len(content)
+        self._end = min(sum(len(line) + 1 for line in lines), self._length)
         return document
 
     def check_image(self) -> None:
@@ -230,7 +283,8 @@ class Journal:
     def _first(self) -> Head:
         size, stamp, digest = self._photograph.size, self._stamp, self._digest
         assert stamp and digest  # noqa: PT018 - check_image has set both
-        return Head(version=VERSION, image=size, stamp=stamp, digest=digest, classes=self._classes)
+        path = printable(str(self._photograph.path.absolute()))
+        return Head(version=VERSION, image=size, stamp=stamp, digest=digest, path=path, classes=self._classes)
 
     def _take(self, head: Head) -> None:
         image, now = head.image, self._photograph.size
@@ -244,8 +298,37 @@ class Journal:
             )
         self._digest = head.digest
 
-    def _entry(self, number: int, line: bytes) -> Entry:
-        return _read_line(self.path, number, line, self._check, Entry)
+
+class Log(NamedTuple):
+    """All lines of a log."""
+
+    head: Head
+    entries: list[Entry]
+
+    def document(self) -> Document:
+        """The document that they lead to."""
+        document = Document()
+        for entry in self.entries:
+            document.apply(entry)
+        return document
+
+
+def read_log(path: Path) -> Log | None:
+    """The lines of a log, whatever image it is about; None if there are none. Raises DataError as `Journal.read`."""
+    head: Head | None = None
+    entries = []
+    for line in _parsed(path, _lines(_content(path))):
+        if isinstance(line, Head):
+            head = line
+        else:
+            entries.append(line)
+    return None if head is None else Log(head, entries)
+
+
+def journals_in(folder: Path) -> dict[Path, str]:
+    """The logs in a folder of work, and the names of the images that they are about."""
+    journals = folder / "journals"
+    return {path: path.relative_to(journals).with_suffix("").as_posix() for path in sorted(journals.rglob("*.jsonl"))}
 
 
 def read_head(path: Path) -> Head | None:
@@ -278,14 +361,21 @@ def _lines(content: bytes) -> list[bytes]:
     return [*lines, last]
 
 
+def _parsed(path: Path, lines: Sequence[bytes]) -> Iterator[Head | Entry]:
+    check = 0
+    for number, line in enumerate(lines, 1):
+        yield _head(path, line) if number == 1 else _read_line(path, number, line, check, Entry)
+        check = _checksum(line)
+
+
 def _head(path: Path, line: bytes) -> Head:
     try:
         version = json.loads(line)["version"]
     except (ValueError, TypeError, KeyError, RecursionError):
         version = VERSION  # the line is damaged, which is found out below
-    if version not in (1, VERSION):
+    if version != VERSION:
         raise DataError(
-            f"{path} has format {str(version)[:20]}, and this segcode reads formats 1 and {VERSION}: "
+            f"{path} has format {str(version)[:20]}, and this segcode reads format {VERSION}: "
             "open it with the version of segcode that wrote it, or move it away to begin again"
         )
     return _read_line(path, 1, line, 0, Head)
@@ -304,7 +394,7 @@ def _read_line(path: Path, number: int, line: bytes, before: int, kind: type[Lin
 
 def _written(line: BaseModel, before: int) -> tuple[int, bytes]:
     """The checksum of a line, and the line."""
-    content = line.model_dump_json(include=line.model_fields_set).encode()
+    content = line.model_dump_json(include={name for name, value in line if value is not None}).encode()
     check = zlib.crc32(content, before)
     return check, b'{"crc32":"%08x",%b\n' % (check, content[1:])
 

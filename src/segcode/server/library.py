@@ -11,10 +11,11 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Final, TypeAlias
+from zlib import crc32
 
 from PIL import Image as Pillow
 
-from segcode.data.files import IMAGE_SUFFIXES, by_name, image_names, name_of, pictures_in
+from segcode.data.files import IMAGE_SUFFIXES, by_name, image_names, name_of, natural_key, pictures_in
 from segcode.data.images import image_info, open_image, read_image, upright
 from segcode.errors import DataError
 from segcode.files import replacing, require_short_name
@@ -64,6 +65,8 @@ class Photograph:
         stamp: of the file when it was looked at; None if there was none.
         problem: why it cannot be read or worked on, with the cure.
         uploaded: whether it was dropped on the page.
+        honeypot: whether its truth is known and annotators are measured by it, which neither the page nor the
+            interface says.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Photograph:
     stamp: Stamp | None = None
     problem: str | None = None
     uploaded: bool = False
+    honeypot: bool = False
 
     @staticmethod
     def of(name: str, path: Path) -> Photograph:
@@ -146,11 +150,11 @@ class Photograph:
 class Library:
     """Images by name, in natural order; those that are uploaded come last and are kept."""
 
-    def __init__(self, images: Sequence[Path], uploads: Path, limits: Limits) -> None:
+    def __init__(self, images: Sequence[Path], uploads: Path, limits: Limits, honeypots: Sequence[Path] = ()) -> None:
         """Lists files, and those in a folder for uploads, which is made when it is needed.
 
-        Files that share a name are listed with their endings, and with that as their problem; so is a name that is too
-        long for a journal.
+        Honeypots are listed among the images by their names, in folders of these. Files that share a name are listed
+        with their endings, and with that as their problem; so is a name that is too long for a journal.
         """
         self.limits = limits
         self._uploads = uploads
@@ -160,6 +164,10 @@ class Library:
         kept = pictures_in(uploads)
         names = {path: f"{_UPLOADS}{name_of(path)}" for path in kept} | image_names(images)
         names = {path: printable(name).translate(_ESCAPED) for path, name in names.items()}
+        self._honeypots = frozenset(honeypots)
+        for path in honeypots:
+            names[path] = _hidden(name_of(path), list(names.values()))
+        images = sorted([*images, *honeypots], key=lambda path: natural_key(Path(names[path])))
         named = by_name([*images, *kept], names.__getitem__)
         self._taken = {*named.files, *named.problems}
         for path in [*images, *kept]:
@@ -219,18 +227,27 @@ class Library:
         """Delete an image that was uploaded. Raises DataError for another one, and OSError if it cannot be deleted."""
         photograph = self._photographs[name]
         if not photograph.uploaded:
-            raise DataError(f"{photograph.path} was not dropped on the page: move the file away, and start again")
+            raise DataError(f"'{name}' was not dropped on the page: move its file away, and start again")
         photograph.path.unlink(missing_ok=True)
         with self._naming:
             del self._photographs[name]
             self._taken.discard(name)
 
     def _look(self, name: str, path: Path) -> Photograph:
-        photograph = replace(Photograph.of(name, path), uploaded=path.parent == self._uploads)
+        uploaded, honeypot = path.parent == self._uploads, path in self._honeypots
+        photograph = replace(Photograph.of(name, path), uploaded=uploaded, honeypot=honeypot)
         if problem := self._refused.get(name):
             photograph = replace(photograph, problem=problem)
         self._photographs[name] = photograph
         return photograph
+
+
+def _hidden(stem: str, names: Sequence[str]) -> str:
+    """A name that is free in the folder of one of these images, which the stem chooses; uploads are no images."""
+    images = [name for name in names if not name.startswith(_UPLOADS)] or [""]
+    place = images[crc32(stem.encode(errors="surrogateescape")) % len(images)].rpartition("/")
+    name = printable(f"{place[0]}{place[1]}{stem}").translate(_ESCAPED)
+    return next(free for free in (name, *(f"{name}-{n}" for n in range(2, len(names) + 3))) if free not in names)
 
 
 def _file_stem(name: str) -> str:

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Annotated
 
-from fastapi import APIRouter, WebSocket
+from fastapi import APIRouter, Query, WebSocket
 from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from segcode.errors import DataError, SegcodeError
 from segcode.server.guard import PAGE, Amount
-from segcode.server.journal import Entry, ReplacedError
-from segcode.server.messages import REQUEST, Accept, Add, Draw, Fill, Look, Reach, Sample, SetDone, Step, Watch, frame
+from segcode.server.journal import Entry, Person, ReplacedError
+from segcode.server.messages import (
+    REQUEST,
+    Accept,
+    Add,
+    Draw,
+    Fill,
+    Look,
+    Reach,
+    Sample,
+    SetDone,
+    SetReview,
+    Step,
+    Watch,
+    frame,
+)
 from segcode.server.problems import OTHER_WORK, disk_message, reasons, said
 from segcode.server.studio import OpenImage, Studio, Viewer
 
@@ -20,8 +35,8 @@ router = APIRouter()
 
 
 @router.websocket("/api/images/{name:path}/live")
-async def live(websocket: WebSocket, name: str, work: str | None = None) -> None:
-    """Maps while marks are drawn; `docs/page.md` has the messages.
+async def live(websocket: WebSocket, name: str, work: str | None = None, by: Annotated[Person, Query()] = "") -> None:
+    """Maps while marks are drawn by a person; `docs/page.md` has the messages.
 
     Refused where `work` is given and is not that of `/api/model`: another server has come to this address.
     """
@@ -39,7 +54,7 @@ async def live(websocket: WebSocket, name: str, work: str | None = None) -> None
         try:
             await studio.enter(image, viewer)
             while (received := await websocket.receive())["type"] == "websocket.receive":
-                await _answer(studio, image, viewer, received.get("text") or "")
+                await _answer(studio, image, viewer, by, received.get("text") or "")
                 await viewer.room()
         finally:
             studio.leave(image, viewer)
@@ -67,7 +82,7 @@ async def _pass_on(viewer: Viewer, websocket: WebSocket) -> None:
         viewer.end()
 
 
-async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, text: str) -> None:
+async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, by: str, text: str) -> None:
     """Do what a message asks, or send the reason why not; no mark is lost by it."""
     mark = None
     try:
@@ -82,17 +97,19 @@ async def _answer(studio: Studio, image: OpenImage, viewer: Viewer, text: str) -
                 viewer.draft = request.mark
                 image.changed.set()
             case Add():
-                await studio.write(image, Entry(mark=request.mark))
+                await studio.write(image, Entry(mark=request.mark, by=by))
                 if viewer.draft is not None and viewer.draft.id == request.mark.id:
                     viewer.draft = None
             case Fill(x=x, y=y, label=label, id=made):
-                await studio.write_made(image, lambda s, marks: s.region(marks, x, y, label, made), made)
+                await studio.write_made(image, lambda s, marks: s.region(marks, x, y, label, made), made, by)
             case Accept(label=label, id=made):
-                await studio.write_made(image, lambda s, marks: s.accept(marks, label, made), made)
+                await studio.write_made(image, lambda s, marks: s.accept(marks, label, made), made, by)
             case Step(type=step):
-                await studio.write(image, Entry(step=step))
+                await studio.write(image, Entry(step=step, by=by))
             case SetDone(done=done):
-                await studio.set_done(image, done)
+                await studio.set_done(image, done, by)
+            case SetReview(review=review, comment=comment):
+                await studio.review(image, review, comment, by)
             case Watch(uncertainty=uncertainty):
                 viewer.uncertainty = uncertainty
                 image.changed.set()

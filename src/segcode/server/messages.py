@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, FiniteFloat, TypeAdapter
 
+from segcode.server.journal import Comment, Review
 from segcode.server.marks import AnyMark, Label, MarkId, Seed, Sent
 from segcode.tensors import LabelImage
 
@@ -59,6 +60,19 @@ class SetDone(Sent):
     done: bool
 
 
+class Verdict(Sent):
+    """A second person accepts the map of an image as it is now, or sends the image back with a comment."""
+
+    review: Review
+    comment: Comment = ""
+
+
+class SetReview(Verdict):
+    """The same over the WebSocket, after the marks that were sent before it."""
+
+    type: Literal["review"]
+
+
 class Watch(Sent):
     """Whether the uncertainty is sent after each map."""
 
@@ -87,7 +101,7 @@ class Sample(Sent):
 
 
 Request: TypeAlias = Annotated[
-    Draw | Add | Fill | Accept | Step | SetDone | Watch | Look | Reach | Sample, Field(discriminator="type")
+    Draw | Add | Fill | Accept | Step | SetDone | SetReview | Watch | Look | Reach | Sample, Field(discriminator="type")
 ]
 REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 

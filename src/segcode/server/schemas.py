@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel
 
-from segcode.server.journal import Comment
+from segcode.server.journal import Comment, State
 from segcode.server.marks import Sent
 
 
@@ -34,11 +35,13 @@ class ImageInfo(BaseModel):
     name: str
     width: int
     height: int
-    state: Literal["untouched", "in work", "done"]
+    state: State
     problem: str | None
     """Why it cannot be worked on, with the cure."""
     flagged: bool
     comment: str
+    finished_by: str | None
+    """Who called it done, if somebody did."""
     uploaded: bool
     """Whether it can be removed."""
     uncertainty: float | None
@@ -50,12 +53,15 @@ class DocumentInfo(BaseModel):
     """The state of the work on an image."""
 
     name: str
-    state: Literal["untouched", "in work", "done"]
+    state: State
     marks: int
     undo: bool
     redo: bool
     flagged: bool
     comment: str
+    finished_by: str | None
+    people: dict[str, datetime]
+    """When each person did something to it last."""
 
 
 class ScoreInfo(BaseModel):
@@ -67,7 +73,7 @@ class ScoreInfo(BaseModel):
     """The share of the map that the best next label is expected to change."""
 
 
-class State(Sent):
+class Done(Sent):
     """Whether an image is done."""
 
     done: bool

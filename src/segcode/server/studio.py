@@ -14,14 +14,15 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from segcode.classes import ClassSet
 from segcode.data.labels import read_index_labels, write_labels
+from segcode.data.resize import resize_labels
 from segcode.errors import ConfigError, DataError, SegcodeError
 from segcode.field.constants import FieldConstants
 from segcode.prediction import Segmenter
-from segcode.server.journal import Document, Entry, Journal, ReplacedError
+from segcode.server.journal import Document, Entry, Journal, ReplacedError, Review, State
 from segcode.server.library import Encoded, Library, Photograph
 from segcode.server.marks import VOID, WIDEST, Brush, Mark
 from segcode.server.messages import frame
@@ -32,7 +33,6 @@ from segcode.tensors import IGNORE, Image, LabelImage
 _DECODED: Final = 2  # pictures that are decoded for the list at a time, whatever the number of processors
 _WAITING: Final = 100  # messages that may wait for a tab until no more is read from it
 
-State: TypeAlias = Literal["untouched", "in work", "done"]
 Made = TypeVar("Made")
 Message: TypeAlias = dict[str, Any] | bytes
 """JSON, or a binary frame."""
@@ -45,6 +45,7 @@ class Progress(NamedTuple):
         state: of its marks.
         flagged: whether a person flagged it.
         comment: of a person.
+        finished_by: who called it done, if somebody did.
         score: how much it needs a person, if that is known.
         problem: why the work cannot go on, if it cannot.
     """
@@ -52,6 +53,7 @@ class Progress(NamedTuple):
     state: State
     flagged: bool = False
     comment: str = ""
+    finished_by: str | None = None
     score: Score | None = None
     problem: str | None = None
 
@@ -152,6 +154,8 @@ class OpenImage:
             "redo": document.can_redo,
             "flagged": document.flagged,
             "comment": document.comment,
+            "finished_by": document.finished_by,
+            "people": {person: at.isoformat() for person, at in document.people.items()},
             "uncertainty": self.score and self.score.uncertainty,
             "expected_change": self.score and self.score.expected_change,
             "viewers": len(self.viewers),
@@ -335,7 +339,8 @@ class Studio:
             image = self.image(name)
         except DataError as error:
             return Progress("in work" if _exists(self.log(name)) else "untouched", problem=said(error))
-        return Progress(image.document.state, image.document.flagged, image.document.comment, image.score)
+        document = image.document
+        return Progress(document.state, document.flagged, document.comment, document.finished_by, image.score)
 
     def remove(self, name: str) -> None:
         """Delete an image that was uploaded, and its map if it is done; its journal stays.
@@ -347,7 +352,7 @@ class Studio:
         with self._opening:
             self.library.remove(name)
             opened = self._images.pop(name, None)
-        self._discard(name)
+        _discard(*self.finished(name), *self.before(name))
         if opened is not None:
             opened.replaced = True
             self._worker.submit(self._sessions.pop, name, None)
@@ -387,13 +392,15 @@ class Studio:
         if isinstance(mark, Brush) and mark.radius > WIDEST:
             raise DataError(f"a brush has a radius of at most {WIDEST:.0f} pixels, not {mark.radius:g}: fill a polygon")
 
-    async def write_made(self, image: OpenImage, make: Callable[[Session, list[Mark]], Mark], mark: str) -> None:
-        """Add a mark that is made from the present map."""
+    async def write_made(
+        self, image: OpenImage, make: Callable[[Session, list[Mark]], Mark], mark: str, by: str = ""
+    ) -> None:
+        """Add a mark that is made from the present map by a person."""
         async with image.order:
             if not image.document.has(mark):
                 marks = image.document.marks
                 made = await self.with_session(image, lambda session: make(session, marks))
-                await self._write(image, Entry.model_validate({"mark": made}))
+                await self._write(image, Entry.model_validate({"mark": made, "by": by}))
         image.notify()
 
     async def _write(self, image: OpenImage, entry: Entry) -> None:
@@ -407,27 +414,48 @@ class Studio:
         was_done = image.document.done
         image.document.apply(entry)
         if was_done and not image.document.done:
-            self._discard(image.photograph.name)
+            _discard(*self.finished(image.photograph.name))
 
     def finished(self, name: str) -> tuple[Path, Path]:
         """The paths of the labels and the truth that an image has while it is done."""
         return self.folder / "labels" / f"{name}.png", self.folder / "truth" / f"{name}.png"
 
-    async def set_done(self, image: OpenImage, done: bool) -> None:
+    def before(self, name: str) -> tuple[Path, Path]:
+        """The paths of the map that was called done first, and of the initial prediction: what a review compares."""
+        return self.folder / "first" / f"{name}.png", self.folder / "initial" / f"{name}.png"
+
+    async def set_done(self, image: OpenImage, done: bool, by: str = "") -> None:
         """Mark an image as done, which writes its labels and its truth, or as not done.
 
         Raises:
             OSError: if they cannot be written; then nothing has changed.
         """
         async with image.order:
-            try:
-                if done:
-                    await self.with_session(image, partial(self._save, image))
-                await self._write(image, Entry(done=done))
-            finally:
-                if not image.document.done:
-                    self._discard(image.photograph.name)
+            await self._finish(image, Entry(done=done, by=by))
         image.notify()
+
+    async def review(self, image: OpenImage, review: Review, comment: str = "", by: str = "") -> None:
+        """Accept an image as it is now, which writes its labels and its truth, or send it back with a comment.
+
+        Raises:
+            DataError: if nobody has called it done, or the one who did would accept it.
+            OSError: if something cannot be written; then it is not reviewed.
+        """
+        async with image.order:
+            image.document.check_review(review, by)
+            if comment:
+                await self._write(image, Entry(comment=comment, by=by))
+            await self._finish(image, Entry(review=review, by=by))
+        image.notify()
+
+    async def _finish(self, image: OpenImage, entry: Entry) -> None:
+        try:
+            if entry.done or entry.review == "accepted":
+                await self.with_session(image, partial(self._save, image))
+            await self._write(image, entry)
+        finally:
+            if not image.document.done:
+                _discard(*self.finished(image.photograph.name))
 
     async def restore(self) -> None:
         """Write labels and truth of images that are done again, where they are not there."""
@@ -441,18 +469,18 @@ class Studio:
                         await self.with_session(image, partial(self._save, image))
 
     def _save(self, image: OpenImage, session: Session) -> None:
-        made, (labels, truth) = _result(session, image.document.marks), self.finished(image.photograph.name)
+        name, document = image.photograph.name, image.document
+        made, (labels, truth) = _result(session, document.marks), self.finished(name)
         write_labels(labels, made.labels, self.classes, complete=True)
         write_labels(truth, made.truth, self.classes)
+        if document.first_finished_by is None:
+            first, initial = self.before(name)
+            write_labels(first, made.labels, self.classes, complete=True)
+            write_labels(initial, resize_labels(session.first, *session.size), self.classes, complete=True)
 
     def _kept(self, name: str) -> Result:
         ids = {index: index for index in (*range(len(self.classes)), IGNORE)}
         return Result(*(read_index_labels(path, self.classes, ids).labels for path in self.finished(name)))
-
-    def _discard(self, name: str) -> None:
-        for path in self.finished(name):
-            with suppress(OSError):  # the next start tries again
-                path.unlink(missing_ok=True)
 
     async def enter(self, image: OpenImage, viewer: Viewer) -> None:
         """Show an image to a viewer, and every change of it from then on."""
@@ -526,6 +554,12 @@ def _result(session: Session, marks: list[Mark]) -> Result:
 
 def _replaced(image: OpenImage) -> ReplacedError:
     return ReplacedError(f"{image.photograph.path} was removed, or is another image now: reload the page")
+
+
+def _discard(*paths: Path) -> None:
+    for path in paths:
+        with suppress(OSError):  # the next start tries again
+            path.unlink(missing_ok=True)
 
 
 def _uncertainties(marks: list[Mark], drafts: list[Mark], session: Session) -> list[LabelImage]:

@@ -13,16 +13,18 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from segcode.data.folder import read_class_file
+from segcode.classes import ClassSet
+from segcode.data.folder import CLASS_FILE, open_folder, read_class_file
 from segcode.data.images import is_result
 from segcode.data.labels import LabelFile
+from segcode.data.pairs import PairedFiles
 from segcode.errors import ConfigError, DataError
 from segcode.export.runs import encode_runs
 from segcode.files import UNFINISHED
 from segcode.segmenters.from_labels import CONFIDENCE, LabelSegmenter
 from segcode.segmenters.named_classes import find_class_file, ids_of
 from segcode.segmenters.specification import to_stderr
-from segcode.server.journal import Entry, Head, read_head
+from segcode.server.journal import Entry, Head, journals_in, read_head
 from segcode.server.library import Photograph
 from segcode.server.marks import Region
 from segcode.server.studio import Studio
@@ -30,7 +32,7 @@ from segcode.tensors import IGNORE
 
 Digest: TypeAlias = Callable[[Photograph], str]
 
-_FOLDERS: Final = {"labels": ".png", "truth": ".png", "journals": ".jsonl"}
+_MAPS: Final = ("labels", "truth", "first", "initial")
 
 
 def find_work(folder: Path, photographs: Sequence[Photograph]) -> dict[str, str]:
@@ -42,9 +44,7 @@ def find_work(folder: Path, photographs: Sequence[Photograph]) -> dict[str, str]
     Returns:
         the new names by the old ones.
     """
-    journals = folder / "journals"
-    names = {path: path.relative_to(journals).with_suffix("").as_posix() for path in sorted(journals.rglob("*.jsonl"))}
-    heads = {name: head for path, name in names.items() if (head := read_head(path))}
+    heads = {name: head for path, name in journals_in(folder).items() if (head := read_head(path))}
     digest = cache(Photograph.digest)
     settled = {one.name for one in photographs if one.name in heads and _is_about(heads[one.name], one, digest)}
     moves = _matches(
@@ -71,7 +71,7 @@ def find_work(folder: Path, photographs: Sequence[Photograph]) -> dict[str, str]
 
 def refuse_foreign(folder: Path) -> None:
     """Raises ConfigError for a folder of work with labels that are not the page's: it would replace them."""
-    for kind in ("labels", "truth"):
+    for kind in _MAPS:
         if (folder / kind).exists() and not (folder / "journals").is_dir():
             raise ConfigError(
                 f"{folder / kind} is not of this page, which keeps its own there: give -o another folder for the work"
@@ -80,7 +80,7 @@ def refuse_foreign(folder: Path) -> None:
 
 def tidy(studio: Studio) -> None:
     """Remove labels and truth that segcode wrote of images that are not done, and files that a kill left unfinished."""
-    for kind in ("labels", "truth", "uploads"):
+    for kind in (*_MAPS, "uploads"):
         for path in (studio.folder / kind).rglob(f"{UNFINISHED}*"):
             path.unlink(missing_ok=True)
     for photograph in studio.library.all():
@@ -118,6 +118,24 @@ def import_truth(studio: Studio, folder: Path) -> list[str]:
     return problems
 
 
+def open_honeypots(folder: Path, classes: ClassSet) -> PairedFiles:
+    """The images of known truth in a data set of the kind `folder`, each of which was read.
+
+    Raises:
+        ConfigError: if it is no such data set, or has other classes.
+        DataError: if an image or its labels are missing or damaged.
+    """
+    source = open_folder(folder, "all")
+    if source.classes.names != classes.names:
+        raise ConfigError(
+            f"{folder / CLASS_FILE} names the classes {', '.join(source.classes.names)}, and the page has "
+            f"{', '.join(classes.names)}: name those, in their order"
+        )
+    if any(source[index].labels is None for index in range(len(source))):
+        raise DataError(f"{folder / 'labels'} is missing: put the label maps of the honeypots there")
+    return source
+
+
 def _labelled(file: LabelFile, photograph: Photograph) -> list[Entry]:
     labels, (rows, columns) = file.labels, photograph.size
     if labels.shape != photograph.size:
@@ -127,7 +145,7 @@ def _labelled(file: LabelFile, photograph: Photograph) -> list[Entry]:
         )
     present = [index for index in np.unique(labels).tolist() if index != IGNORE or file.complete]
     return [
-        Entry(mark=Region(label=index, size=photograph.size, runs=tuple(encode_runs(labels == index))))
+        Entry(mark=Region(label=index, size=photograph.size, runs=tuple(encode_runs(labels == index))), by="--labels")
         for index in present
     ]
 
@@ -139,7 +157,7 @@ def without_outputs(images: Sequence[Path], work: Path) -> list[Path]:
 
 
 def _is_output(path: Path) -> bool:
-    return any(parent.name in ("labels", "truth") and (parent.parent / "journals").is_dir() for parent in path.parents)
+    return any(parent.name in _MAPS and (parent.parent / "journals").is_dir() for parent in path.parents)
 
 
 def _matches(photographs: Sequence[Photograph], heads: Mapping[str, Head], digest: Digest) -> dict[str, str]:
@@ -181,7 +199,8 @@ def _journal(folder: Path, name: str) -> Path:
 
 def _move(folder: Path, old: str, new: str) -> None:
     """The journal last: until it has moved, the next start finds it and goes on."""
-    for kind, suffix in _FOLDERS.items():
+    for kind in (*_MAPS, "journals"):
+        suffix = ".jsonl" if kind == "journals" else ".png"
         source, target = folder / kind / f"{old}{suffix}", folder / kind / f"{new}{suffix}"
         if source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,20 @@
 // The whole job: the list of images with progress, filter and order, notes on images, uploads, and the export of all.
 
-import { url } from "./live.js";
+import { person, signed, url } from "./live.js";
 
 const $ = (id) => document.getElementById(id);
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 const ORDERS = { uncertainty: "uncertainty", change: "expected_change" }; // highest first
-const IS = {
+/** Which images a choice of the list means. */
+export const IS = {
   "all": () => true,
-  "to do": ({ state }) => state !== "done",
+  "to do": (image) => !IS.done(image),
   "untouched": ({ state }) => state === "untouched",
   "in work": ({ state }) => state === "in work",
-  "done": ({ state }) => state === "done",
+  "sent back": ({ state }) => state === "sent back",
+  "done": ({ state }) => state === "done" || state === "accepted",
+  "to review": ({ state }) => state === "done",
+  "accepted": ({ state }) => state === "accepted",
   "flagged": ({ flagged }) => flagged,
 };
 
@@ -32,7 +36,7 @@ const posted = (content) => ({ method: "POST", body: JSON.stringify(content), he
 
 export class Job {
   /**
-   * @param act {open(image), busy(), notice(text, milliseconds)}: `open` takes null if there is no image left
+   * @param act {open(image), renamed(), busy(), notice(text, milliseconds)}: `open` takes null if there is no image left
    */
   constructor(act) {
     this.act = act;
@@ -47,10 +51,17 @@ export class Job {
       this.measure();
     });
     for (const id of ["only", "order"]) $(id).addEventListener("change", () => $(id).blur()); // keys are for the image
+    $("person").value = person.name;
+    $("person").addEventListener("change", () => {
+      person.name = $("person").value.trim();
+      this.act.renamed();
+    });
+    for (const id of ["comment", "person"]) {
+      $(id).addEventListener("keydown", ({ key }) => ["Enter", "Escape"].includes(key) && $(id).blur());
+    }
     $("needs").addEventListener("click", () => this.next());
     $("flag").addEventListener("click", () => this.flag());
     $("comment").addEventListener("change", () => this.note({ comment: $("comment").value }));
-    $("comment").addEventListener("keydown", ({ key }) => ["Enter", "Escape"].includes(key) && $("comment").blur());
     $("remove").addEventListener("click", () => this.remove());
     $("files").addEventListener("change", () => this.upload($("files").files));
     $("export-job").addEventListener("click", () => this.export());
@@ -113,7 +124,8 @@ export class Job {
     Object.assign($("progress"), { max: all || 1, value: done });
     const known = this.images.filter(({ problem, uncertainty }) => problem || uncertainty !== null).length;
     const looked = this.measuring && known < all ? ` · looked at ${known}` : "";
-    $("count").textContent = `${done} of ${all} done${looked}`;
+    const accepted = this.images.filter(IS.accepted).length;
+    $("count").textContent = `${done} of ${all} done${accepted ? ` · ${accepted} accepted` : ""}${looked}`;
     for (const option of document.querySelectorAll("#only option, #export-only option")) {
       option.textContent = `${option.value} (${this.images.filter(IS[option.value]).length})`;
     }
@@ -131,9 +143,13 @@ export class Job {
     this.measure();
   }
 
-  /** The flag and the comment of the image that is open. */
+  /** The flag and the comment of the image that is open, who worked on it, and what a review may say. */
   notes() {
-    const { flagged, comment, uploaded } = this.current;
+    const { flagged, comment, uploaded, finished_by, people = {} } = this.current;
+    const latest = Object.entries(people).sort(([, one], [, other]) => other.localeCompare(one));
+    const when = (at) => new Date(at).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
+    $("people").textContent = latest.map(([name, at]) => `${name || "no name"}, ${when(at)}`).join("\n");
+    $("accept").hidden = $("send-back").hidden = finished_by === null;
     $("flag").disabled = $("comment").disabled = false;
     $("flag").setAttribute("aria-pressed", String(flagged));
     if (document.activeElement !== $("comment")) $("comment").value = comment;
@@ -141,10 +157,10 @@ export class Job {
   }
 
   /** Take over what the server says of an image. */
-  listed({ name, state, flagged, comment, uncertainty, expected_change }) {
+  listed({ name, state, flagged, comment, finished_by, people, uncertainty, expected_change }) {
     const image = this.images.find((one) => one.name === name);
     if (!image) return; // another tab has added it
-    Object.assign(image, { state, flagged, comment, uncertainty, expected_change });
+    Object.assign(image, { state, flagged, comment, finished_by, people, uncertainty, expected_change });
     this.describe(image);
     this.count();
     if (image === this.current) this.notes();
@@ -157,11 +173,18 @@ export class Job {
     return this.images.find(({ name }) => name === names[Math.min(names.length - 1, Math.max(0, at + by))]);
   }
 
-  /** Open the next image that is not done, of those that are asked for; after the last one begin again. */
+  /** Whether the list shows what is to review. */
+  get reviewing() { return $("only").value === "to review"; }
+
+  /**
+   * Open the next image that is not done, of those that are asked for; after the last one begin again. In a review it
+   * is the next one that somebody else has called done.
+   */
   next() {
+    const to = (image) => (this.reviewing ? !image.finished_by || image.finished_by !== person.name : IS["to do"](image));
     const images = this.ordered(), at = images.indexOf(this.current);
     const others = [...images.slice(at + 1), ...images.slice(0, Math.max(at, 0))];
-    const found = others.find((image) => IS["to do"](image) && !image.problem && IS[$("only").value](image));
+    const found = others.find((image) => to(image) && !image.problem && IS[$("only").value](image));
     if (found) this.act.open(found);
     else this.act.notice(`No other image of “${$("only").value}” is left to do.`, 3000);
     return found;
@@ -172,7 +195,7 @@ export class Job {
   async note(content) {
     const image = this.current;
     try {
-      this.listed({ ...image, ...await json(url(image.name, "note"), posted(content)) });
+      this.listed({ ...image, ...await json(signed(image.name, "note"), posted(content)) });
     } catch (problem) {
       this.act.notice(`The note on ${image.name} was not saved: ${problem.message}`, 6000);
     }

@@ -3,6 +3,21 @@
 /** The address of a part of an image; beside the page's own, which a proxy may have put below another path. */
 export const url = (name, rest) => `api/images/${name.split("/").map(encodeURIComponent).join("/")}/${rest}`;
 
+/** Whoever is at this page; the journal keeps the name with what they do. */
+export const person = {
+  get name() {
+    try { this.known ??= localStorage.getItem("segcode:person"); } catch { /* it is asked for again */ }
+    return this.known ?? "";
+  },
+  set name(name) {
+    this.known = name;
+    try { localStorage.setItem("segcode:person", name); } catch { /* known as long as the tab is open */ }
+  },
+};
+
+/** The address of a change of an image by whoever is here. */
+export const signed = (name, rest, more = {}) => `${url(name, rest)}?${new URLSearchParams({ ...more, by: person.name })}`;
+
 /** A binary frame: the length of a JSON header, the header, and planes of bytes as one zlib stream. */
 async function unpack(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
@@ -60,7 +75,7 @@ export async function deliver(work, open, on) {
   for (const key of keys.filter((one) => one.startsWith(prefix) && one !== prefix + open)) {
     const unsaved = new Unsaved(work, key.slice(prefix.length));
     for (const mark of unsaved.marks) {
-      const answer = await fetch(`${url(unsaved.name, "marks")}?work=${work}`, {
+      const answer = await fetch(signed(unsaved.name, "marks", { work }), {
         method: "POST", body: JSON.stringify(mark), headers: { "Content-Type": "application/json" },
       }).catch(() => null);
       if (answer?.ok) {
@@ -94,7 +109,7 @@ export class Live {
   }
 
   connect() {
-    const address = new URL(`${url(this.name, "live")}?work=${this.work}`, document.baseURI).href;
+    const address = new URL(signed(this.name, "live", { work: this.work }), document.baseURI).href;
     this.socket = new WebSocket(address.replace(/^http/, "ws"));
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => {
@@ -147,6 +162,12 @@ export class Live {
   add(mark) {
     this.unsaved.add(mark);
     this.send({ type: "add", mark });
+  }
+
+  /** Connect again, under the name of whoever is here now. */
+  rename() {
+    this.wait = 0;
+    this.socket.close();
   }
 
   close() {

@@ -1,6 +1,6 @@
 // The page: choices, views, and requests to the server.
 
-import { Job, json, reason } from "./job.js";
+import { IS, Job, json, reason } from "./job.js";
 import { Live, deliver, unfinished, url } from "./live.js";
 import { Stage, VOID } from "./stage.js";
 import { Tools, identity } from "./tools.js";
@@ -14,7 +14,7 @@ const state = {
   flight: null, waiting: null, // drafts: one under way, the newest waits
   asked: [], // marks that no map shows yet: {id, points, at}, the time of the movement that led to it
   before: null, stroke: null, // the map before the stroke that is drawn, and before the last one
-  latency: 0, pointer: [-1, -1], leaving: false, // for the next image, once this one is kept as done
+  latency: 0, pointer: [-1, -1], leaving: "", // the state in which this image is left for the next one
 };
 
 const tools = new Tools(stage, {
@@ -40,7 +40,7 @@ const tools = new Tools(stage, {
   hover,
 });
 
-const job = new Job({ open, notice, busy: () => state.flight !== null || tools.mark !== null });
+const job = new Job({ open, renamed: () => state.live?.rename(), notice, busy: () => state.flight !== null || tools.mark !== null });
 
 // ---- drafts: the map is updated during the stroke -----------------------------------------------------------------------------
 
@@ -198,9 +198,11 @@ function receive(message) {
       available();
       break;
     case "unsaved":
+      state.leaving = "";
       notice(`Not saved yet: ${message.message}`, 0, "unsaved");
       break;
     case "problem":
+      state.leaving = "";
       notice(message.message, 6000);
       break;
     case "closed": // the image does not open: the reason stays, and nothing can be labelled
@@ -254,7 +256,7 @@ function open(image) {
   if (!image || image === state.image) return;
   tools.leave();
   state.live?.close();
-  Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: null, asked: [], before: null, stroke: null, latency: 0, leaving: false });
+  Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: null, asked: [], before: null, stroke: null, latency: 0, leaving: "" });
   $("far").hidden = true;
   const address = `#${encodeURIComponent(image.name)}`; // Back goes to the image before
   if (location.hash !== address) history[location.hash ? "pushState" : "replaceState"](null, "", address);
@@ -277,16 +279,18 @@ const step = (by) => open(job.beside(by));
 
 /** Show the state of the document. */
 function show(message) {
+  if (message.state === "sent back" && !state.leaving && state.document?.state !== "sent back") notice(`Sent back: ${message.comment}`, 15000);
   state.document = message;
   state.places = [];
   stage.mark(null);
   available();
   if (message.marks) $("hint").hidden = true;
-  $("done").textContent = message.state === "done" ? "Not done" : "Done";
+  $("done").textContent = IS.done(message) ? "Not done" : "Done";
   job.listed(message);
-  if (state.leaving && message.state === "done") {
-    state.leaving = false;
-    if (job.next()) notice(`Done. ${$("count").textContent}.`, 3000);
+  if (state.leaving && IS[state.leaving](message)) {
+    const kept = state.leaving[0].toUpperCase() + state.leaving.slice(1);
+    state.leaving = "";
+    if (job.next()) notice(`${kept}. ${$("count").textContent}.`, 3000);
   }
 }
 
@@ -465,8 +469,20 @@ const again = (step) => {
 
 const done = (go) => {
   tools.finish();
-  const isDone = state.document?.state === "done";
-  state.leaving = ask({ type: "done", done: go ? true : !isDone }) && go;
+  const isDone = state.document && IS.done(state.document);
+  state.leaving = ask({ type: "done", done: go ? true : !isDone }) && go ? "done" : "";
+};
+
+/** Accept the image, or send it back, and go on to the next one. */
+const review = (verdict, comment = "") => {
+  if ($("accept").hidden) return;
+  tools.finish();
+  state.leaving = ask({ type: "review", review: verdict, comment }) ? verdict : "";
+};
+
+const sendBack = () => {
+  const comment = $("send-back").hidden ? "" : prompt("What is to be done?", state.image.comment)?.slice(0, 2000);
+  if (comment) review("sent back", comment);
 };
 
 const KEYS = [
@@ -486,11 +502,12 @@ const KEYS = [
   ["S", "samples: eight other maps that your labels leave open"],
   ["A", "the map shows all of the chosen class: exclude it elsewhere"],
   ["Shift + fill", "label this region as the class that it has"],
-  ["Enter", "close a polygon; or done, and on to the next image"],
+  ["Enter", "close a polygon; or done (accepted, where the list shows what is to review), and on to the next image"],
+  ["Y, M", "review what somebody called done: accept it as it is now, or send it back with a comment"],
   ["Esc", "drop what is being drawn"],
   ["Ctrl+Z", "undo, or the last corner of a polygon; with Shift, redo"],
   ["Page Up, Page Down", "previous, next image"],
-  ["J", "the next image that is not done"],
+  ["J", "the next image that is not done, or to review"],
   ["G", "flag this image"],
   ["U", "void: pixels of no class, 255 in exports"],
   ["D", "distinct colours"],
@@ -507,7 +524,8 @@ const BY_KEY = {
   i: () => pick(...state.pointer), o: () => limit(!tools.limited), k: keepNear,
   d: () => $("distinct").click(), j: () => job.next(), g: () => job.flag(), u: () => chooseClass(VOID), c: () => compare(true), "?": () => $("keys").showModal(),
   pageup: () => step(-1), pagedown: () => step(1), escape: () => tools.cancel(),
-  enter: () => (tools.mark ? tools.finish() : done(true)),
+  y: () => review("accepted"), m: sendBack,
+  enter: () => (tools.mark ? tools.finish() : job.reviewing && !$("accept").hidden ? review("accepted") : done(true)),
 };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const PLACES = { BracketLeft: "[", BracketRight: "]" };
@@ -561,7 +579,7 @@ addEventListener("keydown", (event) => {
     }
     tools.space = true;
     $("stage").classList.add("panning");
-  } else if (BY_KEY[key] && !(event.repeat && ["enter", "n", "s", "a", "d", "o", "k", "g"].includes(key))) {
+  } else if (BY_KEY[key] && !(event.repeat && ["enter", "n", "s", "a", "d", "o", "k", "g", "y", "m"].includes(key))) {
     if (key === "enter" && event.target.matches("button, a, summary")) return;
     event.preventDefault();
     BY_KEY[key]();
@@ -598,6 +616,8 @@ $("undo").addEventListener("click", () => again("undo"));
 $("redo").addEventListener("click", () => again("redo"));
 $("reset").addEventListener("click", () => state.live?.add({ kind: "reset", id: identity() }));
 $("done").addEventListener("click", () => done(false));
+$("accept").addEventListener("click", () => review("accepted"));
+$("send-back").addEventListener("click", sendBack);
 $("help").addEventListener("click", () => $("keys").showModal());
 $("look").addEventListener("click", nextPlace);
 $("sample").addEventListener("click", () => ask({ type: "sample", seed: state.seed++ }));
@@ -618,7 +638,7 @@ addEventListener("hashchange", () => open(wanted()));
 
 const wanted = () => {
   const name = decodeURIComponent(location.hash.slice(1));
-  return job.images.find((image) => image.name === name) ?? job.images.find((image) => image.state !== "done" && !image.problem) ?? job.images[0];
+  return job.images.find((image) => image.name === name) ?? job.images.find((image) => IS["to do"](image) && !image.problem) ?? job.images[0];
 };
 
 $("keys").querySelector("dl").append(...KEYS.flatMap(([key, text]) => {
