@@ -104,6 +104,66 @@ def test_a_comment_is_kept_and_its_letters_choose_no_tool(job):
     page.wait_for_function("() => document.getElementById('comment').value === 'plx: is this a kerb?'")
 
 
+def sign(page, name: str) -> None:
+    page.fill("#person", name)
+    page.keyboard.press("Enter")
+
+
+def dot(page) -> None:
+    """A stroke of one point, until the map shows it."""
+    marks = int(page.locator("body").get_attribute("data-marks"))
+    box = page.locator("#board").bounding_box()
+    page.keyboard.press("1")
+    page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.8 * box["height"])
+    page.wait_for_selector(f"body[data-marks='{marks + 1}']")
+
+
+def test_a_name_is_asked_for_and_painting_does_not_wait_for_it(job):
+    page, served = job()
+    assert page.locator("#person").get_attribute("placeholder") == "Your name?"
+    dot(page)
+    sign(page, "Ann")
+    dot(page)
+    assert list(served.json("api/images/street_000/document")["people"]) == ["", "Ann"]
+    page.reload()
+    page.locator("#people", has_text="Ann, ").wait_for()
+    assert page.locator("#person").input_value() == "Ann"
+    assert "no name, " in page.locator("#people").text_content()
+
+
+def test_a_second_person_sends_back_and_accepts(job):
+    page, served = job()
+    sign(page, "Ann")
+    assert page.locator("#accept").is_hidden()
+    finish(page)
+    page.keyboard.press("PageUp")
+    page.keyboard.press("y")
+    page.locator("#notice", has_text="Ann has called this image done: somebody else has to accept it").wait_for()
+    page.keyboard.press("PageDown")
+    sign(page, "Bob")
+    page.select_option("#only", "to review")
+    page.keyboard.press("j")
+    page.locator("#title", has_text="street_000").wait_for()
+    page.once("dialog", lambda dialog: dialog.accept("the kerb is wrong"))
+    page.locator("#send-back").click()
+    page.locator("#notice", has_text="No other image of “to review” is left to do.").wait_for()
+    page.select_option("#only", "sent back")
+    page.keyboard.press("PageDown")
+    page.reload()
+    page.locator("#notice", has_text="Sent back: the kerb is wrong").wait_for()
+    sign(page, "Ann")
+    finish(page)
+    sign(page, "Bob")
+    page.select_option("#only", "to review")
+    page.keyboard.press("j")
+    page.locator("#title", has_text="street_000").wait_for()
+    dot(page)
+    page.keyboard.press("Enter")
+    page.locator("#count", has_text="1 of 4 done · 1 accepted").wait_for()
+    document = served.json("api/images/street_000/document")
+    assert (document["state"], document["finished_by"], document["marks"]) == ("accepted", "Ann", 1)
+
+
 def test_images_are_sorted_by_what_they_need(job):
     page, served = job()
     page.select_option("#order", "change")

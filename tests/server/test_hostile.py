@@ -149,6 +149,7 @@ def test_requests_with_anything_changed_never_fail_and_change_nothing_unless_the
         ("/api/images/a/frame/marks", {"kind": "region", "label": 0, "size": [2, 3], "runs": [1, 2, 3]}),
         ("/api/images/a/frame/marks", {"kind": "start", "seed": 12, "index": 3}),
         ("/api/images/a/frame/state", {"done": False}),
+        ("/api/images/a/frame/review", {"review": "accepted", "comment": ""}),
         ("/setup", {"project": "1.2", "schema": "<View><Image name='i' value='$i'/></View>"}),
         ("/predict", {"tasks": [{"id": 1, "data": {"i": "data:,x"}}], "project": "1.2", "label_config": "<View/>"}),
         (
@@ -224,7 +225,7 @@ def test_what_stands_in_the_place_of_a_journal_is_told_in_the_list(make_server, 
         journal.unlink()
         journal.mkdir()
     else:
-        journal.write_text(journal.read_text().replace('"version":2', '"version":3'))
+        journal.write_text(journal.read_text().replace('"version":3', '"version":4'))
     listed = {one["name"]: one for one in make_server().get("/api/images").json()}
     assert listed["a/frame"]["state"] == "in work"
     assert "frame.jsonl" in listed["a/frame"]["problem"]

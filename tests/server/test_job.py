@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from segcode.data.labels import write_labels
 from segcode.errors import ConfigError
 from segcode.segmenters.from_labels import LabelSegmenter
 from segcode.server.app import create_app
+from segcode.server.job import Which
 from segcode.server.library import Library, Limits
 from segcode.server.studio import Studio
 from segcode.server.work import import_truth
@@ -157,13 +159,16 @@ def test_an_export_has_the_images_that_are_asked_for(server):
     paint(server, "a", 2, 12)
     server.post("/api/images/b/c/note", json={"flagged": True})
     has = {only: sorted(n[7:-4] for n in exported(server, only=only) if n[:7] == "labels/")
-           for only in ("all", "to do", "untouched", "in work", "done", "flagged")}  # fmt: skip
+           for only in get_args(Which)}  # fmt: skip
     assert has == {
         "all": ["a", "b/c"],
         "to do": ["a", "b/c"],
         "untouched": ["b/c"],
         "in work": ["a"],
+        "sent back": [],
         "done": [],
+        "to review": [],
+        "accepted": [],
         "flagged": ["b/c"],
     }
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import resource
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from segcode.errors import DataError
-from segcode.server.journal import Document, Entry, Journal, ReplacedError
+from segcode.server.journal import Document, Entry, Journal, ReplacedError, read_log
 from segcode.server.library import Photograph
 from segcode.server.marks import WIDEST, Brush, Region, Reset, Start
 
@@ -110,6 +112,67 @@ MARKS = [
 ]
 
 
+def finished(by: str) -> Entry:
+    return Entry(done=True, by=by)
+
+
+def reviewed(review: str, by: str) -> Entry:
+    return Entry.model_validate({"review": review, "by": by})
+
+
+def test_what_is_done_is_accepted_or_sent_back_until_it_is_finished_again():
+    made = document(stroke("a"), finished("Ann"), reviewed("accepted", "Bob"))
+    assert (made.state, made.done, made.finished_by) == ("accepted", True, "Ann")
+    made.apply(finished("Bob"))  # which it is already
+    assert (made.state, made.finished_by) == ("accepted", "Ann")
+    made.apply(reviewed("sent back", "Bob"))
+    assert (made.state, made.done, made.finished_by) == ("sent back", False, None)
+    made.apply(stroke("b"))
+    assert made.state == "sent back"
+    made.apply(finished("Cem"))
+    assert (made.state, made.finished_by, made.first_finished_by) == ("done", "Cem", "Ann")
+
+
+def test_a_change_of_what_was_accepted_takes_it_back_into_work_of_whoever_finished_it():
+    made = document(stroke("a"), finished("Ann"), reviewed("accepted", "Bob"), UNDO)
+    assert (made.state, made.finished_by) == ("untouched", "Ann")
+    made = document(stroke("a"), finished("Ann"), reviewed("accepted", "Bob"), Entry(done=False))
+    assert (made.state, made.finished_by) == ("in work", None)
+
+
+def test_nobody_accepts_what_they_finished_unless_they_gave_no_name():
+    with pytest.raises(DataError, match="nobody has called this image done"):
+        document(stroke("a")).check_review("accepted", "Bob")
+    ann = document(stroke("a"), finished("Ann"))
+    with pytest.raises(DataError, match="Ann has called this image done: somebody else has to accept it"):
+        ann.check_review("accepted", "Ann")
+    ann.check_review("sent back", "Ann")
+    ann.check_review("accepted", "Bob")
+    document(stroke("a"), finished("")).check_review("accepted", "")
+    with pytest.raises(DataError, match="nobody has called"):
+        document(stroke("a"), finished("Ann"), reviewed("sent back", "Bob")).check_review("accepted", "Bob")
+
+
+def test_every_line_has_a_name_and_a_time_in_utc(journal):
+    for entry in (stroke("a"), Entry(flagged=True, by="Ann\x1b[2J "), UNDO):
+        journal.append(entry)
+    lines = [json.loads(line) for line in journal.path.read_text().splitlines()[1:]]
+    assert [line["by"] for line in lines] == ["", "Ann[2J", ""]
+    assert all(re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", line["at"]) for line in lines)
+    assert list(journal.read().people) == ["Ann[2J", ""]  # the latest last
+
+
+def test_a_log_is_read_without_its_image(journal):
+    assert read_log(journal.path) is None
+    entries = [stroke("a"), finished("Ann")]
+    journal.append(*entries)
+    journal.path.with_name("image.png").unlink(missing_ok=True)
+    log = read_log(journal.path)
+    assert log is not None
+    assert (log.entries, log.head.classes, log.document().state) == (entries, ("road", "sky"), "done")
+    assert Path(log.head.path).name == "image.png"
+
+
 def test_what_was_written_is_read_again(journal):
     entries = [*(Entry(mark=mark) for mark in MARKS), UNDO, Entry.model_validate({"mark": MARKS[0]}), Entry(done=True)]
     for entry in entries:
@@ -144,7 +207,7 @@ def test_a_first_line_that_was_cut_off_is_written_anew(journal):
     assert journal.read().marks == []
     journal.append(stroke("b"))
     assert ids(journal.read()) == ["b"]
-    assert b'"version":2,"image":[40,60],"stamp":[' in journal.path.read_bytes().split(b"\n")[0]
+    assert b'"version":3,"image":[40,60],"stamp":[' in journal.path.read_bytes().split(b"\n")[0]
 
 
 @pytest.mark.parametrize("damage", [b"\0\0\0", b'{"mark":{"kind":"brush"}}', b"\xff\xfe", b""])
@@ -206,11 +269,10 @@ def test_the_log_of_other_classes_is_refused_with_both_lists(journal, tmp_path):
 def test_a_log_of_another_version_is_refused_with_both_versions(journal):
     journal.append(stroke("a"))
     content = journal.path.read_bytes()
-    journal.path.write_bytes(content.replace(b'"version":2', b'"version":7'))
-    with pytest.raises(
-        DataError, match="has format 7, and this segcode reads formats 1 and 2: open it with the version"
-    ):
-        journal.read()
+    for version in (2, 7):
+        journal.path.write_bytes(content.replace(b'"version":3', b'"version":%d' % version))
+        with pytest.raises(DataError, match=f"has format {version}, and this segcode reads format 3: open it with the"):
+            journal.read()
 
 
 def test_a_folder_in_the_place_of_a_log_is_refused(journal):

@@ -94,12 +94,12 @@ def test_labels_and_truth_go_with_the_journal(work, tmp_path):
     save(tmp_path / "ph/day1/x.png", 1)
     studio = started(work, tmp_path / "ph/day1")
     studio.image("x").journal.append(Entry(done=True))
-    for path in studio.finished("x"):
+    for path in (*studio.finished("x"), *studio.before("x")):
         save(path, 0)
     save(tmp_path / "ph/day2/x.png", 2)
     both = started(work, tmp_path / "ph/*/*.png")
-    assert all(path.exists() for path in both.finished("day1/x"))
-    assert not any(path.exists() for path in both.finished("x"))
+    assert all(path.exists() for path in (*both.finished("day1/x"), *both.before("day1/x")))
+    assert not any(path.exists() for path in (*both.finished("x"), *both.before("x")))
 
 
 def test_work_on_another_image_is_moved_aside_and_found_again(work, tmp_path):
@@ -133,7 +133,7 @@ def test_labels_that_another_program_made_are_never_removed(work, tmp_path):
     assert all(path.exists() for path in kept)
 
 
-@pytest.mark.parametrize("kind", ["labels", "truth"])
+@pytest.mark.parametrize("kind", ["labels", "truth", "first", "initial"])
 def test_a_folder_with_labels_of_others_is_no_folder_of_work(work, kind):
     save(work / kind / "x.png", 1)
     with pytest.raises(ConfigError, match=f"{kind} is not of this page.* give -o another folder"):

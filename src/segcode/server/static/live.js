@@ -166,8 +166,10 @@ export class Live {
 
   /** Connect again, under the name of whoever is here now. */
   rename() {
-    this.wait = 0;
+    if (this.closed) return;
+    this.socket.onclose = null;
     this.socket.close();
+    this.connect();
   }
 
   close() {

@@ -475,14 +475,19 @@ const done = (go) => {
 
 /** Accept the image, or send it back, and go on to the next one. */
 const review = (verdict, comment = "") => {
-  if ($("accept").hidden) return;
+  if (!reviewable()) return;
   tools.finish();
   state.leaving = ask({ type: "review", review: verdict, comment }) ? verdict : "";
 };
 
+const reviewable = () => {
+  if ($("accept").hidden) notice("Nobody has called this image done yet.", 4000);
+  return !$("accept").hidden;
+};
+
 const sendBack = () => {
-  const comment = $("send-back").hidden ? "" : prompt("What is to be done?", state.image.comment)?.slice(0, 2000);
-  if (comment) review("sent back", comment);
+  const comment = reviewable() && prompt("What is to be done?", state.image.comment);
+  if (comment) review("sent back", comment.slice(0, 2000));
 };
 
 const KEYS = [
