@@ -197,7 +197,7 @@ def test_images_of_one_name_are_marked_with_the_reason_beside_the_others(tmp_pat
     library = Library(paths, tmp_path / "work" / "uploads", Limits())
     for _ in range(2):
         found = {one.name: one.problem for one in library.all()}
-        assert list(found) == ["a.jpg_", "a.png", "b", "uploads/c.png", "a.jpg", "uploads/c.jpg"]
+        assert list(found) == ["a.jpg_", "a.png", "a.jpg", "b", "uploads/c.png", "uploads/c.jpg"]
         for name in ("a.jpg_", "a.png"):
             assert f"{tmp_path}/a.jpg and {tmp_path}/a.png have one name, 'a'" in found[name]
         assert "have one name, 'uploads/c'" in found["uploads/c.jpg"]

@@ -63,10 +63,8 @@ class Compared(NamedTuple):
         return self.one[0].name
 
     def maps(self, classes: ClassSet) -> tuple[LabelImage, LabelImage]:
-        """Both. Raises DataError or TruthError if one is missing or damaged, or has another size."""
+        """Both. Raises DataError or TruthError if one is missing or damaged."""
         (one, kind), (other, other_kind) = self
-        if one.log.head.image != other.log.head.image:
-            raise DataError(f"{one.name} is turned in one folder: give both people the same image")
         return one.map(kind, classes), other.map(other_kind, classes)
 
     def image(self) -> Image:
