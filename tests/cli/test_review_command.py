@@ -86,9 +86,10 @@ def test_honeypots_are_measured(work, images, tmp_path):
     (pots / "classes.toml").write_text(class_file_text(FOUR, range(4), IGNORE))
     ran = segcode("review", work(), "--honeypots", pots, "-o", tmp_path / "out")
     assert ran.code == 0, ran.err
-    ann, bob = rows(tmp_path / "out/annotators.csv")
-    assert [ann[key] for key in ("honeypots", "accuracy", "mean_iou", "gained")] == ["1", "1.0", "1.0", "1.0"]
-    assert bob["accuracy"] == ""
+    assert rows(tmp_path / "out/honeypots.csv") == [
+        {"name": "Ann", "honeypots": "1", "accuracy": "1.0", "mean_iou": "1.0", "gained": "1.0"}
+    ]
+    assert "First maps of honeypots" in ran.out
 
 
 def test_what_is_damaged_is_named_and_the_rest_is_reviewed(work):

@@ -31,9 +31,9 @@ from segcode.server.review import (
     by_class,
     consensus,
     counted,
-    measure,
     of_review,
     of_two_people,
+    on_honeypots,
     read_work,
 )
 from segcode.server.studio import Studio
@@ -295,14 +295,12 @@ def test_first_maps_are_compared_with_those_that_were_accepted(reviewed, tmp_pat
 def test_honeypots_measure_first_maps_and_what_they_gained(reviewed, tmp_path):
     reviewed("work")
     works = read_work(tmp_path / "work", [])
-    people = annotators(works)
-    measure(people, works, open_honeypots(tmp_path / "pots", FOUR), [])
+    (ann,) = on_honeypots(works, open_honeypots(tmp_path / "pots", FOUR), [])
     (pot,) = (tmp_path / "work/first").rglob("b.png")
     made, initial = (pixels((tmp_path / "work" / kind / pot.relative_to(tmp_path / "work/first")).read_bytes())
                      for kind in ("first", "initial"))  # fmt: skip
-    ann, bob = people["Ann"], people["Bob"]
-    assert (ann.honeypots, bob.honeypots, bob.accuracy) == (1, None, None)
-    assert ann.accuracy == pytest.approx((made == 2).mean())
-    assert ann.gained == pytest.approx((made == 2).mean() - (initial == 2).mean())
-    assert ann.gained > 0
-    assert ann.mean_iou <= ann.accuracy
+    assert (ann["name"], ann["honeypots"]) == ("Ann", 1)
+    assert ann["accuracy"] == pytest.approx((made == 2).mean())
+    assert ann["gained"] == pytest.approx((made == 2).mean() - (initial == 2).mean())
+    assert ann["gained"] > 0
+    assert ann["mean_iou"] <= ann["accuracy"]

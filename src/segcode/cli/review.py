@@ -70,9 +70,7 @@ def review(
     if not works:
         raise DataError("\n".join(problems) or f"{work} has no work on any image yet: annotate some first")
     classes = reviewing.classes_of_work(works)
-    people = reviewing.annotators(works)
-    if honeypots is not None:
-        reviewing.measure(people, works, open_honeypots(honeypots, classes), problems)
+    known = None if honeypots is None else open_honeypots(honeypots, classes)
     pairs = reviewing.of_review(works) if others is None else reviewing.of_two_people(works, others)
     matrix, images = reviewing.no_pixels(classes), []
     for pair in progress(pairs, len(pairs), "Comparing"):
@@ -89,21 +87,25 @@ def review(
             write_labels(out / "consensus" / f"{pair.name}.png", reviewing.consensus(one, two), classes)
     overall = reviewing.agreement(matrix)
     tables: dict[str, list[Row]] = {
-        "annotators": [asdict(one) for one in people.values()],
+        "annotators": [asdict(person) for person in reviewing.annotators(works).values()],
+        "honeypots": [] if known is None else reviewing.on_honeypots(works, known, problems),
         "agreement": reviewing.by_class(matrix, classes),
         "images": images,
     }
     console = Console(highlight=False, soft_wrap=True)
     console.print(_table(f"{len(works)} images", tables["annotators"]))
+    if known is not None:
+        console.print(_table("First maps of honeypots", tables["honeypots"]))
     if images:
         whose = "first done and accepted" if others is None else "of two people"
-        scores = ", ".join(f"{name} {_text(name, value)}" for name, value in overall.items())
+        scores = ", ".join(f"{name.replace('_', ' ')} {_text(name, value)}" for name, value in overall.items())
         console.print(_table(f"{len(images)} images, maps {whose}: {scores}", tables["agreement"]))
     else:
         console.print("No image is accepted yet." if others is None else "No image is done in both folders.")
     if out is not None:
         for name, rows in tables.items():
-            write_text(out / f"{name}.csv", comma_separated(rows))
+            if rows:
+                write_text(out / f"{name}.csv", comma_separated(rows))
         content = {**tables, "overall": overall, "problems": problems}
         write_text(out / "review.json", json.dumps(content, indent=2) + "\n")
         console.print(f"The tables and {len(images)} maps are in {out}", markup=False)
@@ -112,16 +114,15 @@ def review(
 
 
 def _table(title: str, rows: Sequence[Row]) -> Table:
-    """Rows of one kind, the first column to the left; columns that are empty in all rows are left out."""
+    """Rows with the same cells, the first column to the left."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=escape(title), title_justify="left")
-    columns = list(dict.fromkeys(name for row in rows for name, value in row.items() if value is not None))
-    for number, name in enumerate(columns):
+    for number, name in enumerate(rows[0] if rows else ()):
         table.add_column(name.replace("_", " "), justify="right" if number else "left")
     for row in rows:
-        table.add_row(*(escape(_text(name, row[name])) for name in columns))
+        table.add_row(*(escape(_text(name, value)) for name, value in row.items()))
     return table
 
 

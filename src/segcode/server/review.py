@@ -90,9 +90,6 @@ class Annotator:
         accepted: images that they called done last and another person accepted.
         sent_back: times that images came back which they had called done.
         reviews: verdicts that they gave.
-        honeypots: those that they called done first; None if there are none.
-        accuracy: of their first maps of honeypots, 0..1, as `mean_iou`; None without honeypots.
-        gained: by how much that is above the accuracy of the initial predictions.
     """
 
     name: str
@@ -103,10 +100,6 @@ class Annotator:
     accepted: int = 0
     sent_back: int = 0
     reviews: int = 0
-    honeypots: int | None = None
-    accuracy: float | None = None
-    mean_iou: float | None = None
-    gained: float | None = None
 
 
 def read_work(folder: Path, problems: list[str]) -> list[ImageWork]:
@@ -212,10 +205,12 @@ def annotators(works: Sequence[ImageWork]) -> dict[str, Annotator]:
     return people
 
 
-def measure(
-    people: dict[str, Annotator], works: Sequence[ImageWork], honeypots: PairedFiles, problems: list[str]
-) -> None:
-    """Compare the first maps that people made of honeypots with the truth; what cannot be is added to the problems."""
+def on_honeypots(works: Sequence[ImageWork], honeypots: PairedFiles, problems: list[str]) -> list[Row]:
+    """For each person who called honeypots done first, how many, and how good those maps are.
+
+    `gained` is by how much their accuracy is above that of the initial predictions. What cannot be measured is added to
+    the problems.
+    """
     truths = {Photograph.of(pair.name, pair.image).digest(): at for at, pair in enumerate(honeypots.pairs)}
     classes = honeypots.classes
     matrices: defaultdict[str, list[ConfusionMatrix]] = defaultdict(list)
@@ -230,9 +225,10 @@ def measure(
             matrices[person].append(torch.stack([counted(one[known], truth[known], classes) for one in maps]))
         except SegcodeError as error:
             problems.append(str(error))
+    rows: list[Row] = []
     for name, each in matrices.items():
         made, initial = torch.stack(each).sum(0)
-        measured, accuracy = people[name], float(pixel_accuracy(made))
-        measured.honeypots, measured.accuracy = len(each), accuracy
-        measured.mean_iou = float(mean_iou(made, without=len(classes)))
-        measured.gained = accuracy - float(pixel_accuracy(initial))
+        accuracy, scored = float(pixel_accuracy(made)), float(mean_iou(made, without=len(classes)))
+        gained = accuracy - float(pixel_accuracy(initial))
+        rows.append({"name": name, "honeypots": len(each), "accuracy": accuracy, "mean_iou": scored, "gained": gained})
+    return rows
