@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from command_line import FOUR, HEIGHT, WIDTH, files_in, read, segcode, street
 
+from segcode.classes import ClassSet
 from segcode.data.folder import class_file_text
 from segcode.data.labels import write_labels
 from segcode.server.journal import Entry, Journal
@@ -77,6 +78,19 @@ def test_a_review_compares_two_folders(work):
     ran = segcode("review", work(), "--other", work("other", accepted=1))
     assert ran.code == 0, ran.err
     assert "2 images, maps of two people: agreement 100.00 %, kappa 1.000" in ran.out
+
+
+def test_classes_are_those_of_the_class_file(work):
+    folder = work()
+    listed = ClassSet((*FOUR.names, "kerb"), (*FOUR.colours, (1, 2, 3)))
+    (folder / "classes.toml").write_text(class_file_text(listed, range(5), IGNORE))
+    write_labels(folder / "labels/a.png", map_of(4), listed, complete=True)
+    ran = segcode("review", folder)
+    assert ran.code == 0, ran.err
+    assert "kerb" in ran.out
+    (folder / "classes.toml").unlink()
+    ran = segcode("review", folder)
+    assert (ran.code, "labels/a.png was written for other classes, and has 'kerb'" in ran.err) == (2, True)
 
 
 def test_honeypots_are_measured(work, images, tmp_path):

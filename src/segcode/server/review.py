@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from segcode.classes import ClassSet
+from segcode.data.folder import CLASS_FILE, read_class_file
 from segcode.data.images import read_image
 from segcode.data.labels import read_partial_labels
 from segcode.data.pairs import PairedFiles
@@ -43,11 +44,6 @@ class ImageWork(NamedTuple):
 
     def map(self, kind: str, classes: ClassSet) -> LabelImage:
         """Its map in a subfolder. Raises DataError or TruthError if it is missing, damaged, or of other classes."""
-        if (own := self.log.head.classes) != classes.names:
-            raise DataError(
-                f"{self.name} in {self.folder} has the classes {', '.join(own)}, other images "
-                f"{', '.join(classes.names)}: review them apart"
-            )
         return read_partial_labels(self.folder / kind / f"{self.name}.png", self.log.head.image, classes).labels
 
 
@@ -140,8 +136,9 @@ def of_review(works: Sequence[ImageWork]) -> list[Compared]:
 
 
 def classes_of_work(works: Sequence[ImageWork]) -> ClassSet:
-    """The classes of the first image."""
-    return classes_of(works[0].log.head.classes)
+    """The classes of the class file in the folder of work, or of the first image where there is none."""
+    file = works[0].folder / CLASS_FILE
+    return read_class_file(file).classes if file.exists() else classes_of(works[0].log.head.classes)
 
 
 def no_pixels(classes: ClassSet) -> ConfusionMatrix:
