@@ -158,6 +158,13 @@ export class Live {
     return true;
   }
 
+  /** The same, but what is asked while a connection is being made waits for it. */
+  ask(message) {
+    if (this.socket.readyState !== WebSocket.CONNECTING) return this.send(message);
+    this.socket.addEventListener("open", () => this.send(message));
+    return true;
+  }
+
   /** Keep a mark: here until the server has it. */
   add(mark) {
     this.unsaved.add(mark);

@@ -213,7 +213,7 @@ function receive(message) {
 }
 
 function ask(message) {
-  const sent = state.live?.send(message) ?? false;
+  const sent = state.live?.ask(message) ?? false;
   if (!sent) notice("The server does not answer; try again once it is back.", 4000);
   else busy();
   return sent;
