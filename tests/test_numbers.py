@@ -113,3 +113,11 @@ def test_more_numbers_than_fit_become_means_of_squares(monkeypatch, tmp_path, ki
     assert read(logits[:, :11, :19]).shape == (4, 6, 10)
     with pytest.raises(DataError, match="transpose"):
         read(logits.transpose(1, 2, 0))
+
+
+def test_negative_log_probabilities_are_not_taken_for_logits():
+    logits = np.random.default_rng(0).normal(size=(3, 4, 5))
+    loss = np.log(np.exp(logits).sum(0)) - logits
+    with pytest.raises(DataError, match="these are negative log-probabilities: give them with a minus sign"):
+        Numbers().logits(loss, "a")
+    assert np.allclose(Numbers().logits(-loss, "a"), -loss)

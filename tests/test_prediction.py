@@ -14,10 +14,27 @@ def predict(output) -> InitialPrediction:
     return CallableSegmenter(lambda image: output).predict(IMAGE)
 
 
-def test_the_function_sees_the_image_as_it_is():
+def test_the_function_sees_the_image_as_it_is_and_cannot_change_it_for_others():
     seen = []
-    CallableSegmenter(lambda image: seen.append(image) or np.zeros((2, 1, 1), np.float32)).predict(IMAGE)
-    assert seen[0] is IMAGE
+
+    def function(image):
+        seen.append(image.copy())
+        image += 7
+        return np.zeros((2, 1, 1), np.float32)
+
+    image = IMAGE.copy()
+    CallableSegmenter(function).predict(image)
+    assert np.array_equal(seen[0], IMAGE)
+    assert np.array_equal(image, IMAGE)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), SystemExit(0), OSError("no such file")])
+def test_a_function_that_fails_on_an_image_is_the_problem_of_that_image_with_its_place(error):
+    def function(image):
+        raise error
+
+    with pytest.raises(DataError, match=rf"fails on an image \({type(error).__name__}: .*test_prediction\.py line"):
+        CallableSegmenter(function).predict(IMAGE)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

@@ -191,3 +191,11 @@ def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path: Path, mon
         (unfinished / "a").write_text("new")
     assert (folder / "a").read_text() == "old"
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(IsADirectoryError) as raised:
+        write_text(tmp_path / "a.png", "new")
+    assert raised.value.filename == str(tmp_path / "a.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

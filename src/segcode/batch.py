@@ -12,8 +12,9 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from segcode.data.files import name_of
+from segcode.data.folder import read_partial_labels
 from segcode.data.images import read_image
-from segcode.data.labels import LabelFile, read_partial_labels
+from segcode.data.labels import LabelFile
 from segcode.data.prefetch import pipelined
 from segcode.errors import SegcodeError
 from segcode.export.maps import are_written, map_files, write_map

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from traceback import extract_tb
 
 
 class SegcodeError(Exception):
@@ -48,3 +49,9 @@ def listed(items: Sequence[object], most: int = 20) -> str:
 def reason(error: Exception) -> str:
     """The message of another library's error, in one line of at most 200 characters."""
     return " ".join(str(error).split())[:200]
+
+
+def where(error: BaseException) -> str:
+    """The kind and the message of an error of another's code, and the file and line that raised it."""
+    last = extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}, {last.filename} line {last.lineno}"

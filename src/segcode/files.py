@@ -41,6 +41,8 @@ def replacing(path: Path) -> Iterator[Path]:
         DataError: if the name is too long.
     """
     with _temporary(path, lambda place: place.touch(exist_ok=False)) as unfinished:
+        if path.is_dir():  # else the error names the temporary path
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         yield unfinished
         _flush(unfinished)
         unfinished.replace(path)

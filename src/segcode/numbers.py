@@ -113,6 +113,8 @@ class Numbers:
         found = found._replace(meaning=self._meaning or _guessed(found, source))
         if problem := _contradiction(found):
             raise DataError(f"{source} has {found}: these are no {found.meaning}, {self._because}: {problem}")
+        if found.meaning == "logits" and lowest >= 0 and np.allclose(np.exp(-array).sum(0), 1, atol=TOLERANCE):
+            raise DataError(f"{source} has {found}: these are negative log-probabilities: give them with a minus sign")
         if self._meaning is None or self.found is None:
             floor = "" if found.meaning == "logits" else f"; their log is taken, {FLOOR:g} for smaller ones"
             self._report(f"{source} has {found}: taken for {found.meaning}{floor}")

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from numpy import ndarray
 
+from segcode.errors import DataError, SegcodeError, where
 from segcode.numbers import Numbers
 from segcode.tensors import Image, Pixels
 
@@ -81,9 +82,15 @@ class CallableSegmenter:
         """Call the function, and check what it returns.
 
         Raises:
-            DataError: if that is no array (M, h, w) of finite numbers, with at least two classes.
+            DataError: if it fails, or that is no array (M, h, w) of finite numbers, with at least two classes.
         """
-        output = self.function(image, name=name) if takes_name(self.function) else self.function(image)
+        named = {"name": name} if takes_name(self.function) else {}
+        try:
+            output = self.function(image.copy(), **named)  # it may change its image
+        except SegcodeError:
+            raise
+        except (Exception, SystemExit) as error:  # any: the function is not ours
+            raise DataError(f"the segmenter fails on an image ({where(error)}): correct it") from error
         if isinstance(output, InitialPrediction):
             return replace(output, base_logits=self.numbers.logits(output.base_logits, "the segmenter's prediction"))
         if isinstance(output, Mapping) and "out" in output:  # as torchvision's models

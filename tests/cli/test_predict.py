@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import HEIGHT, WIDTH, files_in, make_model_folder, read, save, segcode, street
+from command_line import FOUR, HEIGHT, WIDTH, files_in, make_model_folder, read, save, segcode, street
 from PIL import Image as Pillow
 from rich.console import Console
 
-from segcode.classes import CAMVID
+from segcode.classes import CAMVID, ClassSet
 from segcode.cli import progress as progress_module
 from segcode.cli.loading import choose_device
 from segcode.cli.outputs import refuse_to_overwrite
@@ -216,3 +216,14 @@ def test_nobody_watches_a_log(monkeypatch):
     assert not progress_module.somebody_watches()
     monkeypatch.delenv("CI")
     assert progress_module.somebody_watches()
+
+
+@pytest.mark.parametrize("command", ["predict", "export"])
+def test_maps_of_other_classes_are_not_taken_for_those_of_this_model(model, tmp_path, command):
+    image, other = street(tmp_path / "a.png"), ClassSet(FOUR.names[::-1], FOUR.colours)
+    assert segcode(command, image, "--model", model, "-o", tmp_path / "out").code == 0
+    ran = segcode(
+        command, image, "--model", make_model_folder(tmp_path / "m", other), "-o", tmp_path / "out", "--resume"
+    )
+    assert ran.code == 2
+    assert "has the classes road, sidewalk, car, sky, and the model sky, car, sidewalk, road" in ran.err

@@ -176,3 +176,25 @@ def test_labels_that_segcode_wrote_for_another_order_of_classes_mean_the_same(mo
     ran = segcode("refine-folder", images, *options)
     assert ran.code == 0, ran.err
     assert (read(tmp_path / "out" / "a_labels.png")[10:20, 10:30] == CAR).all()
+
+
+def test_labels_have_the_ids_of_their_class_file(model, images, tmp_path):
+    ids = [f'[[class]]\nname = "{name}"\nid = {number}\n' for number, name in enumerate(FOUR.names, 1)]
+    (tmp_path / "classes.toml").write_text("".join(["void = [0]\n", *ids]))
+    partial(tmp_path / "known" / "a.png", value=CAR + 1)
+    ran = segcode("refine-folder", images, "--labels", tmp_path / "known", "--model", model, "-o", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert (read(tmp_path / "out" / "a_labels.png")[10:20, 10:30] == CAR).all()
+
+
+def test_a_map_by_older_labels_or_of_other_classes_is_not_kept(model, images, tmp_path):
+    given = "refine-folder", images, "--labels", tmp_path / "known", "-o", tmp_path / "out", "--model"
+    for name in ("a", "c"):
+        partial(tmp_path / "known" / f"{name}.png")
+    segcode(*given, model)
+    partial(tmp_path / "known" / "a.png", value=CAR - 1)
+    ran = segcode(*given, model, "--resume")
+    assert "2 were there" in ran.out
+    assert (read(tmp_path / "out" / "a_labels.png")[10:20, 10:30] == CAR - 1).all()
+    other = make_model_folder(tmp_path / "other", ClassSet(FOUR.names[::-1], FOUR.colours))
+    assert "has the classes road, sidewalk, car, sky, and the model" in segcode(*given, other, "--resume").err

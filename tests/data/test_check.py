@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 
 from segcode.data.camvid import open_camvid
 from segcode.data.check import Size, check
+from segcode.data.folder import open_folder
 from segcode.data.pairs import summary_of_notes
 from segcode.data.select import Subset
 from segcode.errors import DataError
@@ -108,3 +109,15 @@ def test_the_notes_of_a_source_are_counted_and_the_first_is_given(tmp_path: Path
     part = Subset(Subset(source, source.names[::-1]), [source.names[1]])
     assert "1 of 1 samples have unusual files" in str(summary_of_notes(part))
     assert "0001TP_10.png" in str(summary_of_notes(part))
+
+
+def test_a_label_file_that_is_turned_is_noted(tmp_path: Path) -> None:
+    exif = Pillow.Exif()
+    exif[0x112] = 3
+    save(tmp_path / "images" / "a.png", noise(0))
+    (tmp_path / "labels").mkdir()
+    Pillow.fromarray(ids(0, [0, 1])).save(tmp_path / "labels" / "a.png", exif=exif)
+    (tmp_path / "classes.toml").write_text('[[class]]\nname = "a"\n[[class]]\nname = "b"\n')
+    report = check(open_folder(tmp_path, "all"))
+    assert not report.problems
+    assert "labels/a.png is turned as its EXIF orientation 3 says" in report.noted[0].notes[0]

@@ -7,7 +7,7 @@ from pictures import ids, noise, save, to_train_ids
 from PIL import Image as Pillow
 
 from segcode.classes import CAMVID, ClassSet
-from segcode.data.folder import open_folder, read_class_file
+from segcode.data.folder import open_folder, read_class_file, read_partial_labels
 from segcode.data.labels import write_labels
 from segcode.errors import ConfigError, DataError
 from segcode.tensors import IGNORE
@@ -152,3 +152,33 @@ def test_training_on_what_the_page_exported_keeps_its_classes(folder_root: Path)
     labels = source[0].labels
     assert labels is not None
     assert (labels == source.classes.index("road")).all()
+
+
+def write_labels_of(folder: Path, content: str) -> Path:
+    (folder / "classes.toml").write_text(content)
+    return save(folder / "labels" / "a.png", np.array([[0, 1, 2, 255]], np.uint8))
+
+
+def test_partial_labels_have_the_ids_of_the_class_file_beside_them(tmp_path: Path) -> None:
+    path = write_labels_of(tmp_path, 'void = [0]\n[[class]]\nname = "b"\nid = 1\n[[class]]\nname = "a"\nid = 2\n')
+    classes = ClassSet(("a", "b"), ((1, 1, 1), (2, 2, 2)))
+    assert read_partial_labels(path, (1, 4), classes).labels.tolist() == [[IGNORE, 1, 0, IGNORE]]
+
+
+def test_partial_labels_without_a_class_file_are_class_indices(tmp_path: Path) -> None:
+    path = save(tmp_path / "a" / "b" / "c" / "a.png", np.array([[0, 1, 2, 255]], np.uint8))
+    classes = ClassSet(("a", "b", "c"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)))
+    assert read_partial_labels(path, (1, 4), classes).labels.tolist() == [[0, 1, 2, IGNORE]]
+
+
+def test_partial_labels_of_other_classes_are_refused_with_both(tmp_path: Path) -> None:
+    path = write_labels_of(tmp_path, '[[class]]\nname = "sea"\n[[class]]\nname = "sand"\n')
+    with pytest.raises(ConfigError, match="names the classes sea, sand, and the model has a, b: give labels of these"):
+        read_partial_labels(path, (1, 4), ClassSet(("a", "b"), ((1, 1, 1), (2, 2, 2))))
+
+
+@pytest.mark.parametrize("name", ["road ", " ", "a\\nb", "a\u00a0b", "Ba\u0308ume"])
+def test_a_name_of_a_class_that_looks_like_another_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "classes.toml").write_text(f'[[class]]\nname = "{name}"\n[[class]]\nname = "road"\n')
+    with pytest.raises(ConfigError, match="leave out blanks at its ends and control characters"):
+        read_class_file(tmp_path / "classes.toml")

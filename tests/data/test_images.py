@@ -236,3 +236,14 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path, monke
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=r"a\.png cannot be read \(Permission denied\): change its permissions"):
         read_image(path)
+
+
+@pytest.mark.parametrize("colour", [0, 2, 4, 6])
+def test_an_image_of_more_than_8_bits_a_channel_is_refused_by_its_header_whatever_its_channels(colour: int) -> None:
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
+    header = struct.pack(">IIBBBBB", 4, 2, 16, colour, 0, 0, 0)
+    rows = zlib.compress((b"\0" + bytes(2 * 4 * channels)) * 2)
+    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+    for read in (image_info, read_image):
+        with pytest.raises(DataError, match=r"more than 8 bits a channel .* save it as 8-bit RGB"):
+            read(b"\x89PNG\r\n\x1a\n" + chunks)

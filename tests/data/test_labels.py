@@ -295,3 +295,10 @@ def test_ids_in_a_tiff_are_refused_if_their_compression_changes_them(tmp_path):
     Pillow.fromarray(ids).save(tmp_path / "a.tif", compression="jpeg")
     with pytest.raises(DataError, match="a TIFF with the compression of JPEG, which changes ids"):
         read(tmp_path / "a.tif")
+
+
+def test_labels_in_colours_of_any_format_are_refused_by_their_mode(tmp_path: Path) -> None:
+    path = tmp_path / "a.webp"
+    Pillow.fromarray(noise(0)).save(path, lossless=True)
+    with pytest.raises(DataError, match="has pixels of mode RGB: labels are class ids in one channel"):
+        read_index_labels(path, TWO, IDS)

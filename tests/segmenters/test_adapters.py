@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 from torch import nn
 
 from other_segmenters import (
@@ -16,11 +17,12 @@ from other_segmenters import (
     softmax,
     write_onnx,
 )
-from segcode.classes import CITYSCAPES
+from segcode.classes import CITYSCAPES, ClassSet
 from segcode.data.labels import write_labels
 from segcode.data.resize import resize_image
 from segcode.errors import CheckpointError, ConfigError, DataError, SegcodeError
-from segcode.segmenters.named_classes import classes_of
+from segcode.segmenters.from_python import import_segmenter
+from segcode.segmenters.named_classes import check_order, classes_of
 from segcode.segmenters.specification import open_segmenter
 from segcode.tensors import IGNORE
 
@@ -272,8 +274,6 @@ def test_label_maps_get_the_confidence_and_void_knows_nothing(tmp_path, scale):
 
 
 def test_label_maps_in_colours_and_of_the_data_sets_ids_are_read(tmp_path):
-    from PIL import Image as Pillow
-
     (tmp_path / "classes.toml").write_text(
         'void = [0]\n[[class]]\nname = "a"\nid = 7\ncolour = [9, 0, 0]\n'
         '[[class]]\nname = "b"\nid = 9\ncolour = [0, 9, 0]\n'
@@ -374,3 +374,38 @@ def test_names_of_a_known_class_set_get_its_colours_and_repeated_names_their_ind
     made = classes_of(["a", "b", "a"])
     assert made.names == ("a", "b", "a (2)")
     assert len(set(made.colours)) == 3
+
+
+@pytest.mark.parametrize("names", [("Sky", "ROAD"), ("sky ", "road_"), ("c", "c++")])
+def test_another_spelling_of_a_name_is_the_same_class(names):
+    own = ClassSet(names, ((1, 1, 1), (2, 2, 2)))
+    check_order(own, own, "net", "file")
+    swapped = ClassSet({"c": ("c++", "c")}.get(names[0], ("road", "sky")), own.colours)
+    with pytest.raises(ConfigError, match="is class 0 of 'net', but class 1 of file"):
+        check_order(own, swapped, "net", "file")
+
+
+def test_two_files_of_one_image_are_refused_whatever_their_endings(tmp_path):
+    for name in ("a.png", "a_leftImg8bit.png"):
+        Pillow.fromarray(np.zeros((2, 3), np.uint8)).save(tmp_path / name)
+    segmenter = opened(f"labels:{tmp_path}", classes="camvid").segmenter
+    with pytest.raises(DataError, match="have one name, 'a': rename or remove all but one"):
+        segmenter.predict(np.zeros((2, 3, 3), np.uint8), "a")
+
+
+def test_a_label_map_of_void_alone_is_reported(tmp_path):
+    Pillow.fromarray(np.full((2, 3), 255, np.uint8)).save(tmp_path / "a.png")
+    lines = []
+    open_segmenter(f"labels:{tmp_path}", classes="camvid", report=lines.append).segmenter.predict(
+        np.zeros((2, 3, 3), np.uint8), "a"
+    )
+    assert "a.png is void everywhere" in lines[0]
+
+
+@pytest.mark.parametrize("code", ["1 / 0", "def f(:", "class f:\n    def __init__(self): raise OSError('closed')"])
+def test_a_module_that_fails_is_refused_with_the_reason(tmp_path, monkeypatch, code):
+    monkeypatch.chdir(tmp_path)
+    name = f"failing_{len(code)}"
+    (tmp_path / f"{name}.py").write_text(code)
+    with pytest.raises(ConfigError, match=rf"python:{name}\.f fails \((ZeroDivision|Syntax|OS)Error: .* line \d+\)"):
+        import_segmenter(f"{name}.f")

@@ -423,3 +423,10 @@ def test_a_training_starts_from_a_hugging_face_backbone(experiment_file, tmp_pat
     after = load_model(tmp_path / "run" / "model").model.features.encoder.state_dict()
     name = next(name for name in before if name.endswith("convolution.weight"))
     assert torch.allclose(after[name], before[name], atol=1e-3) == frozen
+
+
+def test_images_to_validate_with_that_are_trained_on_are_told(experiment_file, tmp_path, capsys):
+    train(read_experiment(experiment_file, ['data.validation="train"', "epochs=1"]), tmp_path / "a", progress=False)
+    assert "8 of 8 images are trained on, too" in capsys.readouterr().err
+    train(read_experiment(experiment_file, ["epochs=1"]), tmp_path / "b", progress=False)
+    assert "trained on, too" not in capsys.readouterr().err

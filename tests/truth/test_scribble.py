@@ -102,3 +102,10 @@ def test_the_largest_box_is_the_image():
 def test_a_shape_that_does_not_fit_is_an_error_that_names_the_value(make, message):
     with pytest.raises(TruthError, match=message):
         make()
+
+
+@pytest.mark.parametrize("radius", [float("inf"), float("nan"), -1.0, 1e300])
+def test_a_radius_that_no_brush_has_is_refused(radius):
+    with pytest.raises(TruthError, match=r"the brush has a radius of .* pixels: give 0 to 100000"):
+        scribble_truth([(1, 1), (2, 2)], 0, 2, (8, 8), radius)
+    assert scribble_truth([(1, 1), (2, 2)], 0, 2, (8, 8), 1e5).known_mask.all()

@@ -81,7 +81,7 @@ def batch(
             with _ray(address, workers):
                 yield from _refine_on_ray(left, settings, workers, chosen.device != "cpu")
 
-    complete(requests, refine, out, resume, "segcode batch")
+    complete(requests, refine, first.opened.classes, out, resume, "segcode batch")
 
 
 def _open(folder: Path, chosen: Chosen, meaning: Meaning | None) -> OpenedSegmenter:

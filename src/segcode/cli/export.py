@@ -43,7 +43,7 @@ def export(
     """
     from segcode.data.files import find_images, output_names
     from segcode.data.images import read_image
-    from segcode.data.labels import write_labels
+    from segcode.data.labels import require_classes, write_labels
     from segcode.data.prefetch import pipelined
     from segcode.data.select import check_classes
     from segcode.data.sources import open_source
@@ -64,7 +64,9 @@ def export(
     def read(index: int) -> Image:
         return read_image(named[names[index]]) if source is None else source[index].image
 
-    todo = [index for index, file in enumerate(files) if not (resume and file.exists())]
+    kept = {file for file in files if resume and file.exists()}
+    require_classes(kept, classes)
+    todo = [index for index, file in enumerate(files) if file not in kept]
     results = pipelined(
         todo,
         read,

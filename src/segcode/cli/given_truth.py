@@ -115,7 +115,7 @@ class GivenTruth:
             )
 
     def _parts(self, size: tuple[int, int], classes: ClassSet, extents: dict[int, Extent]) -> Iterator[Truth]:
-        from segcode.data.labels import read_partial_labels
+        from segcode.data.folder import read_partial_labels
         from segcode.truth.mask import mask_truth, partial_truth
         from segcode.truth.scribble import box_truth, point_truth, polygon_truth, scribble_truth
 

@@ -20,14 +20,17 @@ def predict(images: Images, chosen: Chosen, out: Out, resume: Resume = False) ->
     the end of the output lists all such images.
     """
     from segcode.batch import BatchRefiner
-    from segcode.export.maps import are_written
+    from segcode.data.labels import require_classes
+    from segcode.export.maps import are_written, map_files
 
     requests = find_requests(images, out)
-    todo = [request for request in requests.valid if not (resume and are_written(out / request.name))]
+    kept = {request.name for request in requests.valid if resume and are_written(out / request.name)}
+    todo = [request for request in requests.valid if request.name not in kept]
     refiner = BatchRefiner(chosen.open, out, constants=chosen.load_constants(), ranks=False)
+    require_classes((map_files(out / name)[0] for name in kept), refiner.opened.classes)
     outcomes = progress(refiner.refine(todo), len(todo), "Predicting")
     failures = [outcome.problem for outcome in outcomes if outcome.problem]
-    there = f", {len(requests.valid) - len(todo)} were there" if resume else ""
+    there = f", {len(kept)} were there" if resume else ""
     typer.echo(f"{len(todo) - len(failures)} of {requests.images} images are predicted{there}, in {out}")
     if problems := [*requests.problems, *failures]:
         raise DataError("\n".join(problems))

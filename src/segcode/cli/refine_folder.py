@@ -19,6 +19,7 @@ from segcode.files import alone
 
 if TYPE_CHECKING:
     from segcode.batch import Outcome, Request
+    from segcode.classes import ClassSet
 
 _SHOWN: Final = 5
 
@@ -55,24 +56,31 @@ def refine_folder(
 
     requests = find_requests(images, out, labels)
     refiner = BatchRefiner(chosen.open, out, constants=chosen.load_constants(), extents=read_extents(extent))
-    complete(requests, refiner.refine, out, resume, "segcode refine-folder")
+    complete(requests, refiner.refine, refiner.opened.classes, out, resume, "segcode refine-folder")
 
 
 def complete(
     requests: Requests,
     refine: Callable[[list[Request]], Iterable[Outcome]],
+    classes: ClassSet,
     out: Path,
     resume: bool,
     command: str,
 ) -> None:
-    """Refine what the manifest of a folder does not have, and print a summary.
+    """Refine what the manifest of a folder does not have, or has by older labels, and print a summary.
 
     Raises:
-        DataError: that lists the images without a map, or if another process works in the folder.
+        DataError: that lists the images without a map, or if another process works in the folder, or if the maps in it
+            have other classes.
     """
+    from segcode.data.labels import require_classes
+    from segcode.export.maps import map_files
+
     with alone(out, command):
         manifest = Manifest(out, resume)
-        todo = [request for request in requests.valid if not manifest.has_map(request.name)]
+        kept = {r.name: map_files(out / r.name)[0] for r in requests.valid if manifest.has_map(r.name)}
+        require_classes(kept.values(), classes)
+        todo = [r for r in requests.valid if r.name not in kept or _is_newer(r.labels, kept[r.name])]
         for outcome in progress(refine(todo), len(todo), "Refining"):
             manifest.add(outcome)
             if outcome.notes:
@@ -89,3 +97,8 @@ def complete(
         typer.echo(f"  {100 * row.expected_change:5.2f} %  {row.image}")
     if problems:
         raise DataError("\n".join(problems))
+
+
+def _is_newer(labels: str, path: Path) -> bool:
+    """Whether the labels of an image, if it has some, were changed since a file was made."""
+    return labels != "" and Path(labels).stat().st_mtime_ns > path.stat().st_mtime_ns

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -103,10 +102,11 @@ def pictures_in(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list
     return natural_order(_only_images(folder.iterdir(), suffixes)) if folder.is_dir() else []
 
 
-def pictures_below(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> Named:
+def pictures_below(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES, ending: str = "") -> Named:
     """All image files in a folder and in those below it that are not hidden, by the names that `output_names` gives."""
     found = [path for inner in _folders_from(folder) for path in pictures_in(inner, suffixes)]
-    return by_name(natural_order(found), partial(_name_below, _absolute(folder), suffixes=suffixes))
+    top = _absolute(folder)
+    return by_name(natural_order(found), lambda path: _name_below(top, path, suffixes).removesuffix(ending))
 
 
 def _name_below(folder: Path, path: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> str:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
+from unicodedata import normalize
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from segcode.classes import ClassSet
 from segcode.config import parse, read_toml
 from segcode.data.files import images_in
-from segcode.data.labels import read_index_labels
+from segcode.data.labels import LabelFile, read_index_labels, require_size
 from segcode.data.pairs import PairedFiles, pair_files, require_pairs
-from segcode.errors import ConfigError, nearest
+from segcode.errors import ConfigError, listed, nearest
 from segcode.palette import completed_colours
 from segcode.tensors import IGNORE
 
@@ -25,11 +26,18 @@ CLASS_FILE: Final = "classes.toml"
 Byte = Annotated[int, Field(ge=0, le=255, strict=True)]
 
 
+def _as_read(name: str) -> str:
+    """A name that no other one looks like."""
+    if name != normalize("NFC", name).strip() or not name.isprintable():
+        raise ValueError("leave out blanks at its ends and control characters, and compose its accents (NFC)")
+    return name
+
+
 @dataclass(frozen=True)
 class _Class:
     """A table of a class file."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1), AfterValidator(_as_read)]
     colour: tuple[Byte, Byte, Byte] | None = None
     id: Byte | None = None
     key: Annotated[str, Field(pattern=r"^[a-z]$")] | None = None
@@ -57,6 +65,38 @@ class ClassFile(NamedTuple):
     train_ids: dict[int, int]
     keys: tuple[str | None, ...] = ()
     of: tuple[tuple[str, ...] | None, ...] = ()
+
+
+def find_class_file(place: Path) -> Path | None:
+    """The nearest `classes.toml`: in a folder, or in one of the two above it."""
+    folders = [place, *place.absolute().parents[:2]]
+    return next((folder / CLASS_FILE for folder in folders if (folder / CLASS_FILE).is_file()), None)
+
+
+def read_partial_labels(path: Path, size: tuple[int, int], classes: ClassSet) -> LabelFile:
+    """Labels of an image of (rows, columns) as class indices, IGNORE where unknown.
+
+    The ids in the file are those of the nearest `classes.toml`, whose classes are known by their names; without one
+    they are class indices. 255 is unknown unless it is the id of a class.
+
+    Raises:
+        ConfigError: if the class file is wrong.
+        DataError: if the file cannot be read, or has other values.
+        TruthError: if it has another size.
+    """
+    meanings = {index: index for index in range(len(classes))}
+    if (found := find_class_file(path.parent)) is not None:
+        given = read_class_file(found)
+        names = given.classes.names
+        indices = {index: classes.names.index(name) for index, name in enumerate(names) if name in classes.names}
+        if not indices:
+            ours, theirs = listed(classes.names), listed(names)
+            raise ConfigError(f"{found} names the classes {theirs}, and the model has {ours}: give labels of these")
+        indices[IGNORE] = IGNORE
+        meanings = {raw: indices[index] for raw, index in given.train_ids.items() if index in indices}
+    file = read_index_labels(path, classes, {IGNORE: IGNORE} | meanings)
+    require_size(path, file.labels.shape, size)
+    return file
 
 
 def open_folder(root: Path, split: str) -> PairedFiles:

@@ -43,7 +43,7 @@ _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _HEADER_CHUNKS: Final = (b"IHDR", b"eXIf")
 _NOTE_CHUNK: Final = b"tEXt" + NOTE.encode() + b"\0"
 _PIXEL_CHUNKS: Final = (b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
+_NO_PIXELS: Final = b"\0\0\0\0IDAT5\xaf\x06\x1e\0\0\0\0IEND\xaeB`\x82"
 
 
 class ImageInfo(NamedTuple):
@@ -77,17 +77,18 @@ def image_info(source: Path | bytes, name: str = "", most: int = MOST_PIXELS) ->
         most: pixels that the image may have.
 
     Raises:
-        DataError: if it is missing, closed to the user, no image, has a damaged header or too many pixels.
+        DataError: if it is missing, closed to the user, no image, has a damaged header or too many pixels or bits.
     """
     with open_image(source, name, most, header=True) as picture:
-        orientation = _orientation(picture)
+        _require_8_bits(picture, name or _name(source))
+        turn = orientation(picture)
         width, height = picture.size
         if hasattr(picture, "tag_v2"):  # of a TIFF Pillow gives the upright size
             width, height = picture.tag_v2[256], picture.tag_v2[257]
-        if orientation and orientation >= 5:
+        if turn and turn >= 5:
             width, height = height, width
         kind = str(picture.format)
-        return ImageInfo(height, width, "JPEG" if kind == "MPO" else kind, orientation)  # MPO: a JPEG with two pictures
+        return ImageInfo(height, width, "JPEG" if kind == "MPO" else kind, turn)  # MPO: a JPEG with two pictures
 
 
 def read_image(source: Path | bytes, name: str = "", most: int = MOST_PIXELS) -> Image:
@@ -106,9 +107,8 @@ def read_image(source: Path | bytes, name: str = "", most: int = MOST_PIXELS) ->
     """
     name = name or _name(source)
     with open_image(source, name, most) as picture:
+        _require_8_bits(picture, name)
         turned = upright(picture)
-        if turned.mode.startswith(("I", "F")):
-            raise DataError(f"{name} has more than 8 bits a channel (mode {turned.mode}): save it as 8-bit RGB")
         return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
 
 
@@ -178,21 +178,32 @@ def open_image(
 def upright(picture: Pillow.Image) -> Pillow.Image:
     """Decode a picture from `open_image`, and turn it as its note of an orientation says; the mode stays."""
     picture.load()
-    turn = _TURNS.get(_orientation(picture) or 1)
+    turn = _TURNS.get(orientation(picture) or 1)
     return picture if turn is None else picture.transpose(turn)
+
+
+def raw_modes(picture: Pillow.Image) -> list[str]:
+    """The modes of the pixels in the file of a picture that is still to be decoded, such as "RGB;16B"; [] of a WebP."""
+    return [str(tile[3][0] if isinstance(tile[3], tuple) else tile[3]) for tile in getattr(picture, "tile", [])]
 
 
 def _name(source: Path | bytes) -> str:
     return str(source) if isinstance(source, Path) else "the image"
 
 
-def _orientation(picture: Pillow.Image) -> int | None:
-    """1 to 8; None if the EXIF block cannot be read."""
+def _require_8_bits(picture: Pillow.Image, name: str) -> None:
+    """Raises DataError for more, of which Pillow would keep the upper 8: a camera of 12 bits would give black."""
+    if deep := [mode for mode in (picture.mode, *raw_modes(picture)) if mode[0] in "IF" or ";16" in mode]:
+        raise DataError(f"{name} has more than 8 bits a channel (mode {deep[0]}): save it as 8-bit RGB")
+
+
+def orientation(picture: Pillow.Image) -> int | None:
+    """How the pixels are stored, 1 to 8 as EXIF counts; None if the EXIF block cannot be read."""
     try:
-        orientation = Pillow.Image.getexif(picture).get(_ORIENTATION, 1)  # a PNG's own method decodes the pixels
+        found = Pillow.Image.getexif(picture).get(_ORIENTATION, 1)  # a PNG's own method decodes the pixels
     except Exception:  # any: see above
         return None
-    return int(orientation) if orientation in _TURNS else 1
+    return int(found) if found in _TURNS else 1
 
 
 def _without_text(file: io.BufferedReader | io.BytesIO, header: bool) -> io.BufferedReader | io.BytesIO:
@@ -211,4 +222,4 @@ def _without_text(file: io.BufferedReader | io.BytesIO, header: bool) -> io.Buff
             kept += [start, content] if (kind + content).startswith(_NOTE_CHUNK) else []
         else:
             file.seek(length + 4, os.SEEK_CUR)
-    return io.BytesIO(b"".join(kept + [_END] * header))
+    return io.BytesIO(b"".join(kept + [_NO_PIXELS] * header))

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from pydantic import BaseModel, ValidationError
 
 from segcode.classes import ClassSet, Colour
-from segcode.data.images import NOTE, open_image, read_image, result_note, upright
+from segcode.data.images import NOTE, open_image, raw_modes, read_image, result_note, upright
 from segcode.errors import DataError, TruthError, listed, nearest
 from segcode.files import replacing
 from segcode.tensors import IGNORE, LabelImage
@@ -134,18 +134,6 @@ def read_colour_labels(path: Path, train_ids: Mapping[Colour, int]) -> LabelFile
     return LabelFile(labels, (f"{named}: they count as void",))
 
 
-def read_partial_labels(path: Path, size: tuple[int, int], classes: ClassSet) -> LabelFile:
-    """Class indices of an image of (rows, columns), IGNORE where unknown.
-
-    Raises:
-        DataError: if the file cannot be read, or has other values.
-        TruthError: if it has another size.
-    """
-    file = read_index_labels(path, classes, {**{index: index for index in range(len(classes))}, IGNORE: IGNORE})
-    require_size(path, file.labels.shape, size)
-    return file
-
-
 def require_size(path: Path, shape: tuple[int, ...], size: tuple[int, int]) -> None:
     """Raises TruthError if a file does not have the rows and columns of its image."""
     if shape != size:
@@ -173,6 +161,18 @@ def write_labels(path: Path, labels: LabelImage, classes: ClassSet, raw: bool = 
     """Write `encode_labels` by `replacing`; every label file that segcode makes is written here."""
     with replacing(path) as unfinished:
         unfinished.write_bytes(encode_labels(labels, classes, raw, complete))
+
+
+def require_classes(files: Iterable[Path], classes: ClassSet) -> None:
+    """Raises DataError if one of the label files that segcode wrote to a folder has other classes than new ones get."""
+    for path in files:
+        with open_image(path, header=True) as picture:
+            note = picture.info.get(NOTE)
+        if note is not None and (names := tuple(_declaration(path, str(note)).ids.values())) != classes.names:
+            raise DataError(
+                f"{path} has the classes {listed(names)}, and the model {listed(classes.names)}: give another folder "
+                "with -o, or leave out --resume"
+            )
 
 
 def _declaration(path: Path, text: str) -> _Declaration:
@@ -205,7 +205,7 @@ def _changes_ids(picture: Pillow.Image) -> str | None:
         return "a TIFF with the compression of JPEG"
     if picture.mode == "L" and getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
         return "a negative (a TIFF in which white is 0)"
-    arguments = getattr(picture, "tile", [[None]])[0][-1]
+    arguments = (getattr(picture, "tile", None) or [[None]])[0][-1]
     if picture.format == "PPM" and isinstance(arguments, tuple) and arguments[-1] != 255:
         return f"a PGM with a maximum of {arguments[-1]}, not 255"
     return None
@@ -217,7 +217,7 @@ def _bits(picture: Pillow.Image) -> int:
         return 1
     if picture.mode.startswith("I"):
         return 16
-    modes = [str(tile[3][0] if isinstance(tile[3], tuple) else tile[3]) for tile in getattr(picture, "tile", [])]
+    modes = raw_modes(picture)
     found = re.match(r"L;([24])", modes[0]) if modes else None
     return int(found[1]) if found else 8
 

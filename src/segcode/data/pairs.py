@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import file_digest
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from segcode.classes import ClassSet
 from segcode.data.files import by_name, pictures_in
-from segcode.data.images import image_info, read_image
+from segcode.data.images import open_image, orientation, read_image
 from segcode.data.labels import LabelFile
 from segcode.data.select import Subset
 from segcode.errors import DataError
@@ -68,7 +69,9 @@ class PairedFiles:
             DataError: if the label file or the header of the image cannot be read.
         """
         pair = self.pairs[index]
-        return () if pair.labels is None else self.read_labels(pair.labels).notes + _turned(pair.image)
+        if pair.labels is None:
+            return ()
+        return self.read_labels(pair.labels).notes + _turned(pair.image) + _turned(pair.labels)
 
 
 def summary_of_notes(source: Source) -> str | None:
@@ -77,15 +80,33 @@ def summary_of_notes(source: Source) -> str | None:
     Raises:
         DataError: as `PairedFiles.notes`.
     """
-    places = list(range(len(source)))
-    while isinstance(source, Subset):
-        places = [source.places[place] for place in places]
-        source = source.source
-    if not isinstance(source, PairedFiles):
-        return None
+    files = _files_of(source)
     with ThreadPoolExecutor() as threads:
-        first = [notes[0] for notes in threads.map(source.notes, places) if notes]
-    return f"{len(first)} of {len(places)} samples have unusual files, the first: {first[0]}" if first else None
+        first = [notes[0] for notes in threads.map(files.notes, range(len(files))) if notes] if files else []
+    return f"{len(first)} of {len(source)} samples have unusual files, the first: {first[0]}" if first else None
+
+
+def in_both(one: Source, other: Source) -> list[Path]:
+    """The image files of a source whose content another one has, too; none if they do not read files."""
+    files, others = (
+        [pair.image for pair in found.pairs if pair.image.is_file()] if (found := _files_of(source)) else []
+        for source in (one, other)
+    )
+    sizes = {path.stat().st_size for path in files} & {path.stat().st_size for path in others}  # others are not read
+    known = {_digest(path) for path in others if path.stat().st_size in sizes}
+    return [path for path in files if path.stat().st_size in sizes and _digest(path) in known]
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").digest()
+
+
+def _files_of(source: Source) -> PairedFiles | None:
+    """A source, or the part of one, as files; None if it has none."""
+    if isinstance(source, Subset) and (files := _files_of(source.source)):
+        return replace(files, pairs=tuple(files.pairs[place] for place in source.places))
+    return source if isinstance(source, PairedFiles) else None
 
 
 class UnpairedError(DataError):
@@ -149,14 +170,16 @@ def require_pairs(source: PairedFiles, problems: Sequence[str], folder: Path) ->
     return source
 
 
-def _turned(image: Path) -> tuple[str, ...]:
-    """A note if labels may have been drawn on other pixels than `read_image` gives."""
-    orientation = image_info(image).orientation
-    if orientation == 1:
+def _turned(file: Path) -> tuple[str, ...]:
+    """A note if image and labels may not lie on each other, since one of them was drawn on pixels as they are stored.
+
+    Raises:
+        DataError: if the header cannot be read.
+    """
+    with open_image(file, header=True) as picture:
+        turn = orientation(picture)
+    if turn == 1:
         return ()
-    if orientation is None:
-        return (f"{image} has a damaged EXIF block and is taken as it is stored: check that its labels fit",)
-    return (
-        f"{image} is turned as its EXIF orientation {orientation} says: labels that were drawn on the pixels as they "
-        "are stored do not fit; then remove that note from the image",
-    )
+    if turn is None:
+        return (f"{file} has a damaged EXIF block and is taken as it is stored: check that image and labels fit",)
+    return (f"{file} is turned as its EXIF orientation {turn} says: if image and labels do not fit, remove that note",)

@@ -23,9 +23,8 @@ class FilesOfImages:
             ConfigError: if the folder has none.
         """
         self._folder = folder
-        files, self._problems = pictures_below(folder, suffixes)
-        self._files = {name.removesuffix(_ENDING): path for name, path in files.items()}
-        if not self._files:
+        self._files, self._problems = pictures_below(folder, suffixes, _ENDING)
+        if not self._files and not self._problems:
             there = "has no files" if folder.is_dir() else "is no folder with files"
             raise ConfigError(f"{folder} {there} ({', '.join(sorted(suffixes))}): give the folder that holds them")
 
@@ -33,11 +32,12 @@ class FilesOfImages:
         """The file of an image. Raises DataError if there is none, or two."""
         if name is None:
             raise DataError(f"the image has no name to find its file in {self._folder} by: give one to set_image")
+        name = normalize("NFC", name).removesuffix(_ENDING)
         if name in self._problems:
             raise DataError(self._problems[name])
-        path = self._files.get(normalize("NFC", name).removesuffix(_ENDING))
+        path = self._files.get(name)
         if path is None:
-            first = min(self._files)
+            first = min((*self._files, *self._problems))
             raise DataError(
                 f"{self._folder} has no file for the image '{name}' ({len(self._files)} files, first '{first}'): name "
                 "the files as the images, in the same folders below those that are given"

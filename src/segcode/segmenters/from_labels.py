@@ -59,6 +59,8 @@ class LabelSegmenter:
             )
         logits = np.zeros((len(self._classes.classes), *labels.shape), np.float32)
         row, column = np.nonzero(labels != IGNORE)
+        if not row.size:
+            self._report(f"{path} is void everywhere: its initial prediction means nothing")
         logits[labels[row, column], row, column] = self._advantage
         return InitialPrediction(logits)
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from segcode.classes import ClassSet
-from segcode.errors import ConfigError
+from segcode.errors import ConfigError, SegcodeError, where
 from segcode.segmenters.named_classes import classes_of
 
 
@@ -15,7 +15,8 @@ def import_segmenter(path: str) -> Any:
     """Import MODULE.NAME, and make an instance if it is a class. Modules in the current folder are found.
 
     Raises:
-        ConfigError: if there is no such module, no such name in it, or it can be neither called nor asked to predict.
+        ConfigError: if there is no such module, it fails, there is no such name in it, or that can be neither called
+            nor asked to predict.
     """
     module, _, attribute = path.rpartition(".")
     if not module:
@@ -23,14 +24,19 @@ def import_segmenter(path: str) -> Any:
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        found = getattr(import_module(module), attribute)
+        loaded = import_module(module)
+        if not hasattr(loaded, attribute):
+            raise ConfigError(f"python:{path}: the module '{module}' has no '{attribute}'")
+        found = getattr(loaded, attribute)
+        found = found() if isinstance(found, type) else found
+    except SegcodeError:
+        raise
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"python:{path}: there is no module '{error.name}': install it, or change to its folder"
         ) from None
-    except AttributeError:
-        raise ConfigError(f"python:{path}: the module '{module}' has no '{attribute}'") from None
-    found = found() if isinstance(found, type) else found
+    except (Exception, SystemExit) as error:  # any: the module is not ours
+        raise ConfigError(f"python:{path} fails ({where(error)}): correct it") from error
     if not (callable(found) or hasattr(found, "predict")):
         raise ConfigError(f"python:{path} is a {type(found).__name__}: name a function from an image to logits")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+from unicodedata import normalize
 
 from segcode.classes import CAMVID, CITYSCAPES, ClassSet
 from segcode.data.camvid import SEGNET_IDS
@@ -36,12 +37,6 @@ def read_classes(name_or_file: str) -> ClassFile:
     return read_class_file(path / CLASS_FILE if path.is_dir() else path)
 
 
-def find_class_file(place: Path) -> Path | None:
-    """The nearest `classes.toml`: in a folder, or in one of the two above it."""
-    folders = [place, *place.absolute().parents[:2]]
-    return next((folder / CLASS_FILE for folder in folders if (folder / CLASS_FILE).is_file()), None)
-
-
 def classes_of(names: Sequence[str]) -> ClassSet:
     """The class set of `NAMED` with these names, or one with new colours. A repeated name gets its index."""
     for known in NAMED.values():
@@ -58,12 +53,22 @@ def ids_of(classes: ClassSet) -> ClassFile:
 
 
 def check_order(own: ClassSet, given: ClassSet, segmenter: str, classes: str) -> None:
-    """Raises ConfigError if classes differ in number from a segmenter's own, or have its names in another order."""
+    """Raises ConfigError if classes differ in number from a segmenter's own, or have its names in another order.
+
+    Capitals, blanks and marks in names do not count.
+    """
     if len(own) != len(given):
         raise ConfigError(f"'{segmenter}' has {len(own)} classes, {classes} {len(given)}: leave out --classes")
-    for index, name in enumerate(own.names):
-        if name in given.names and given.names.index(name) != index:
-            raise ConfigError(
-                f"'{name}' is class {index} of '{segmenter}', but class {given.names.index(name)} of {classes}: name "
-                "the classes in the order of the segmenter"
-            )
+    for written in (str, _plain):
+        names = [written(name) for name in given.names]
+        for index, name in enumerate(map(written, own.names)):
+            if name in names and names[index] != name:
+                raise ConfigError(
+                    f"'{own.names[index]}' is class {index} of '{segmenter}', but class {names.index(name)} of "
+                    f"{classes}: name the classes in the order of the segmenter"
+                )
+
+
+def _plain(name: str) -> str:
+    """A name without capitals, blanks and the like: "Traffic_Light" is "traffic light", written in another way."""
+    return "".join(filter(str.isalnum, normalize("NFKC", name).casefold())) or name

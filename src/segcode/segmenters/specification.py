@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from segcode.classes import ClassSet
-from segcode.data.folder import ClassFile
+from segcode.data.folder import ClassFile, find_class_file
 from segcode.errors import ConfigError, listed, nearest
 from segcode.model.shipped import shipped_models
 from segcode.numbers import Meaning, Numbers
@@ -18,7 +18,7 @@ from segcode.segmenters.from_export import ExportedSegmenter, is_export
 from segcode.segmenters.from_labels import CONFIDENCE, LabelSegmenter
 from segcode.segmenters.from_onnx import OnnxSegmenter, open_onnx
 from segcode.segmenters.from_python import classes_of_object, import_segmenter
-from segcode.segmenters.named_classes import check_order, classes_of, find_class_file, ids_of, read_classes
+from segcode.segmenters.named_classes import check_order, classes_of, ids_of, read_classes
 
 if TYPE_CHECKING:
     from segcode.model.segcode import SegCode

@@ -25,8 +25,8 @@ Point: TypeAlias = tuple[Annotated[FiniteFloat, Field(ge=-1e5, le=1e5)], Annotat
 
 MarkId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 Points: TypeAlias = Annotated[tuple[Point, ...], Field(min_length=1, max_length=20_000), FailFast()]
-Label: TypeAlias = Annotated[int, Field(ge=0, lt=IGNORE)]
-Painted: TypeAlias = Annotated[int, Field(ge=0, le=IGNORE)]
+Label: TypeAlias = Annotated[int, Field(ge=0, lt=IGNORE, strict=True)]
+Painted: TypeAlias = Annotated[int, Field(ge=0, le=IGNORE, strict=True)]
 """A class, or IGNORE, which paints void: the pixel is of no class, and 255 in the map that is exported."""
 
 Seed: TypeAlias = Annotated[int, Field(ge=0, le=2**31)]

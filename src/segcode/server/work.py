@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from segcode.classes import ClassSet
-from segcode.data.folder import CLASS_FILE, open_folder, read_class_file
+from segcode.data.folder import CLASS_FILE, find_class_file, open_folder, read_class_file
 from segcode.data.images import is_result
 from segcode.data.labels import LabelFile
 from segcode.data.pairs import PairedFiles
@@ -22,7 +22,7 @@ from segcode.errors import ConfigError, DataError
 from segcode.export.runs import encode_runs
 from segcode.files import UNFINISHED
 from segcode.segmenters.from_labels import CONFIDENCE, LabelSegmenter
-from segcode.segmenters.named_classes import find_class_file, ids_of
+from segcode.segmenters.named_classes import ids_of
 from segcode.segmenters.specification import to_stderr
 from segcode.server.journal import Entry, Head, journals_in, read_head
 from segcode.server.library import Photograph

@@ -23,11 +23,11 @@ from rich.console import Console
 from torch import Tensor
 
 from segcode.classes import ClassSet
-from segcode.data.pairs import summary_of_notes
+from segcode.data.pairs import in_both, summary_of_notes
 from segcode.data.select import Subset, named
 from segcode.data.sources import open_source
 from segcode.efficientnet import imagenet_weights
-from segcode.errors import CheckpointError, ConfigError, DataError
+from segcode.errors import CheckpointError, ConfigError, DataError, listed
 from segcode.model.checkpoint import LoadedModel, fit, load_model, save_model
 from segcode.model.huggingface_features import backbone_config, backbone_weights
 from segcode.model.segcode import build_segcode
@@ -81,7 +81,7 @@ def _train(experiment: Experiment, out: Path, resume: bool, progress: bool) -> P
     warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning's use of PyTorch, not ours
     lightning.seed_everything(experiment.seed, workers=True, verbose=False)
     training, validation = _sources(experiment)
-    rank_zero_only(_print_notes)({experiment.data.train: training, experiment.data.validation: validation})
+    rank_zero_only(_print_notes)(experiment, training, validation)
     complete = read_checkpoint(last)["epoch"] + 1 if resume else 0
     remember(experiment, (training, validation), out / "experiment.json", complete)
     model = replace(experiment.model, classes=len(training.classes), trained_on=_seen(experiment))
@@ -216,6 +216,9 @@ def _start_from(name: str, module: TrainingModule, classes: ClassSet) -> None:
         theirs = start.model.state_dict()
         if module.from_predictions and start.classes.names != classes.names:
             raise CheckpointError(f"'{name}' has other classes than the data: its predictions mean something else")
+        if start.classes.names != classes.names:
+            named = f"{name} has the classes {listed(start.classes.names)}, and the data {listed(classes.names)}"
+            rank_zero_only(print)(f"{named}: its weights for classes are a start for others", file=sys.stderr)
     own = module.model.state_dict()
     fitting = {key: value for key, value in theirs.items() if key in own and value.shape == own[key].shape}
     if not fitting:
@@ -244,10 +247,17 @@ def _sources(experiment: Experiment) -> tuple[Source, Source]:
     return Subset(training, [name for name in training.names if name not in left_out]), Subset(validation, kept)
 
 
-def _print_notes(splits: Mapping[str, Source]) -> None:
-    for split, source in splits.items():
+def _print_notes(experiment: Experiment, training: Source, validation: Source) -> None:
+    data = experiment.data
+    for split, source in {data.train: training, data.validation: validation}.items():
         if notes := summary_of_notes(source):
             print(f"{split}: {notes}", file=sys.stderr)
+    if seen := in_both(validation, training):
+        print(
+            f"{data.validation}: {len(seen)} of {len(validation)} images are trained on, too, the first: {seen[0]}: "
+            "the figures do not say how the model does on other images",
+            file=sys.stderr,
+        )
 
 
 def _trainer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool
@@ -18,6 +19,9 @@ from segcode.truth.truth import Extent, Truth
 
 Point = tuple[int | float, int | float]
 """Row and column in pixels."""
+
+_WIDEST: Final = 1e5
+"""The largest radius of a brush, in pixels."""
 
 
 def point_truth(points: Sequence[Point], class_index: int, classes: int, size: tuple[int, int]) -> Truth:
@@ -56,7 +60,7 @@ def scribble_truth(
         class_index: 0..M-1.
         classes: M.
         size: rows and columns of the image.
-        radius: of the brush in pixels; 0 is a line one pixel wide.
+        radius: of the brush in pixels, 0 to 1e5; 0 is a line one pixel wide.
         excluded: the stroke says that its pixels are not of the class.
 
     Raises:
@@ -65,6 +69,8 @@ def scribble_truth(
     if not points:
         raise TruthError("a stroke needs at least one point (row, column)")
     _check_inside(points, size)
+    if not 0 <= radius <= _WIDEST:
+        raise TruthError(f"the brush has a radius of {radius:g} pixels: give 0 to {_WIDEST:g}")
     truth = mask_truth(brush_mask(points, size, radius), class_index, classes)
     return replace(truth, allowed=~truth.allowed) if excluded else truth
 
