@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from segcode.data.camvid import open_camvid
 from segcode.data.check import Size, check
 from segcode.data.folder import open_folder
-from segcode.data.pairs import summary_of_notes
+from segcode.data.pairs import in_both, summary_of_notes
 from segcode.data.select import Subset
 from segcode.errors import DataError
 from segcode.sample import Sample
@@ -121,3 +121,13 @@ def test_a_label_file_that_is_turned_is_noted(tmp_path: Path) -> None:
     report = check(open_folder(tmp_path, "all"))
     assert not report.problems
     assert "labels/a.png is turned as its EXIF orientation 3 says" in report.noted[0].notes[0]
+
+
+def test_images_that_two_splits_have_are_found_by_their_content(tmp_path: Path) -> None:
+    (tmp_path / "classes.toml").write_text('[[class]]\nname = "a"\n[[class]]\nname = "b"\n')
+    for name, seed in (("train/0", 0), ("train/1", 1), ("val/0", 1), ("val/1", 2)):
+        save(tmp_path / "images" / f"{name}.png", noise(seed))
+    training, validation = open_folder(tmp_path, "train"), open_folder(tmp_path, "val")
+    assert in_both(validation, training) == [tmp_path / "images" / "val" / "0.png"]
+    assert in_both(Subset(validation, ["1"]), training) == []
+    assert in_both(InMemory([]), training) == []

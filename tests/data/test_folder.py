@@ -85,6 +85,7 @@ def test_without_ids_the_classes_count_from_0_and_255_is_void(tmp_path: Path) ->
         (TWO + "id = 300", "class b: id is 300: .* less than or equal to 255"),
         ("void = [1]\n" + TWO, "id 1 has several meanings"),
         ("void = 255\n" + TWO, "void is 255: Input should be a valid array"),
+        (TWO.replace('"a"', '"a"\nkey = "q"') + 'key = "q"', "key 'q' is of several classes"),
         ("[[class]", "is not valid TOML"),
     ],
 )

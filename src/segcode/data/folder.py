@@ -158,6 +158,8 @@ def read_class_file(path: Path) -> ClassFile:
         colours = completed_colours([table.colour for table in parsed])
         classes = ClassSet(tuple(table.name for table in parsed), colours, ids)
         keys, of = tuple(table.key for table in parsed), tuple(table.of for table in parsed)
+        if repeated := [key for key in keys if key and keys.count(key) > 1]:
+            raise ConfigError(f"key '{repeated[0]}' is of several classes: give each its own")
         return ClassFile(classes, _train_ids(classes, void), keys, of)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
