@@ -32,7 +32,7 @@ class Request(NamedTuple):
     Attributes:
         image: its file.
         name: of its results below the output folder, and for the segmenter.
-        labels: the file of its partial labels, class indices and 255 where unknown; empty without.
+        labels: the file of its partial labels, as `read_partial_labels` takes it; empty without.
     """
 
     image: str

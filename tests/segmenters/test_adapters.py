@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,11 @@ def test_an_onnx_network_of_bytes_gets_bytes(tmp_path):
     assert np.allclose(found, Net().eval()(pixels)[0].detach(), rtol=1e-4, atol=1e-3)
 
 
+class Exchanged(nn.Module):
+    def forward(self, logits):
+        return logits.transpose(2, 3)
+
+
 class ArgMax(nn.Module):
     def forward(self, logits):
         return logits.argmax(1)
@@ -91,6 +98,16 @@ class ArgMax(nn.Module):
         (Net(), 'channels = "rgb"\n', "net.toml lacks white, mean, deviation: write"),
         (Net(), PREPARED.replace("0.5, 0.4, 0.3", "123.7, 116.3, 103.5"), "for 0..255: give white = 255, or divide"),
         (Net(), PREPARED.replace("white = 1", "white = 255"), "for 0..1: give white = 1, or multiply"),
+        (
+            Net(),
+            PREPARED.replace("0.25, 0.25, 0.25", "58.4, 57.1, 57.4"),
+            "deviation is .* for 0..255: give white",
+        ),
+        (
+            Net(after=Exchanged()),
+            PREPARED,
+            "for 32 rows and 64 columns, so it exchanges them",
+        ),
         (Net(), PREPARED.replace("0.25, 0.25, 0.25", "0.25, 0.0, 0.25"), "give numbers above 0"),
         (Net(), PREPARED + 'layout = "nhwc"\n', r"layout is nhwc, but the input of .* is \[1, 3, 32, 64\]"),
         (Net(), PREPARED + "size = [64, 64]\n", r"size is \[64, 64\], but the graph takes \[32, 64\]"),
@@ -409,3 +426,12 @@ def test_a_module_that_fails_is_refused_with_the_reason(tmp_path, monkeypatch, c
     (tmp_path / f"{name}.py").write_text(code)
     with pytest.raises(ConfigError, match=rf"python:{name}\.f fails \((ZeroDivision|Syntax|OS)Error: .* line \d+\)"):
         import_segmenter(f"{name}.f")
+
+
+def test_a_model_of_transformers_whose_classes_are_not_numbered_from_0_is_refused(tmp_path):
+    config = save_segformer(tmp_path / "net") / "config.json"
+    content = json.loads(config.read_text())
+    content["id2label"] = {str(number): name for number, name in enumerate(NAMES, 1)}
+    config.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match="numbers the classes 1, 2, 3, 4: number them from 0 to 3"):
+        opened(f"transformers:{tmp_path / 'net'}")

@@ -68,7 +68,9 @@ class GivenTruth:
     labels: Annotated[
         Path | None,
         typer.Option(
-            metavar="LABELS.png", help="A one-channel image of class indices, 255 where unknown.", show_default=False
+            metavar="LABELS.png",
+            help="A one-channel image: ids of its classes.toml, or class indices; 255 where unknown.",
+            show_default=False,
         ),
     ] = None
     extents: Extents

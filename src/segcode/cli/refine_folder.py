@@ -28,7 +28,7 @@ LabelFolder = Annotated[
     typer.Option(
         "--labels",
         metavar="FOLDER",
-        help="Holds NAME.png for an image NAME: class indices, 255 where unknown.",
+        help="Holds NAME.png for an image NAME: the ids of its classes.toml, or class indices; 255 where unknown.",
         show_default=False,
     ),
 ]
@@ -44,7 +44,8 @@ def refine_folder(
 ) -> None:
     """Refine many images, each by the partial labels of its name, and say which to look at first.
 
-    The labels are one-channel images of class indices, 255 where unknown, as another sensor, a map or annotators give
+    The labels are one-channel images, 255 where unknown, of the ids that the nearest classes.toml names, there or up to
+    two folders above, or else of class indices, as another sensor, a map or annotators give
     them; those of FOLDER/a/NAME.png belong to the image a/NAME. An image without labels gets the initial prediction.
 
     Each image gives NAME_labels.png, in which the labelled pixels stand as given, NAME_overlay.png and

@@ -114,6 +114,12 @@ class OnnxSegmenter:
         count = len(self.numbers.classes)
         if output.ndim == 4 and output.shape[3] == count and (output.shape[1] != count or self._channels_last):
             output = output.transpose(0, 3, 1, 2)
+        rows, columns = tensor.shape[1:3] if self._channels_last else tensor.shape[2:]
+        if output.ndim == 4 and rows != columns and output.shape[2] * rows == output.shape[3] * columns:
+            raise DataError(
+                f"{self._path} gives {shape_text(output.shape)} for {rows} rows and {columns} columns, so it exchanges "
+                "them: export it with rows before columns"
+            )
         return InitialPrediction(self.numbers.logits(output, f"the output '{self._output}' of {self._path}"))
 
     def _prepared(self, image: Image) -> Float[ndarray, "1 _ _ _"] | ndarray:
@@ -137,10 +143,15 @@ def _read(settings: Path, path: Path) -> OnnxConfig:
     mean, deviation = config.mean or (), config.deviation or ()
     if min(deviation) <= 0:
         raise ConfigError(f"{settings}: deviation is {list(deviation)}: give numbers above 0")
-    if config.white == 1 and max(mean) > 2:
-        raise ConfigError(f"{settings}: mean is {list(mean)}, which is for 0..255: give white = 255, or divide by 255")
-    if config.white == 255 and 0 < max(mean) <= 1:
-        raise ConfigError(f"{settings}: mean is {list(mean)}, which is for 0..1: give white = 1, or multiply by 255")
+    for key, numbers in (("mean", mean), ("deviation", deviation)):
+        if config.white == 1 and max(numbers) > 2:
+            raise ConfigError(
+                f"{settings}: {key} is {list(numbers)}, which is for 0..255: give white = 255, or divide by 255"
+            )
+        if config.white == 255 and 0 < max(numbers) <= 1 and (key == "mean" or max(numbers) < 1):
+            raise ConfigError(
+                f"{settings}: {key} is {list(numbers)}, which is for 0..1: give white = 1, or multiply by 255"
+            )
     return config
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image as Pillow
 from torch import Tensor
 
-from segcode.errors import CheckpointError, ConfigError, DataError, SegcodeError, reason
+from segcode.errors import CheckpointError, ConfigError, DataError, SegcodeError, listed, reason
 from segcode.numbers import Meaning, Numbers
 from segcode.prediction import InitialPrediction
 from segcode.resampling import resize
@@ -59,6 +59,11 @@ class TransformersSegmenter:
             raise CheckpointError(
                 f"{folder_or_name} lacks {len(info['missing_keys'])} weights of a {type(model).__name__}, first "
                 f"{min(info['missing_keys'])}: give a model that was trained for segmentation"
+            )
+        if (numbers := sorted(config.id2label)) != list(range(len(numbers))):
+            raise ConfigError(
+                f"{folder_or_name}: id2label in config.json numbers the classes {listed(numbers)}: number them from 0 "
+                f"to {len(numbers) - 1}, as the model's outputs are"
             )
         self._model = model.to(device).eval()
         self.names = tuple(str(config.id2label[index]) for index in sorted(config.id2label))
