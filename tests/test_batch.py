@@ -70,13 +70,16 @@ def test_no_error_of_an_image_stops_the_others_of_a_batch(folder):
     columns = BatchRefiner(by_brightness, "out")({"image": images, "name": names})
     assert [problem.split(":")[0] for problem in columns["problem"]][::3] == ["", ""]
     assert "damaged.png is no image" in columns["problem"][1]
-    assert columns["problem"][2] == "photos/1.png: TypeError: a bug"
+    assert columns["problem"][2].startswith("photos/1.png: the segmenter fails on an image (TypeError: a bug, ")
     assert [digest != "" for digest in columns["digest"]] == [True, False, False, True]
 
 
-def test_a_bug_of_the_segmenter_is_raised_where_maps_are_written_one_by_one(folder):
-    with pytest.raises(TypeError, match="a bug"):
-        list(BatchRefiner(by_brightness, "out").refine([Request("photos/0.png", "bug")]))
+def test_a_bug_of_the_segmenter_is_the_problem_of_its_image_with_its_place(folder):
+    first, second = BatchRefiner(by_brightness, "out").refine(
+        [Request("photos/0.png", "bug"), Request("photos/1.png", "1")]
+    )
+    assert re.search(r"photos/0\.png: .* \(TypeError: a bug, .*by_brightness\.py line \d+\)", first.problem)
+    assert second.digest
 
 
 def test_an_extent_of_an_unknown_class_is_refused(folder):

@@ -154,8 +154,9 @@ class BatchRefiner:
 
 
 def _described(request: Request, error: Exception) -> str:
-    own = isinstance(error, SegcodeError)
-    return str(error) if own else f"{request.image}: {type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, SegcodeError) else f"{type(error).__name__}: {error}"
+    named = any(file and file in text for file in (request.image, request.labels))
+    return text if named else f"{request.image}: {text}"
 
 
 def digest_of(place: Path) -> str:

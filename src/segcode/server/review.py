@@ -16,9 +16,8 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from segcode.classes import ClassSet
-from segcode.data.folder import CLASS_FILE, read_class_file
+from segcode.data.folder import CLASS_FILE, read_class_file, read_partial_labels
 from segcode.data.images import read_image
-from segcode.data.labels import read_partial_labels
 from segcode.data.pairs import PairedFiles
 from segcode.errors import DataError, SegcodeError
 from segcode.metrics import ConfusionMatrix, cohens_kappa, confusion_matrix, defined, iou, mean_iou, pixel_accuracy
