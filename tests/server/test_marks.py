@@ -213,3 +213,9 @@ def test_a_click_marks_its_pixel_however_fine_the_brush(radius):
 def test_fewer_than_three_corners_enclose_nothing():
     for points in (((3, 3),), ((3, 3), (9, 9))):
         assert (Painting.blank((12, 12)).with_marks([Polygon(label=1, points=points)]).labels == IGNORE).all()
+
+
+@pytest.mark.parametrize("label", [True, 1.0, "1"])
+def test_a_class_is_an_index_and_nothing_that_looks_like_one(label):
+    with pytest.raises(ValidationError, match="valid integer"):
+        Brush(label=label, points=((1, 1),), radius=1)

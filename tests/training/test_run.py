@@ -184,11 +184,12 @@ def test_a_training_starts_from_the_weights_of_another(experiment_file, finished
     assert all(torch.equal(p, q) for p, q in zip(before.parameters(), after.parameters(), strict=True))
 
 
-def test_a_start_gives_the_tensors_that_fit(experiment_file, finished, tmp_path):
+def test_a_start_gives_the_tensors_that_fit(experiment_file, finished, tmp_path, capsys):
     other = read_experiment(experiment_file)
     module = TrainingModule(replace(other, model=replace(other.model, classes=11, code_size=16)))
     grid = module.model.decoder.grid.weight.clone()
     _start_from(str(finished / "model"), module, CAMVID)
+    assert "has the classes dark, light, and the data sky, building, pole" in capsys.readouterr().err
     started = load_model(finished / "model").model
     assert torch.equal(module.model.features.stem[0].weight, started.features.stem[0].weight)
     assert torch.equal(module.model.decoder.grid.weight, grid)
