@@ -162,7 +162,7 @@ def test_a_list_that_is_wrong_is_refused_and_nothing_is_written(server, tmp_path
 def test_maps_of_images_that_are_done_stay_and_get_the_new_names(server, open_server, tmp_path):
     paint(server, "a", 2)
     server.post("/api/images/a/state", json={"done": True})
-    files = [tmp_path / "work" / kind / "a.png" for kind in ("labels", "truth")]
+    files = [tmp_path / "work" / kind / "a.png" for kind in ("labels", "truth", "first", "initial")]
     before = [pixels(file.read_bytes()) for file in files]
     classes = tables(server)
     classes[0]["of"], classes[3]["of"] = [], ["road", "sky"]
