@@ -11,7 +11,7 @@ SERVER := .venv/.server
 DEVELOPMENT := .venv/.development
 BENCHMARKS := .venv/.benchmarks
 LABEL_STUDIO := .venv-label-studio/bin/label-studio
-TOOLS := cleanlab cvat datumaro fiftyone
+TOOLS := cleanlab cvat cvat_reader datumaro fiftyone
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -97,6 +97,7 @@ $(LABEL_STUDIO):
 # Likewise, but segcode runs in these: what a tool does not ask for otherwise is taken from .venv, such as torch.
 .venv-cleanlab/.installed: PACKAGE := cleanlab==2.9.*
 .venv-cvat/.installed: PACKAGE := cvat-cli==2.80.*
+.venv-cvat_reader/.installed: PACKAGE := datumaro==0.3.*
 .venv-datumaro/.installed: PACKAGE := datumaro==1.13.*
 .venv-fiftyone/.installed: PACKAGE := fiftyone==1.22.*
 $(TOOLS:%=.venv-%/.installed): .venv-%/.installed: $(DEVELOPMENT)

@@ -86,20 +86,20 @@ def require_short_name(path: Path) -> None:
 
 
 @contextmanager
-def alone(folder: Path, command: str) -> Iterator[None]:
+def alone(folder: Path, command: str, cure: str = "end that one, or give -o") -> Iterator[None]:
     """Holds a folder, which is made if it is not there, for this process alone.
 
     Where a file system has no locks, which is so of some network file systems, that is said and nothing is held.
 
     Raises:
-        DataError: if another process holds it, on this machine or another; the message names the command.
+        DataError: if another process holds it, on this machine or another; the message names the command and the cure.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise DataError(f"{folder} is in use by another `{command}`: end that one, or give -o") from None
+        raise DataError(f"{folder} is in use by another `{command}`: {cure}") from None
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise

@@ -17,7 +17,7 @@ from segcode.truth.truth import Extent
 
 COMMANDS = (
     "demo", "train", "train-rivals", "predict", "refine", "refine-folder", "sample", "evaluate", "clicks",
-    "calibration", "review", "export", "data check", "data draw",
+    "calibration", "review", "export", "export-job", "data check", "data draw",
 )  # fmt: skip
 
 

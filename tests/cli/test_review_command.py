@@ -11,6 +11,7 @@ from command_line import FOUR, HEIGHT, WIDTH, files_in, read, segcode, street
 from segcode.classes import ClassSet
 from segcode.data.folder import class_file_text
 from segcode.data.labels import write_labels
+from segcode.segmenters.named_classes import ids_of
 from segcode.server.journal import Entry, Journal
 from segcode.server.library import Photograph
 from segcode.tensors import IGNORE
@@ -83,7 +84,7 @@ def test_a_review_compares_two_folders(work):
 def test_classes_are_those_of_the_class_file(work):
     folder = work()
     listed = ClassSet((*FOUR.names, "kerb"), (*FOUR.colours, (1, 2, 3)))
-    (folder / "classes.toml").write_text(class_file_text(listed, range(5), IGNORE))
+    (folder / "classes.toml").write_text(class_file_text(ids_of(listed).tables, [IGNORE]))
     write_labels(folder / "labels/a.png", map_of(4), listed, complete=True)
     ran = segcode("review", folder)
     assert ran.code == 0, ran.err
@@ -97,7 +98,7 @@ def test_honeypots_are_measured(work, images, tmp_path):
     pots = tmp_path / "pots"
     street(pots / "images/other name.png", 1)  # the content of b/c
     write_labels(pots / "labels/other name.png", np.where(map_of(0) == 0, np.uint8(0), np.uint8(IGNORE)), FOUR)
-    (pots / "classes.toml").write_text(class_file_text(FOUR, range(4), IGNORE))
+    (pots / "classes.toml").write_text(class_file_text(ids_of(FOUR).tables, [IGNORE]))
     ran = segcode("review", work(), "--honeypots", pots, "-o", tmp_path / "out")
     assert ran.code == 0, ran.err
     assert rows(tmp_path / "out/honeypots.csv") == [

@@ -7,7 +7,7 @@ from pictures import ids, noise, save, to_train_ids
 from PIL import Image as Pillow
 
 from segcode.classes import CAMVID, ClassSet
-from segcode.data.folder import open_folder, read_class_file, read_partial_labels
+from segcode.data.folder import class_file_text, open_folder, read_class_file, read_partial_labels
 from segcode.data.labels import write_labels
 from segcode.errors import ConfigError, DataError
 from segcode.tensors import IGNORE
@@ -85,8 +85,9 @@ def test_without_ids_the_classes_count_from_0_and_255_is_void(tmp_path: Path) ->
         (TWO + "id = 300", "class b: id is 300: .* less than or equal to 255"),
         ("void = [1]\n" + TWO, "id 1 has several meanings"),
         ("void = 255\n" + TWO, "void is 255: Input should be a valid array"),
-        (TWO.replace('"a"', '"a"\nkey = "q"') + 'key = "q"', "key 'q' is of several classes"),
         ("[[class]", "is not valid TOML"),
+        (TWO.replace("colour", 'key = "x"\ncolour'), "key 'x' is that of several classes"),
+        (TWO.replace('"b"', '"b\\u0000"'), "leave out blanks at its ends and control characters"),
     ],
 )
 def test_a_wrong_class_file_is_named_with_the_cure(tmp_path: Path, content: str, message: str) -> None:
@@ -94,6 +95,29 @@ def test_a_wrong_class_file_is_named_with_the_cure(tmp_path: Path, content: str,
     path.write_text(content)
     with pytest.raises(ConfigError, match=rf"classes\.toml.*{message}"):
         read_class_file(path)
+
+
+def test_a_class_file_that_is_written_is_read_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "classes.toml"
+    path.write_text(
+        """
+void = [255, 9]
+[[class]]
+name = "Straße \\"x\\""
+colour = [1, 2, 3]
+id = 7
+key = "r"
+of = ["a", "b"]
+was = ["lane"]
+[[class]]
+name = "new"
+id = 3
+of = []
+"""
+    )
+    first = read_class_file(path)
+    path.write_text(class_file_text(first.tables, first.void))
+    assert read_class_file(path) == first
 
 
 def test_a_missing_class_file_is_named_with_the_cure(tmp_path: Path) -> None:

@@ -239,6 +239,42 @@ def test_a_class_list_merges_the_classes_of_the_model_and_has_its_own_keys(job, 
     assert set(np.unique(served.png("street_000", "labels.png")).tolist()) == {0, 1}
 
 
+def test_the_class_list_is_changed_on_the_page(job):
+    page, served = job(1)
+
+    def rows(name: str):
+        return page.locator("#class-rows tr").nth(names.index(name))
+
+    names = page.locator("#classes .class span").all_text_contents()[:-1]
+    page.locator("#edit-classes").click()
+    rows("car").locator("[name=name]").fill("vehicle")
+    rows("car").locator("[name=key]").fill("y")
+    rows("car").locator("[name=colour]").fill("#fa0000")
+    page.locator("#add-class").click()
+    page.keyboard.type("drone")  # its name is where the cursor is
+    rows("bicyclist").locator("select").select_option(label="Merge into vehicle")
+    with page.expect_navigation():
+        page.locator("#save-classes").click()
+    page.wait_for_selector("body[data-ready]")
+    names = [*(name for name in names if name != "bicyclist"), "drone", "void"]
+    names[names.index("car")] = "vehicle"
+    assert page.locator("#classes .class span").all_text_contents() == names
+    assert 'of = ["car", "bicyclist"]' in (served.work / "classes.toml").read_text()
+    page.keyboard.press("y")
+    chosen = page.locator("#classes .class[aria-checked='true']")
+    assert chosen.locator("span").text_content() == "vehicle"
+    assert chosen.locator("i").evaluate("(one) => one.style.background") == "rgb(250, 0, 0)"
+    page.keyboard.press("f")
+    page.wait_for_selector("body[data-marks]")
+    box = page.locator("#board").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector("body[data-marks='1']")
+    page.locator("#edit-classes").click()
+    rows("vehicle").locator("select").select_option(label="Merge into drone")
+    page.locator("#save-classes").click()
+    page.locator("#class-problem", has_text="'vehicle' is a class of the work on street_000").wait_for()
+
+
 def test_the_list_of_500_images_is_filtered_and_left_in_100_ms(job):
     page, served = job(500)
     began = perf_counter()

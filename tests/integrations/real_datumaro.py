@@ -35,11 +35,9 @@ def exported(folder: Path, layout: str, classes: ClassSet) -> dict[str, np.ndarr
     return maps
 
 
-@pytest.mark.parametrize("classes", [CITYSCAPES, BLACK])
-@pytest.mark.parametrize(("layout", "reader"), [("voc", "voc_segmentation"), ("coco", "coco_instances")])
-def test_datumaro_reads_the_maps_of_an_export(tmp_path, layout, reader, classes):
-    maps = exported(tmp_path, layout, classes)
-    dataset = Dataset.import_from(str(tmp_path / "job"), reader)
+def maps_of(folder: Path, reader: str, classes: ClassSet, maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The maps that datumaro reads in a folder, each of the size of the one that was written."""
+    dataset = Dataset.import_from(str(folder), reader)
     names = [label.name for label in dataset.categories()[AnnotationType.label]]
     read = {}
     for item in dataset:
@@ -49,6 +47,14 @@ def test_datumaro_reads_the_maps_of_an_export(tmp_path, layout, reader, classes)
             if name != "background":
                 labels[annotation.image.astype(bool)] = classes.index(name)
         read[item.id] = labels
+    return read
+
+
+@pytest.mark.parametrize("classes", [CITYSCAPES, BLACK])
+@pytest.mark.parametrize(("layout", "reader"), [("voc", "voc_segmentation"), ("coco", "coco_instances")])
+def test_datumaro_reads_the_maps_of_an_export(tmp_path, layout, reader, classes):
+    maps = exported(tmp_path, layout, classes)
+    read = maps_of(tmp_path / "job", reader, classes, maps)
     assert read.keys() == maps.keys()
     for name, labels in maps.items():
         np.testing.assert_array_equal(read[name], labels)

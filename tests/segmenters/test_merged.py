@@ -5,9 +5,10 @@ import pytest
 from scipy.special import softmax
 
 from segcode.classes import ClassSet
+from segcode.data.folder import read_class_file
 from segcode.errors import ConfigError
 from segcode.prediction import CallableSegmenter
-from segcode.segmenters.merged import merge
+from segcode.segmenters.merged import merge, merged_groups
 
 OWN = ClassSet(("road", "car", "truck", "sky"), ((1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4)))
 IMAGE = np.zeros((4, 6, 3), np.uint8)
@@ -19,7 +20,8 @@ def predict(_):
 
 def merged(folder, text: str):
     (folder / "classes.toml").write_text(text)
-    return merge(CallableSegmenter(predict), OWN, folder / "classes.toml")
+    wanted = read_class_file(folder / "classes.toml")
+    return merge(CallableSegmenter(predict), merged_groups(wanted, OWN)), wanted
 
 
 def test_a_merged_class_has_the_probability_of_its_members(tmp_path):
@@ -37,6 +39,12 @@ def test_a_new_class_is_unlikely_everywhere(tmp_path):
     made = softmax(merged(tmp_path, text)[0].predict(IMAGE).base_logits, 0)
     assert (made[0] < 0.01).all()
     assert (made[0] > 0).all()
+
+
+def test_a_segmenter_whose_classes_only_get_other_names_stays_what_it_is():
+    segmenter = CallableSegmenter(predict)
+    assert merge(segmenter, ((0,), (1,), (2,), (3,))) is segmenter
+    assert merge(segmenter, ((1,), (0,), (2,), (3,))) is not segmenter
 
 
 @pytest.mark.parametrize(

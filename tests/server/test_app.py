@@ -530,6 +530,7 @@ NAMES = st.sampled_from(["a", "b/c"]) | st.text(st.characters(categories=["L", "
 """Names of images; half of those that are asked for exist."""
 
 NOT_DESCRIBED = {
+    "/api/classes": "the keys of a class file, and classes of the model",
     "/api/images": "that a file is an image",
     "/api/images/{name}/marks": "classes of the model",
     "/api/images/{name}/review": "that somebody has called the image done",

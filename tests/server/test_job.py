@@ -15,6 +15,7 @@ from browser_side import ADDRESS, FOUR, Server, pixels, png
 from segcode.data.folder import read_class_file
 from segcode.data.labels import write_labels
 from segcode.errors import ConfigError
+from segcode.export.runs import decode_runs
 from segcode.segmenters.from_labels import LabelSegmenter
 from segcode.server.app import create_app
 from segcode.server.job import Which
@@ -207,12 +208,30 @@ def test_an_export_that_is_imported_again_gives_the_same_maps_and_truth(server, 
     assert first["labels/a.png"] == again["labels/a.png"]
 
 
-def test_the_layout_of_voc_is_read_back_as_an_initial_prediction(server, tmp_path):
-    paint(server, "a", IGNORE, 30)
+def test_the_layout_of_voc_is_read_back_as_truth_and_as_an_initial_prediction(server, open_server, tmp_path):
+    for name in ("a", "b/c"):
+        paint(server, name, IGNORE, 30)
     folder = unpack(exported(server, "voc"), tmp_path / "out")
-    assert (pixels((folder / "SegmentationClass/a.png").read_bytes()) == IGNORE).any()
     maps = LabelSegmenter(folder / "SegmentationClass", read_class_file(folder / "classes.toml"), 0.9, print)
-    np.testing.assert_array_equal(maps.read("a").labels, map_of(server, "a"))
+    truth = open_server("from_maps", folder / "SegmentationClass")
+    for name in ("a", "b/c"):
+        labels = map_of(server, name)
+        assert (labels == IGNORE).any()
+        np.testing.assert_array_equal(maps.read(name).labels, labels)
+        known = labels != IGNORE  # a picture of another program's layout does not say that 255 was painted
+        np.testing.assert_array_equal(map_of(truth, name)[known], labels[known])
+        np.testing.assert_array_equal(map_of(truth, name, "truth.png"), labels)
+
+
+def test_the_runs_of_coco_are_the_maps(server, tmp_path):
+    paint(server, "a", IGNORE, 30)
+    content = json.loads(exported(server, "coco")["annotations/instances_default.json"])
+    for image in content["images"]:
+        labels = np.full((image["height"], image["width"]), IGNORE, np.uint8)
+        for one in content["annotations"]:
+            if one["image_id"] == image["id"]:
+                labels[decode_runs(one["segmentation"]["counts"], labels.shape)] = one["category_id"] - 1
+        np.testing.assert_array_equal(labels, map_of(server, image["file_name"].removesuffix(".png")))
 
 
 def test_label_maps_leave_images_alone_that_somebody_worked_on(server, open_server, tmp_path):

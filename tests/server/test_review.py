@@ -20,6 +20,7 @@ from segcode.data.labels import write_labels
 from segcode.errors import ConfigError, DataError
 from segcode.export.comparison import agreed
 from segcode.metrics import iou
+from segcode.segmenters.named_classes import ids_of
 from segcode.server.app import create_app
 from segcode.server.journal import Entry, Head, Log
 from segcode.server.library import Library, Limits
@@ -51,7 +52,7 @@ def open_server(tiny_model, tmp_path: Path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(png(seed))
     write_labels(tmp_path / "pots/labels/b.png", np.full(SIZE, 2, np.uint8), FOUR)
-    (tmp_path / "pots/classes.toml").write_text(class_file_text(FOUR, range(4), IGNORE))
+    (tmp_path / "pots/classes.toml").write_text(class_file_text(ids_of(FOUR).tables, [IGNORE]))
     started = []
 
     def open_(work: str = "work", pots: bool = False) -> Server:

@@ -25,6 +25,7 @@ from segcode.cli.data import app as data
 from segcode.cli.demo import demo
 from segcode.cli.evaluate import evaluate
 from segcode.cli.export import export
+from segcode.cli.export_job import export_job
 from segcode.cli.export_onnx import export_onnx
 from segcode.cli.extras import install_command
 from segcode.cli.fit import fit
@@ -75,6 +76,10 @@ COMMANDS: Final[dict[Callable[..., None], tuple[str, ...]]] = {
     export: (
         "export --data cityscapes --root Cityscapes --model MODEL -o results",
         "export 'leftImg8bit/val/*/*.png' --model MODEL -o results",
+    ),
+    export_job: (
+        "export-job photos/annotations -o exported",
+        "export-job work 'run/**/*.png' --only done --layout coco -o job.zip",
     ),
     export_onnx: ("export-onnx camvid -o camvid.onnx",),
 }

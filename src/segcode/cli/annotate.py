@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from segcode.cli import options
 from segcode.cli.loading import Chosen
 from segcode.errors import ConfigError
 
@@ -55,15 +56,7 @@ def annotate(
             show_default=False,
         ),
     ] = None,
-    class_list: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Class file with names, colours, ids, keys and merged classes; if not given, WORK/classes.toml if "
-            "there is one.",
-            show_default=False,
-        ),
-    ] = None,
+    class_list: options.ClassList = None,
     honeypots: Annotated[
         Path | None,
         typer.Option(
@@ -96,8 +89,8 @@ def annotate(
     from segcode.data.files import find_images, shared_folder
     from segcode.data.folder import CLASS_FILE
     from segcode.files import alone
-    from segcode.segmenters.merged import merge
     from segcode.server.app import create_app
+    from segcode.server.class_list import ClassList
     from segcode.server.guard import Access
     from segcode.server.label_studio_client import LabelStudio
     from segcode.server.library import Library, Limits
@@ -117,28 +110,20 @@ def annotate(
     asked = LabelStudio(label_studio, label_studio_key, Limits()) if label_studio else None
     listener = listening(host, port)  # before anything is read, or written
     opened, constants = chosen.open(), chosen.load_constants()
-    keys: tuple[str | None, ...] = ()
-    segmenter, classes = opened.segmenter, opened.classes
-    if class_list or (folder / CLASS_FILE).exists():
-        segmenter, (classes, _, keys, _) = merge(segmenter, classes, class_list or folder / CLASS_FILE)
-    hidden = () if honeypots is None else [pair.image for pair in open_honeypots(honeypots, classes).pairs]
+    own = ClassList(opened.segmenter, opened.classes, class_list or folder / CLASS_FILE)
+    now = own.listed
+    hidden = () if honeypots is None else [pair.image for pair in open_honeypots(honeypots, now.classes).pairs]
     refuse_foreign(folder)
     with alone(folder, "segcode annotate"):
         (folder / "journals").mkdir(exist_ok=True)  # marks the folder as the page's
         library = Library(paths, folder / "uploads", Limits(), hidden)
         for old, new in find_work(folder, library.all()).items():
             typer.echo(f"the work on {old} is that of {new} now: the images are the same")
-        studio = Studio(
-            segmenter,
-            classes,
-            library,
-            folder,
-            memory * 2**20,
-            constants,
-        )
+        model = chosen.identity()
+        studio = Studio(own.segmenter, now.classes, library, folder, memory * 2**20, constants, now, model)
         tidy(studio)
         problems = [] if labels is None else import_truth(studio, labels)
-        app = create_app(studio, chosen.name(), access, asked, purpose=opened.purpose, keys=keys)
+        app = create_app(studio, chosen.name(), access, asked, opened.purpose, own)
         problems += [problem for image in library.all() if (problem := studio.progress(image.name).problem)]
         typer.echo(f"{len(library.all())} images; the work is kept in {folder}")
         for problem in problems[:3]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import typer
@@ -46,6 +47,12 @@ class Chosen:
         if self.model and self.segmenter:
             raise ConfigError("--model and --segmenter: give one of them")
         return self.segmenter or require_model(self.model or otherwise)
+
+    def identity(self) -> str:
+        """The name of the segmenter, and when what is at its path was changed."""
+        name = self.name()
+        path = Path(name.partition(":")[2] or name)
+        return f"{name} {path.stat().st_mtime_ns}" if path.exists() else name
 
     def open(self, data: ClassSet | None = None, otherwise: str = PHOTOGRAPHS) -> OpenedSegmenter:
         """The segmenter; a line says which it is and which images it is for, since on others its maps mean nothing.

@@ -59,6 +59,17 @@ Classes: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+ClassList: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Class file with names, colours, ids, keys and merged classes, which the page changes; if not given, "
+        "WORK/classes.toml.",
+        show_default=False,
+    ),
+]
 Numbers: TypeAlias = Annotated[
     Literal["logits", "probabilities", "scores"] | None,
     typer.Option(help="What the segmenter's numbers mean; found out if not given.", show_default=False),

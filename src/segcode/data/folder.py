@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 from unicodedata import normalize
 
 from pydantic import AfterValidator, Field
@@ -42,6 +43,7 @@ class _Class:
     id: Byte | None = None
     key: Annotated[str, Field(pattern=r"^[a-z]$")] | None = None
     of: tuple[str, ...] | None = None
+    was: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,26 @@ class ClassFile(NamedTuple):
         train_ids: the train id of each class's id in label files, and IGNORE for each void id.
         keys: the letter that chooses a class on the page, None where it has none.
         of: the classes of a model that a class is merged of, None where that is the one of its name.
+        was: the former names of a class.
     """
 
     classes: ClassSet
     train_ids: dict[int, int]
     keys: tuple[str | None, ...] = ()
     of: tuple[tuple[str, ...] | None, ...] = ()
+    was: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def void(self) -> list[int]:
+        """The ids that count as unknown."""
+        return [number for number, meaning in self.train_ids.items() if meaning == IGNORE]
+
+    @property
+    def tables(self) -> list[dict[str, Any]]:
+        """The tables of the classes, by the keys of a class file; None where a key has no value."""
+        ids = self.classes.raw_ids or range(len(self.classes))
+        each = zip_longest(self.classes.names, self.classes.colours, ids, self.keys, self.of, self.was)
+        return [dict(zip(("name", "colour", "id", "key", "of", "was"), one, strict=True)) for one in each]
 
 
 def find_class_file(place: Path) -> Path | None:
@@ -121,13 +137,13 @@ def open_folder(root: Path, split: str) -> PairedFiles:
     return require_pairs(PairedFiles(classes, tuple(pairs), read), problems, images)
 
 
-def class_file_text(classes: ClassSet, ids: Sequence[int], void: int) -> str:
-    """A class file, as `read_class_file` reads it, of classes with these ids in label files."""
-    tables = [
-        f"[[class]]\nname = {json.dumps(name, ensure_ascii=False)}\ncolour = {list(colour)}\nid = {number}\n"
-        for name, colour, number in zip(classes.names, classes.colours, ids, strict=True)
-    ]
-    return "\n".join([f"void = [{void}]\n", *tables])
+def class_file_text(tables: Iterable[Mapping[str, object]], void: Sequence[int]) -> str:
+    """A class file, as `read_class_file` reads it, of the tables of its classes; values of None are left out."""
+    lines = [f"void = {list(void)}\n"]
+    for table in tables:
+        lines.append("\n[[class]]\n")
+        lines += [f"{key} = {json.dumps(x, ensure_ascii=False)}\n" for key, x in table.items() if x is not None]
+    return "".join(lines)
 
 
 def read_class_file(path: Path) -> ClassFile:
@@ -141,28 +157,35 @@ def read_class_file(path: Path) -> ClassFile:
         id = 7                    # in label files; without ids the classes count from 0
         key = "r"                 # that chooses it on the page
         of = ["street", "path"]   # classes of the page's model, "*" for all that no class names
+        was = ["lane"]            # former names, of which there may be labels on the page
 
     Raises:
         ConfigError: if the file is missing, is no TOML, has an unknown key or an impossible value.
     """
     if not path.exists():
         raise ConfigError(f"{path} is missing: give each class a [[class]] with its name")
-    content = read_toml(path)
+    return parse_class_file(read_toml(path), str(path))
+
+
+def parse_class_file(content: dict[str, Any], where: str) -> ClassFile:
+    """The classes of the content of a class file. Raises ConfigError, with the place, as `read_class_file`."""
     tables = content.pop("class", [])
     if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-        raise ConfigError(f"{path}: 'class' must be a list of tables: write [[class]] above each")
-    void = parse(_Void, content, str(path)).void
-    parsed = [parse(_Class, table, f"{path}, class {table.get('name', number)}") for number, table in enumerate(tables)]
+        raise ConfigError(f"{where}: 'class' must be a list of tables: write [[class]] above each")
+    void = parse(_Void, content, where).void
+    parsed = [
+        parse(_Class, table, f"{where}, class {table.get('name', number)}") for number, table in enumerate(tables)
+    ]
     try:
         ids = tuple(table.id for table in parsed if table.id is not None)
         colours = completed_colours([table.colour for table in parsed])
         classes = ClassSet(tuple(table.name for table in parsed), colours, ids)
         keys, of = tuple(table.key for table in parsed), tuple(table.of for table in parsed)
         if repeated := [key for key in keys if key and keys.count(key) > 1]:
-            raise ConfigError(f"key '{repeated[0]}' is of several classes: give each its own")
-        return ClassFile(classes, _train_ids(classes, void), keys, of)
+            raise ConfigError(f"key '{repeated[0]}' is that of several classes: give each its own")
+        return ClassFile(classes, _train_ids(classes, void), keys, of, tuple(table.was for table in parsed))
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _part_of(images: Path, split: str) -> str:

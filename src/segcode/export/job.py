@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from PIL import Image as Pillow
@@ -13,11 +13,10 @@ from PIL import Image as Pillow
 from segcode.classes import ClassSet
 from segcode.data.folder import CLASS_FILE, class_file_text
 from segcode.data.labels import encode_labels
+from segcode.export.choices import Layout
 from segcode.export.runs import coco, coco_id
 from segcode.palette import distinct_colours
 from segcode.tensors import IGNORE, LabelImage
-
-Layout: TypeAlias = Literal["indices", "ids", "voc", "coco"]
 
 BACKGROUND: Final = (0, 0, 0)
 """What no class has in Pascal VOC's colours; CVAT and datumaro take it for not labelled."""
@@ -87,7 +86,9 @@ class Job:
         ids, void = tuple(range(first, first + len(self._classes))), IGNORE
         if self._layout == "ids":
             ids, void = self._classes.raw_ids or ids, self._classes.raw_void
-        yield File(CLASS_FILE, class_file_text(self._classes, ids, void).encode())
+        each = zip(self._classes.names, self._classes.colours, ids, strict=True)
+        tables = [{"name": name, "colour": colour, "id": number} for name, colour, number in each]
+        yield File(CLASS_FILE, class_file_text(tables, [void]).encode())
         yield File("id2label.json", _json(dict(zip(ids, self._classes.names, strict=True))))
         if self._layout == "coco":
             yield File("annotations/instances_default.json", _json(self._coco))

@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
 from segcode.classes import ClassSet
-from segcode.data.folder import ClassFile, read_class_file
+from segcode.data.folder import ClassFile
 from segcode.errors import ConfigError
 from segcode.prediction import InitialPrediction, Segmenter
 from segcode.tensors import Image
@@ -22,10 +21,10 @@ _REST: Final = "*"
 _NEW: Final = math.log(1e-3)  # log-probability of a class that the segmenter lacks
 
 
-def merge(segmenter: Segmenter, own: ClassSet, file: Path) -> tuple[Segmenter, ClassFile]:
-    """A segmenter with the classes of a class file, and these. Raises ConfigError as `merged_groups` does."""
-    wanted = read_class_file(file)
-    return MergedSegmenter(segmenter, merged_groups(wanted, own)), wanted
+def merge(segmenter: Segmenter, groups: Sequence[Sequence[int]]) -> Segmenter:
+    """A segmenter whose classes are merged in groups; itself if each of its classes stays what it is."""
+    alone = all(tuple(group) == (index,) for index, group in enumerate(groups))
+    return segmenter if alone else MergedSegmenter(segmenter, groups)
 
 
 def merged_groups(wanted: ClassFile, own: ClassSet) -> tuple[tuple[int, ...], ...]:
@@ -34,7 +33,7 @@ def merged_groups(wanted: ClassFile, own: ClassSet) -> tuple[tuple[int, ...], ..
     Raises:
         ConfigError: if the list names a class that the segmenter lacks, or one of the segmenter's twice or never.
     """
-    members = [(name,) if of is None else of for name, of in zip(wanted.classes.names, wanted.of, strict=True)]
+    members = [(table["name"],) if table["of"] is None else table["of"] for table in wanted.tables]
     named = [name for name in chain(*members) if name != _REST]
     rest = tuple(name for name in own.names if name not in named)
     groups = [tuple(chain(*(rest if name == _REST else (name,) for name in one))) for one in members]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -22,13 +22,15 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
+from segcode.data.folder import CLASS_FILE
 from segcode.data.labels import encode_labels
 from segcode.errors import DataError, SegcodeError
-from segcode.export.job import Layout
+from segcode.export.choices import Layout, Which
 from segcode.export.runs import coco, coco_id
 from segcode.palette import distinct_colours
+from segcode.server.class_list import ClassList
 from segcode.server.guard import LABEL_STUDIO, Access, Amount, Guard
-from segcode.server.job import Which, chosen, export_zip
+from segcode.server.job import chosen, export_files, zipped
 from segcode.server.journal import Entry, Person
 from segcode.server.label_studio import Backend
 from segcode.server.label_studio import router as label_studio_router
@@ -55,7 +57,7 @@ def create_app(
     access: Access | None = None,
     label_studio: LabelStudio | None = None,
     purpose: str = "",
-    keys: Sequence[str | None] = (),
+    class_list: ClassList | None = None,
 ) -> FastAPI:
     """The web application over a studio, which it closes when it ends.
 
@@ -65,7 +67,7 @@ def create_app(
         access: who may send requests; by default this machine alone.
         label_studio: images are fetched from it and predictions sent to it; by default nobody is asked.
         purpose: the images that the model is for, in words.
-        keys: the letter that chooses each class on the page, None where it has none.
+        class_list: names the classes of the studio; by default it goes to its folder of work.
     """
 
     @asynccontextmanager
@@ -86,9 +88,9 @@ def create_app(
     )
     app.state.studio = studio
     app.state.model_name, app.state.purpose = model_name, purpose
-    app.state.keys = keys or [None] * len(studio.classes)
+    app.state.class_list = class_list or ClassList(studio.segmenter, studio.classes, studio.folder / CLASS_FILE)
     app.state.label_studio = Backend(studio, f"segcode {Path(model_name).name}", label_studio)
-    bounds = dict.fromkeys(("/setup", "/predict", "/webhook"), LABEL_STUDIO)
+    bounds = dict.fromkeys(("/setup", "/predict", "/webhook", "/api/classes"), LABEL_STUDIO)
     bounds["/api/images"] = Amount(2 * studio.library.limits.bytes)
     app.add_middleware(Guard, access=access or Access(), bounds=bounds)
     app.add_exception_handler(RequestValidationError, wrong)
@@ -165,12 +167,22 @@ def health(studio: Here) -> Health:
 @router.get("/api/model", tags=["server"])
 def model(request: Request, studio: Here) -> ModelInfo:
     """The name of the model, the images that it is for, and the classes that indices mean."""
-    names, colours = studio.classes.names, studio.classes.colours
-    apart = distinct_colours(len(names))
     state = request.app.state
-    each = zip(names, colours, apart, state.keys, strict=True)
-    classes = [ClassInfo(name=n, colour=c, distinct=d, key=k) for n, c, d, k in each]
+    apart = distinct_colours(len(studio.classes))
+    tables = state.class_list.listed.tables
+    classes = [ClassInfo(**table, distinct=colour) for table, colour in zip(tables, apart, strict=True)]
     return ModelInfo(name=state.model_name, purpose=state.purpose, classes=classes, work=studio.work)
+
+
+@router.post("/api/classes", tags=["server"], responses={**_REFUSED, **_FULL})
+async def set_classes(request: Request, studio: Here, tables: Annotated[list[dict[str, Any]], Body()]) -> ModelInfo:
+    """Write another class list to the class file: its tables, as `docs/page.md` has them. Tabs load the page again.
+
+    Refused if a class of the segmenter is in no class or in two, or if a class that somebody labelled is not at its
+    place, under its name or with that among its former ones (`was`).
+    """
+    await request.app.state.class_list.change(tables, studio)
+    return model(request, studio)
 
 
 @router.get("/api/images", tags=["images"])
@@ -293,7 +305,8 @@ async def export_all(studio: Here, layout: Layout = "indices", only: Which = "al
     """
     photographs = await asyncio.to_thread(chosen, studio, only)
     headers = {"Content-Disposition": f'attachment; filename="segcode_{layout}.zip"'}
-    return StreamingResponse(export_zip(studio, photographs, layout), media_type="application/zip", headers=headers)
+    parts = zipped(export_files(studio, photographs, layout, []))
+    return StreamingResponse(parts, media_type="application/zip", headers=headers)
 
 
 @router.get("/api/images/{name:path}/export/{kind}", tags=["work"], responses=_WORK, response_class=Response)

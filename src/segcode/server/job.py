@@ -1,4 +1,4 @@
-"""All images of a studio as one job: which of them are meant, and their export as a zip."""
+"""All images of a studio as one job: which of them are meant, and their export as files or as a zip."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import asyncio
 import io
 import zipfile
 from collections.abc import AsyncIterator, Iterable
-from typing import Literal, TypeAlias
 
 from segcode.errors import SegcodeError
-from segcode.export.job import File, Finished, Job, Layout
+from segcode.export.choices import Layout, Which
+from segcode.export.job import File, Finished, Job
 from segcode.server.library import Photograph
 from segcode.server.problems import said
 from segcode.server.studio import Studio
-
-Which: TypeAlias = Literal[
-    "all", "to do", "untouched", "in work", "sent back", "done", "to review", "accepted", "flagged"
-]
 
 
 def chosen(studio: Studio, which: Which) -> list[Photograph]:
@@ -34,27 +30,30 @@ def _is(studio: Studio, name: str, which: Which) -> bool:
     return groups.get(which, which == state)
 
 
-async def export_zip(studio: Studio, photographs: list[Photograph], layout: Layout) -> AsyncIterator[bytes]:
-    """The export of some images as the parts of a zip; each is computed once the one before was taken.
-
-    What cannot be exported is named in the file `left_out.txt`, with the reason.
-    """
+async def zipped(files: AsyncIterator[File]) -> AsyncIterator[bytes]:
+    """The parts of a zip of some files; each is made once the one before was taken."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        async for file in _files(studio, photographs, layout):
+        async for file in files:
             await asyncio.to_thread(archive.writestr, file.path, file.content)
             yield sink.taken()
     yield sink.taken()
 
 
-async def _files(studio: Studio, photographs: list[Photograph], layout: Layout) -> AsyncIterator[File]:
-    job, left_out = Job(layout, studio.classes), []
+async def export_files(
+    studio: Studio, photographs: Iterable[Photograph], layout: Layout, left_out: list[str]
+) -> AsyncIterator[File]:
+    """The export of some images, one computed after the other.
+
+    What cannot be exported is added to `left_out` with the reason, and is named in the file `left_out.txt`.
+    """
+    job = Job(layout, studio.classes)
     names = export_names(studio.library.all())
     for photograph in photographs:
         try:
             made = await studio.result(studio.image(photograph.name))
         except (SegcodeError, OSError, KeyError) as error:  # a KeyError: it was removed meanwhile
-            left_out.append(f"{photograph.file_name}: {said(error)}\n")
+            left_out.append(f"{photograph.file_name}: {said(error)}")
             continue
         name = names[photograph.name]
         file_name = name + photograph.file_name.removeprefix(photograph.original_name)
@@ -63,7 +62,7 @@ async def _files(studio: Studio, photographs: list[Photograph], layout: Layout) 
     for file in await asyncio.to_thread(list, job.end()):
         yield file
     if left_out:
-        yield File("left_out.txt", "".join(left_out).encode())
+        yield File("left_out.txt", "".join(f"{line}\n" for line in left_out).encode())
 
 
 def export_names(photographs: Iterable[Photograph]) -> dict[str, str]:

@@ -33,6 +33,7 @@ from segcode.files import flush_folder
 from segcode.server.library import Photograph, Stamp
 from segcode.server.marks import AnyMark, Mark
 from segcode.server.problems import printable
+from segcode.tensors import IGNORE
 
 VERSION: Final = 3
 """The version of the format. Formats 1 and 2 had no names, times and reviews."""
@@ -160,6 +161,12 @@ class Document:
     def blank(self) -> bool:
         """Whether nobody ever made a mark or called it done."""
         return not self._marks and not self.done
+
+    @property
+    def labels(self) -> set[int]:
+        """The classes of all marks, undone ones included."""
+        labels = {getattr(mark, "label", None) for mark in self._marks}
+        return {label for label in labels if label is not None and label != IGNORE}
 
     def has(self, mark: str) -> bool:
         """Whether a mark of this id was ever made."""

@@ -69,11 +69,14 @@ class Backend:
             label_studio: the one that images are fetched from and predictions are sent to; None asks nobody.
         """
         self.version = version
-        self.layout = partial(read_layout, classes=studio.classes)
         self._studio = studio
         self._label_studio = label_studio
         self._truths: OrderedDict[TaskKey, TaskTruth] = OrderedDict()
         self._order = asyncio.Lock()
+
+    def layout(self, configuration: str) -> Layout:
+        """The labels of a configuration that are classes of the studio. Raises DataError as `read_layout`."""
+        return read_layout(configuration, self._studio.classes)
 
     async def predict(self, key: TaskKey, task: Task, layout: Layout, drawn: list[Drawn]) -> list[dict[str, Any]]:
         """The map of a task as regions, given the regions that were just drawn, too."""

@@ -12,12 +12,15 @@ from segcode.server.marks import Sent
 
 
 class ClassInfo(BaseModel):
-    """A class: its name, its colour, one that colour-blind people can tell from the others, and its key on the page."""
+    """A class: a table of the class file, and a colour that colour-blind people can tell from the others."""
 
     name: str
     colour: tuple[int, int, int]
-    distinct: tuple[int, int, int]
+    id: int
     key: str | None
+    of: tuple[str, ...] | None
+    was: tuple[str, ...] | None
+    distinct: tuple[int, int, int]
 
 
 class ModelInfo(BaseModel):

@@ -11,22 +11,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
+from itertools import zip_longest
+from operator import contains
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from segcode.classes import ClassSet
+from segcode.data.folder import ClassFile
 from segcode.data.labels import read_index_labels, write_labels
 from segcode.data.resize import resize_labels
 from segcode.errors import ConfigError, DataError, SegcodeError
 from segcode.field.constants import FieldConstants
 from segcode.prediction import Segmenter
-from segcode.server.journal import Document, Entry, Journal, ReplacedError, Review, State
+from segcode.segmenters.named_classes import ids_of
+from segcode.server.journal import Document, Entry, Head, Journal, ReplacedError, Review, State, read_head
 from segcode.server.library import Encoded, Library, Photograph
 from segcode.server.marks import VOID, WIDEST, Brush, Mark
 from segcode.server.messages import frame
 from segcode.server.problems import said
+from segcode.server.scores import ScoreFile
 from segcode.server.session import Score, Session
 from segcode.tensors import IGNORE, Image, LabelImage
 
@@ -188,6 +193,8 @@ class Studio:
         folder: Path,
         memory: int,
         constants: FieldConstants | None = None,
+        listed: ClassFile | None = None,
+        model: str = "",
     ) -> None:
         """Work on a library of images.
 
@@ -199,16 +206,20 @@ class Studio:
             memory: bytes that open images may take together; those that were not used for longest are closed, and
                 opened again from their journals.
             constants: of the Gaussian model; the shipped ones by default.
+            listed: the class list that names the classes, with former names that journals may have.
+            model: names the segmenter, and is another one after its files have changed.
 
         Raises:
             ConfigError: if there are more classes than a painting holds.
         """
-        if len(classes) > VOID:
-            raise ConfigError(f"{len(classes)} classes are more than the page can label ({VOID}): merge some")
+        require_room(classes)
         self.classes = classes
+        self._class_file = listed or ids_of(classes)
+        self._model = model
+        self._scores = ScoreFile(folder / "scores.jsonl")
         self.library = library
         self.folder = folder
-        self._segmenter = segmenter
+        self.segmenter = segmenter
         self._memory = memory
         self._constants = constants
         self._worker = ThreadPoolExecutor(1, "segcode")
@@ -284,7 +295,7 @@ class Studio:
             DataError: if the segmenter predicts other classes than those of the server.
         """
         if key not in self._sessions:
-            session = Session(self._segmenter, read(), name, self._constants)
+            session = Session(self.segmenter, read(), name, self._constants)
             if session.classes != len(self.classes):
                 raise DataError(
                     f"the segmenter predicts {session.classes} classes, {len(self.classes)} are named: name them all"
@@ -317,9 +328,58 @@ class Studio:
                 opened = None
                 self._worker.submit(self._sessions.pop, name, None)
             if opened is None:
-                journal = Journal(self.log(name), photograph, self.classes.names)
-                opened = self._images[name] = OpenImage(photograph, journal, journal.read())
+                log = self.log(name)
+                journal = Journal(log, photograph, self._names(read_head(log)))
+                document = journal.read()
+                if max(document.labels, default=0) >= len(self.classes):
+                    raise DataError(
+                        f"{log} has labels of a class that follows '{self.classes.names[-1]}': add it again"
+                    )
+                opened = self._images[name] = OpenImage(photograph, journal, document)
+                if score := self._scores.find(self._source(opened)):
+                    opened.scored = document.marks, score
             return opened
+
+    def _names(self, head: Head | None) -> tuple[str, ...]:
+        """The class names of a journal, if its classes are the first ones here, under these or former names."""
+        own = self.classes.names
+        names = [(name, *was) for name, was in zip_longest(own, self._class_file.was, fillvalue=())]
+        if head is None or len(head.classes) > len(own) or not all(map(contains, names, head.classes)):
+            return own
+        return head.classes
+
+    def counted(self, name: str) -> set[int]:
+        """The classes that have to keep their place, since the journal of an image counts them. Raises as `image`."""
+        labels, head = self.image(name).document.labels, read_head(self.log(name))
+        return labels if head is None else labels | set(range(len(head.classes)))
+
+    async def use_classes(self, listed: ClassFile, segmenter: Segmenter) -> None:
+        """Go on with another class list, in which the classes that are `counted` keep their places.
+
+        Maps of images that are done stay, with the new names; tabs are told to load the page again.
+
+        Args:
+            listed: the list.
+            segmenter: predicts its classes.
+        """
+        with self._opening:
+            before, self.classes, self._class_file, self.segmenter = self.classes, listed.classes, listed, segmenter
+            images, self._images = list(self._images.values()), {}
+            self._worker.submit(self._sessions.clear)
+            for image in images:
+                image.replaced = True
+        for image in images:
+            async with image.order:  # after what is being written
+                image.send({"type": "classes"})
+        if before.names != self.classes.names:
+            await asyncio.to_thread(self._rename, before)
+
+    def _rename(self, before: ClassSet) -> None:
+        folders = [self.folder / kind for kind in ("labels", "truth", "first", "initial")]
+        for path in (path for folder in folders for path in folder.rglob("*.png")):
+            with suppress(DataError, OSError):  # one that keeps the old names is made again when it is asked for
+                file = read_index_labels(path, before, ids_of(before).train_ids)
+                write_labels(path, file.labels, self.classes, complete=file.complete)
 
     def log(self, name: str) -> Path:
         """The path of an image's journal."""
@@ -359,11 +419,17 @@ class Studio:
 
     async def score(self, image: OpenImage) -> Score:
         """How much an image needs a person; an image that is not open is not kept in memory for it."""
-        known, marks = image.score, image.document.marks
+        known, marks, source = image.score, image.document.marks, self._source(image)
         if known is None:
             known = await self.compute(lambda: self._session_of(image, keep=False).score(marks))
             image.scored = marks, known
+            self._scores.add(source, known)
         return known
+
+    def _source(self, image: OpenImage) -> Hashable:
+        """All that the score of an image follows from; its last mark stands for those before."""
+        model, last = (self._model, self._constants, self.classes.names, self._class_file.of), image.document.marks[-1:]
+        return model, image.photograph.name, image.photograph.stamp, [mark.id for mark in last]
 
     async def result(self, image: OpenImage) -> Result:
         """The map and the labels of an image at its size; of one that is done as they are in the folder of work."""
@@ -548,12 +614,20 @@ class Studio:
         return self.session(image.photograph.name, read, image.photograph.name, keep)
 
 
+def require_room(classes: ClassSet) -> None:
+    """Raises ConfigError if there are more classes than a painting holds."""
+    if len(classes) > VOID:
+        raise ConfigError(f"{len(classes)} classes are more than the page can label ({VOID}): merge some")
+
+
 def _result(session: Session, marks: list[Mark]) -> Result:
     return Result(session.final(marks), session.painting(marks).known)
 
 
 def _replaced(image: OpenImage) -> ReplacedError:
-    return ReplacedError(f"{image.photograph.path} was removed, or is another image now: reload the page")
+    return ReplacedError(
+        f"{image.photograph.path} was removed, or has another image or other classes now: reload the page"
+    )
 
 
 def _discard(*paths: Path) -> None:

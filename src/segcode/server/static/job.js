@@ -32,7 +32,8 @@ export async function reason(address) {
   return answer && !answer.ok ? (await answer.json()).detail : null;
 }
 
-const posted = (content) => ({ method: "POST", body: JSON.stringify(content), headers: { "Content-Type": "application/json" } });
+/** The options of a request that sends JSON. */
+export const posted = (content) => ({ method: "POST", body: JSON.stringify(content), headers: { "Content-Type": "application/json" } });
 
 export class Job {
   /**

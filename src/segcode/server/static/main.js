@@ -1,5 +1,6 @@
 // The page: choices, views, and requests to the server.
 
+import { editClasses } from "./classes.js";
 import { IS, Job, json, reason } from "./job.js";
 import { Live, deliver, unfinished, url } from "./live.js";
 import { Stage, VOID } from "./stage.js";
@@ -204,6 +205,9 @@ function receive(message) {
     case "problem":
       state.leaving = "";
       notice(message.message, 6000);
+      break;
+    case "classes": // another list: what is known here of the classes is no longer true
+      location.reload();
       break;
     case "closed": // the image does not open: the reason stays, and nothing can be labelled
       clearTimeout(noticeTimer);
@@ -624,6 +628,7 @@ $("done").addEventListener("click", () => done(false));
 $("accept").addEventListener("click", () => review("accepted"));
 $("send-back").addEventListener("click", sendBack);
 $("help").addEventListener("click", () => $("keys").showModal());
+$("edit-classes").addEventListener("click", () => editClasses(state.model.classes));
 $("look").addEventListener("click", nextPlace);
 $("sample").addEventListener("click", () => ask({ type: "sample", seed: state.seed++ }));
 $("export").addEventListener("click", (event) => event.target.matches("a") && $("export").removeAttribute("open"));
