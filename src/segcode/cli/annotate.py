@@ -108,26 +108,26 @@ def annotate(
         token = token or token_urlsafe(24)
     access = Access(hosts=None, token=token) if token else Access()
     asked = LabelStudio(label_studio, label_studio_key, Limits()) if label_studio else None
-    listener = listening(host, port)  # before anything is read, or written
-    opened, constants = chosen.open(), chosen.load_constants()
-    own = ClassList(opened.segmenter, opened.classes, class_list or folder / CLASS_FILE)
-    now = own.listed
-    hidden = () if honeypots is None else [pair.image for pair in open_honeypots(honeypots, now.classes).pairs]
-    refuse_foreign(folder)
-    with alone(folder, "segcode annotate"):
-        (folder / "journals").mkdir(exist_ok=True)  # marks the folder as the page's
-        library = Library(paths, folder / "uploads", Limits(), hidden)
-        for old, new in find_work(folder, library.all()).items():
-            typer.echo(f"the work on {old} is that of {new} now: the images are the same")
-        model = chosen.identity()
-        studio = Studio(own.segmenter, now.classes, library, folder, memory * 2**20, constants, now, model)
-        tidy(studio)
-        problems = [] if labels is None else import_truth(studio, labels)
-        app = create_app(studio, chosen.name(), access, asked, opened.purpose, own)
-        problems += [problem for image in library.all() if (problem := studio.progress(image.name).problem)]
-        typer.echo(f"{len(library.all())} images; the work is kept in {folder}")
-        for problem in problems[:3]:
-            typer.echo(problem)
-        if len(problems) > 3:
-            typer.echo(f"and {len(problems) - 3} more that cannot be worked on: the list on the page has the reasons")
-        serve(app, listener, host, access.token, browser and not os.environ.get("CI"))
+    with listening(host, port) as listener:  # before anything is read, or written
+        opened, constants = chosen.open(), chosen.load_constants()
+        own = ClassList(opened.segmenter, opened.classes, class_list or folder / CLASS_FILE)
+        now = own.listed
+        hidden = () if honeypots is None else [pair.image for pair in open_honeypots(honeypots, now.classes).pairs]
+        refuse_foreign(folder)
+        with alone(folder, "segcode annotate"):
+            (folder / "journals").mkdir(exist_ok=True)  # marks the folder as the page's
+            library = Library(paths, folder / "uploads", Limits(), hidden)
+            for old, new in find_work(folder, library.all()).items():
+                typer.echo(f"the work on {old} is that of {new} now: the images are the same")
+            model = chosen.identity()
+            studio = Studio(own.segmenter, now.classes, library, folder, memory * 2**20, constants, now, model)
+            tidy(studio)
+            problems = [] if labels is None else import_truth(studio, labels)
+            app = create_app(studio, chosen.name(), access, asked, opened.purpose, own)
+            problems += [problem for image in library.all() if (problem := studio.progress(image.name).problem)]
+            typer.echo(f"{len(library.all())} images; the work is kept in {folder}")
+            for problem in problems[:3]:
+                typer.echo(problem)
+            if len(problems) > 3:
+                typer.echo(f"and {len(problems) - 3} more that cannot be worked on: the page has the reasons")
+            serve(app, listener, host, access.token, browser and not os.environ.get("CI"))
