@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,12 @@ def note(folder: Path, name: str, *entries: Entry) -> None:
 
 
 def export(images: Path, out: Path, model: Path, *options: object):
-    return segcode("export-job", images / "annotations", "--model", model, "-o", out, *options)
+    return export_work(images / "annotations", "--model", model, "-o", out, *options)
+
+
+def export_work(*arguments: object):
+    with ThreadPoolExecutor() as elsewhere:  # playwright's loop may run in this thread
+        return elsewhere.submit(segcode, "export-job", *arguments).result()
 
 
 def test_a_folder_and_a_zip_have_the_same_files(model, images, tmp_path):
@@ -90,7 +96,7 @@ def test_images_of_another_folder_are_named(model, images, tmp_path):
     work = tmp_path / "elsewhere" / "annotations"
     work.rename(tmp_path / "work")
     options = ("--model", model, "-o", tmp_path / "out")
-    assert segcode("export-job", tmp_path / "work", tmp_path / "elsewhere", *options, "--only", "done").code == 0
+    assert export_work(tmp_path / "work", tmp_path / "elsewhere", *options, "--only", "done").code == 0
     assert (tmp_path / "out" / "labels" / "a.png").exists()
 
 
