@@ -67,8 +67,15 @@ class Observations:
     def value(self, logits: Float[ndarray, "n M"]) -> float:
         """l(z)."""
         z = logits[self.place]
-        chosen = z[self.allowed] if self._one_class else logsumexp(np.where(self.allowed, z, -np.inf))
-        return float(self.weight @ (logsumexp(z) - chosen))
+        if self._one_class:
+            return float(self.weight @ (logsumexp(z) - z[self.allowed]))
+        allowed = self._allowed_by_class
+        powers = np.ascontiguousarray(z.T)
+        powers = np.exp(powers - powers.max(0))
+        chosen = np.where(allowed, powers, 0).sum(0)
+        if not chosen.all():  # too far below the highest for one exponent
+            return float(self.weight @ (logsumexp(z) - logsumexp(np.where(self.allowed, z, -np.inf))))
+        return float(self.weight @ np.log(powers.sum(0) / chosen))
 
     def slope(self, logits: Float[ndarray, "n M"]) -> Float[ndarray, "n M"]:
         """The derivative of l by the logits."""
@@ -78,9 +85,7 @@ class Observations:
         if len(each) == len(logits):  # one entry a cell
             each[self.place] = each.copy()
             return each
-        slope = np.zeros_like(logits)
-        np.add.at(slope, self.place, each)
-        return slope
+        return np.stack([np.bincount(self.place, column, len(logits)) for column in each.T], 1)
 
     def of_one_class(self) -> Observations:
         """The entries that allow one class alone."""
@@ -96,6 +101,10 @@ class Observations:
         odds = logsumexp(inside) - logsumexp(outside)
         root = np.sqrt(self.weight[several]) / (2 * np.cosh(0.5 * np.clip(odds, -600, 600)))
         return place, root[:, None] * (softmax(inside) - softmax(outside))
+
+    @cached_property
+    def _allowed_by_class(self) -> Bool[ndarray, "M m"]:
+        return np.ascontiguousarray(self.allowed.T)
 
     @cached_property
     def _one_class(self) -> bool:

@@ -23,7 +23,7 @@ from segcode.field.likelihood import Observations
 from segcode.field.precision import Factor, Precision
 
 LENGTHS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Steps that are tried, as multiples of the safe one."""
+"""Steps that are tried as long as each lowers the energy further, as multiples of the safe one."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,13 @@ def find_mode_on_grid(
         across = precision.times(towards)
         linear, square = float((towards * pulled).sum()), float((towards * across).sum())
         prior = 0.5 * float((field * pulled).sum())
-        costs = [
-            observations.value(base + field[cells] + t * towards[cells]) + prior + t * linear + 0.5 * t * t * square
-            for t in LENGTHS
-        ]
-        best = int(np.argmin(costs))
-        if costs[best] >= now:
-            return GridMode(field, precision, factor, step, True)
-        field, pulled = field + LENGTHS[best] * towards, pulled + LENGTHS[best] * across
-        before, now = now, costs[best]
+        start, along, length, before = base + field[cells], towards[cells], 0.0, now
+        for t in LENGTHS:
+            cost = observations.value(start + t * along) + prior + t * linear + 0.5 * t * t * square
+            if cost >= now:
+                break
+            length, now = t, cost
+        field, pulled = field + length * towards, pulled + length * across
         if before - now <= share * now:
             return GridMode(field, precision, factor, step, True)
     return GridMode(field, precision, factor, max_steps, False)
