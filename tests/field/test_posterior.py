@@ -146,3 +146,13 @@ def test_a_preview_of_many_cells_takes_an_even_choice_of_them(monkeypatch):
     assert len(cells) == MAX_DENSE_CELLS
     assert np.isin(cells, scene.observations.cells).all()
     assert (np.diff(np.searchsorted(scene.observations.cells, cells)) <= 2).all()
+
+
+def test_a_preview_given_a_mask_takes_few_cells_since_nothing_of_their_columns_is_kept(few_is_zero, monkeypatch):
+    scene = make_scene(5, labels=200, grid=Grid(15, 20))
+    found = solve(scene)
+    asked = []
+    covariance = Posterior.covariance
+    monkeypatch.setattr(Posterior, "covariance", lambda self, cells: asked.append(cells) or covariance(self, cells))
+    assert preview(scene.base, found, scene.observations).shape == scene.base.shape
+    assert [len(cells) for cells in asked] == [32]

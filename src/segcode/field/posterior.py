@@ -25,6 +25,10 @@ from segcode.field.precision import Precision
 MAX_DENSE_CELLS: Final = 128
 """Largest number of labelled cells whose covariance is solved as a dense matrix; more are cheaper on the grid."""
 
+MAX_NEW_CELLS: Final = 32
+"""Likewise of a preview given a mask, whose columns of the covariance are computed each time. With 128 it is no nearer
+to the refined map of strokes on CamVid val: 0.85 and 0.84 % of the pixels differ."""
+
 
 @runtime_checkable
 class CodeAtCells(Protocol):
@@ -112,6 +116,11 @@ class Posterior:
                 code = code - curvature.prior.code_of(away).T
         return Draws(self.field + field.transpose(1, 0, 2), None if self.code is None else self.code + code)
 
+    @property
+    def preview_cells(self) -> int:
+        """The most cells that a preview follows from."""
+        return MAX_DENSE_CELLS if self._on_grid is None else MAX_NEW_CELLS
+
     def covariance(self, cells: ndarray) -> Float[ndarray, "c k"]:
         """Columns of the field's posterior covariance, the mean over classes, at distinct cells; given the code."""
         if self._on_grid is not None:
@@ -156,12 +165,13 @@ def preview(
 ) -> Float[ndarray, "c M"]:
     """The field in closed form, for a stroke that is still being drawn.
 
-    It follows from at most `MAX_DENSE_CELLS` cells, evenly chosen. The posterior given earlier labels is the prior of
-    later ones: `base` then has its field in it, and the field returned is added to that.
+    It follows from at most `MAX_DENSE_CELLS` cells, evenly chosen; given a mask, from `MAX_NEW_CELLS`. The posterior
+    given earlier labels is the prior of later ones: `base` then has its field in it, and the field returned is added
+    to that.
     """
-    cells = observations.cells
-    if len(cells) > MAX_DENSE_CELLS:
-        cells = cells[np.linspace(0, len(cells) - 1, MAX_DENSE_CELLS).astype(int)]
+    cells, most = observations.cells, prior.preview_cells if isinstance(prior, Posterior) else MAX_DENSE_CELLS
+    if len(cells) > most:
+        cells = cells[np.linspace(0, len(cells) - 1, most).astype(int)]
         observations = observations.at(cells)
     columns = prior.covariance(cells)
     return columns @ closed_form(base[cells], observations, columns[cells])
