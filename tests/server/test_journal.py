@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import re
@@ -208,6 +209,14 @@ def test_a_first_line_that_was_cut_off_is_written_anew(journal):
     journal.append(stroke("b"))
     assert ids(journal.read()) == ["b"]
     assert b'"version":3,"image":[40,60],"stamp":[' in journal.path.read_bytes().split(b"\n")[0]
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"marks"), b"notes of somebody", b"[1, 2"])
+def test_a_file_that_is_no_log_is_not_written_over(journal, content):
+    journal.path.parent.mkdir(parents=True, exist_ok=True)
+    journal.path.write_bytes(content)
+    with pytest.raises(DataError, match=re.escape(str(journal.path))):
+        journal.read()
 
 
 @pytest.mark.parametrize("damage", [b"\0\0\0", b'{"mark":{"kind":"brush"}}', b"\xff\xfe", b""])

@@ -38,6 +38,7 @@ from segcode.tensors import IGNORE
 VERSION: Final = 3
 """The version of the format. Formats 1 and 2 had no names, times and reviews."""
 
+_BEGINNING: Final = b'{"crc32":"'
 _LINE: Final = re.compile(rb'\{"crc32":"([0-9a-f]{8})",(.*)', re.DOTALL)
 _ANOTHER: Final = "put that image back and start segcode again, or move this file away to begin again"
 _CURE: Final = "put back a copy of the file, or delete this line and all after it, which keeps the work before"
@@ -357,8 +358,10 @@ def _content(path: Path) -> bytes:
 
 
 def _lines(content: bytes) -> list[bytes]:
-    """The lines, without a last one that was cut off: the beginning of an object is no whole one."""
+    """The lines, without a last one that was cut off: the beginning of a line of a log, or zeros."""
     *lines, last = content.split(b"\n")
+    if last.strip(b"\0") and not _BEGINNING.startswith(last[: len(_BEGINNING)]):
+        return [*lines, last]
     try:
         json.JSONDecoder().raw_decode(last.decode(errors="replace"))
     except ValueError:
