@@ -7,7 +7,8 @@ from scipy.special import softmax
 from segcode.classes import ClassSet
 from segcode.data.folder import read_class_file
 from segcode.errors import ConfigError
-from segcode.prediction import CallableSegmenter
+from segcode.prediction import CallableSegmenter, InitialPrediction
+from segcode.segmenters.from_export import FactoredCode
 from segcode.segmenters.merged import merge, merged_groups
 
 OWN = ClassSet(("road", "car", "truck", "sky"), ((1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4)))
@@ -39,6 +40,30 @@ def test_a_new_class_is_unlikely_everywhere(tmp_path):
     made = softmax(merged(tmp_path, text)[0].predict(IMAGE).base_logits, 0)
     assert (made[0] < 0.01).all()
     assert (made[0] > 0).all()
+
+
+class WithCode:
+    """A segmenter with a code path."""
+
+    code = FactoredCode(
+        *(np.random.default_rng(1).standard_normal(shape, np.float32) for shape in ((2, 3, 4, 2), (1, 2, 2, 5)))
+    )
+
+    def predict(self, image, name=None):
+        return InitialPrediction(predict(image), code=self.code)
+
+
+def test_new_classes_leave_the_code_of_the_others_as_it_is():
+    code, codes, pixels = WithCode.code, np.ones((1, 5), np.float32), np.array([[1, 2]])
+    made = merge(WithCode(), ((2,), (), (0,), (1,), (3,))).predict(IMAGE).code
+    assert (made.size, made.code_size) == (code.size, 5)
+    for placed, own in ((made.added(codes), code.added(codes)), (made.jacobian(pixels), code.jacobian(pixels))):
+        assert np.array_equal(placed[:, [2, 3, 0, 4]], own)
+        assert (placed[:, 1] == 0).all()
+
+
+def test_merged_classes_have_no_code():
+    assert merge(WithCode(), ((0, 1), (2,), (3,))).predict(IMAGE).code is None
 
 
 def test_a_segmenter_whose_classes_only_get_other_names_stays_what_it_is():

@@ -115,7 +115,7 @@ def test_classes_are_merged_and_split_until_they_are_labelled(server):
     paint(server, "b", 3)
     assert refusal(server, merged) == (
         "'sidewalk' is a class of the work on b: it may get another name and other members, but it keeps its place, "
-        "and new classes come last"
+        "and new classes come last. For other lists start another folder of work (-o)"
     )
     assert tables(server) == classes
     server.post("/api/images/b/undo")  # a redo may bring it back

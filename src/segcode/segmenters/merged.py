@@ -9,13 +9,15 @@ from itertools import chain
 from typing import Final
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 from scipy.special import log_softmax, logsumexp
 
 from segcode.classes import ClassSet
 from segcode.data.folder import ClassFile
 from segcode.errors import ConfigError
-from segcode.prediction import InitialPrediction, Segmenter
-from segcode.tensors import Image
+from segcode.prediction import CodePath, InitialPrediction, Segmenter
+from segcode.tensors import Image, Pixels
 
 _REST: Final = "*"
 _NEW: Final = math.log(1e-3)  # log-probability of a class that the segmenter lacks
@@ -59,9 +61,44 @@ class MergedSegmenter:
     groups: Sequence[Sequence[int]]
 
     def predict(self, image: Image, name: str | None = None) -> InitialPrediction:
-        """The prediction of the segmenter, merged; without the code, whose directions are of its own classes."""
+        """The prediction of the segmenter, merged; with its code where no classes are: J is of its own classes."""
         prediction = self.segmenter.predict(image, name)
         logits = log_softmax(prediction.base_logits, 0)
         new = np.full_like(logits[0], _NEW)
         merged = [logsumexp(logits[list(group)], 0) if group else new for group in self.groups]
-        return InitialPrediction(np.stack(merged), prediction.features, prediction.edges)
+        code = prediction.code
+        if code is not None:
+            apart = all(len(group) <= 1 for group in self.groups)
+            code = _PlacedCode(code, [group[0] if group else -1 for group in self.groups]) if apart else None
+        return InitialPrediction(np.stack(merged), prediction.features, prediction.edges, code)
+
+
+@dataclass(frozen=True)
+class _PlacedCode:
+    """A code path over other places of its classes; -1 is a class that it does not change."""
+
+    path: CodePath
+    places: Sequence[int]
+
+    @property
+    def code_size(self) -> int:
+        """N."""
+        return self.path.code_size
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the grid of J."""
+        return self.path.size
+
+    def added(self, codes: Float[ndarray, "k N"]) -> Float[ndarray, "k M h w"]:
+        """J c of codes (k, N)."""
+        return self._placed(self.path.added(codes))
+
+    def jacobian(self, pixels: Pixels) -> Float[ndarray, "n M N"]:
+        """J at pixels."""
+        return self._placed(self.path.jacobian(pixels))
+
+    def _placed(self, by_class: Float[ndarray, "k _ *rest"]) -> Float[ndarray, "k M *rest"]:
+        placed = by_class[:, self.places]
+        placed[:, [place < 0 for place in self.places]] = 0
+        return placed

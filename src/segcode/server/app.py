@@ -311,7 +311,7 @@ async def export_all(studio: Here, layout: Layout = "indices", only: Which = "al
 
 @router.get("/api/images/{name:path}/export/{kind}", tags=["work"], responses=_WORK, response_class=Response)
 async def export(image: Opened, studio: Here, kind: Kind) -> Response:
-    """The refined map at the size of the image, or the labelled pixels.
+    """The refined map at the size of the image, that of an image that is done as it was kept; or the labelled pixels.
 
     labels.png has class indices, 255 where void; ids.png the ids of the data set's files, such as Cityscapes label ids;
     colours.png the classes' colours; coco.json run lengths; truth.png the labelled pixels, 255 elsewhere; marks.json
@@ -332,7 +332,10 @@ async def export(image: Opened, studio: Here, kind: Kind) -> Response:
             image, lambda session: encode_labels(session.painting(marks).known, classes)
         )
     else:
-        labels = await studio.with_session(image, lambda session: session.final(marks))
+        if image.document.done:
+            labels = (await studio.result(image)).labels
+        else:
+            labels = await studio.with_session(image, lambda session: session.final(marks))
         content = await asyncio.to_thread(convert[kind], labels)
     file = f"{name.replace('/', '_')}_{kind}"
     plain = file.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_").replace("\\", "_")

@@ -77,5 +77,6 @@ def _refuse_moves(studio: Studio, wanted: ClassFile) -> None:
         if images := [name for name, labels in counted.items() if index in labels]:
             raise ConfigError(
                 f"'{now[index]}' is a class of the work on {listed(images, 3)}: it may get another name and other "
-                "members, but it keeps its place, and new classes come last"
+                "members, but it keeps its place, and new classes come last. For other lists start another folder of "
+                "work (-o)"
             )

@@ -60,7 +60,17 @@ function possible(row) {
   return changes;
 }
 
-function add(name, of) { rows.push({ name, colour: null, key: null, id: Math.max(...rows.map(({ id }) => id)) + 1, of, was: [] }); }
+/** A new row: the first free id, and a colour that turns by the golden angle, so that it is its own. */
+function add(name, of) {
+  const ids = new Set(rows.map(({ id }) => id));
+  let id = 0;
+  while (ids.has(id)) id += 1;
+  const colour = [0, 8, 4].map((part) => {
+    const hue = (part + rows.length * 137.508 / 30) % 12;
+    return Math.round(255 * (0.5 - 0.35 * Math.max(-1, Math.min(hue - 3, 9 - hue, 1))));
+  });
+  rows.push({ name, colour, key: null, id, of, was: [] });
+}
 
 async function save() {
   const tables = rows.map(({ name, colour, id, key, of, was, now }) => (

@@ -289,7 +289,8 @@ function show(message) {
   stage.mark(null);
   available();
   if (message.marks) $("hint").hidden = true;
-  $("done").textContent = IS.done(message) ? "Not done" : "Done";
+  $("done").textContent = IS.done(message) ? "Reopen" : "Done";
+  $("done").classList.toggle("primary", !IS.done(message));
   job.listed(message);
   if (state.leaving && IS[state.leaving](message)) {
     const kept = state.leaving[0].toUpperCase() + state.leaving.slice(1);
@@ -324,6 +325,8 @@ function listClasses() {
     item.append(choose, accept);
     return item;
   }));
+  const own = new Set(state.model.classes.map(({ key }) => key?.toUpperCase())); // they go before those of tools
+  for (const kbd of document.querySelectorAll(":is(nav, aside) kbd:not(#classes kbd)")) kbd.hidden = own.has(kbd.textContent);
 }
 
 function colour() {
@@ -409,6 +412,7 @@ function nextPlace() {
   state.placeIndex = (state.placeIndex + 1) % state.places.length;
   const place = state.places[state.placeIndex];
   stage.mark(place);
+  $("under").textContent = "";
   notice(`${className(place.classes[0])}, or ${className(place.classes[1])}?`, 4000);
 }
 
@@ -532,10 +536,11 @@ const BY_KEY = {
   v: () => stage.size && stage.fit(), n: nextPlace, s: () => $("sample").click(), a: () => acceptClass(tools.label),
   i: () => pick(...state.pointer), o: () => limit(!tools.limited), k: keepNear,
   d: () => $("distinct").click(), j: () => job.next(), g: () => job.flag(), u: () => chooseClass(VOID), c: () => compare(true), "?": () => $("keys").showModal(),
-  pageup: () => step(-1), pagedown: () => step(1), escape: () => tools.cancel(),
+  pageup: () => step(-1), pagedown: () => step(1), escape: () => { closeMenus(); tools.cancel(); },
   y: () => review("accepted"), m: sendBack,
   enter: () => (tools.mark ? tools.finish() : job.reviewing && !$("accept").hidden ? review("accepted") : done(true)),
 };
+const closeMenus = () => document.querySelectorAll("details.menu[open]").forEach((menu) => { menu.open = false; });
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const PLACES = { BracketLeft: "[", BracketRight: "]" };
 
