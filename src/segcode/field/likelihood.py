@@ -59,7 +59,7 @@ class Observations:
         np.add.at(weights, self.place, self.weight[:, None] * self.allowed)
         return weights
 
-    @property
+    @cached_property
     def total(self) -> Float[ndarray, "n"]:
         """W of each cell."""
         return np.bincount(self.place, self.weight, len(self.cells)).astype(np.float64, copy=False)
@@ -89,11 +89,15 @@ class Observations:
 
     def of_one_class(self) -> Observations:
         """The entries that allow one class alone."""
+        if self._one_class:
+            return self
         one = self.allowed.sum(1) == 1
         return Observations(self.cells, self.place[one], self.allowed[one], self.weight[one])
 
     def rank_one(self, logits: Float[ndarray, "n M"]) -> tuple[Integer[ndarray, "r"], Float[ndarray, "r M"]]:
         """The place of each entry of several classes, and (w P (1 - P))^(1/2) v."""
+        if self._one_class:
+            return np.zeros(0, np.intp), np.zeros((0, self.allowed.shape[1]))
         count = self.allowed.sum(1)
         several = (count > 1) & (count < self.allowed.shape[1])  # all classes say nothing
         z, allowed, place = logits[self.place[several]], self.allowed[several], self.place[several]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -46,6 +46,12 @@ class Prior:
 
     field: Float[ndarray, "n n"]
     code: Float[ndarray, "n M N"] | None = None
+
+    @cached_property
+    def code_by_class(self) -> Float[ndarray, "M n N"]:
+        """The code part s J_P by class, where there is a code."""
+        assert self.code is not None
+        return np.ascontiguousarray(self.code.transpose(1, 0, 2))
 
     def times(self, a: Float[ndarray, "n M *k"]) -> Float[ndarray, "n M *k"]:
         """K a."""
@@ -150,15 +156,25 @@ class Curvature:
         solved = self._without_code(right)
         if self.prior.code is None:
             return solved
-        lowered = self._without_code(self._of_one_class(self.prior.code))
-        small = np.eye(lowered.shape[2]) + self.prior.code_of(lowered)
-        return solved - product(lowered, np.linalg.solve(small, self.prior.code_of(solved)))
+        code = np.linalg.solve(self._code_system, self.prior.code_of(solved))
+        return solved - self._taken(self.prior.of_code(code))
 
     def _without_code(self, right: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
-        reached = product(self.prior.field, right).transpose(1, 0, 2)
-        c = self.inner @ reached
-        shared = cho_solve(self.outer, c.sum(0))
-        return right - (c - self.inner @ shared).transpose(1, 0, 2)
+        return right - self._taken(product(self.prior.field, right))
+
+    def _taken(self, x: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
+        """(W^-1 + K)^-1 x without code and sets: E - E R (R^T E R)^-1 R^T E, with R the sum over classes."""
+        inner = self.inner @ x.transpose(1, 0, 2)
+        return (inner - self.inner @ cho_solve(self.outer, inner.sum(0))).transpose(1, 0, 2)
+
+    @cached_property
+    def _code_system(self) -> Float[ndarray, "N N"]:
+        """I + (s J_P)^T (W^-1 + K)^-1 s J_P: that of all classes needs no product as large as s J_P but E s J_P."""
+        code = self.prior.code_by_class
+        inner = self.inner @ code
+        summed = inner.sum(0)
+        within = code.reshape(-1, code.shape[2]).T @ inner.reshape(-1, code.shape[2])
+        return np.eye(code.shape[2]) + within - summed.T @ cho_solve(self.outer, summed)
 
 
 @dataclass(frozen=True)

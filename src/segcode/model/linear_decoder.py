@@ -13,6 +13,9 @@ can be trained while the initial prediction stays as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -43,18 +46,22 @@ class ConditionedLayer(nn.Module):
         for channel in range(count):
             self.of_code.weight[channel, channel] = 1
 
-    def forward(self, x: Tensor, feature: Tensor) -> Tensor:
-        """Code path (k, R, h, w) and features (1 or k, C, H, W) to (k, outputs, H, W)."""
+    def gates(self, feature: Tensor) -> Tensor | None:
+        """g(f) of features (B, C, H, W), as (B, inputs, H * W)."""
+        return None if self.gate is None else _convolved(self.gate, feature.flatten(2))
+
+    def forward(self, x: Tensor, feature: Tensor, gates: Tensor | None = None) -> Tensor:
+        """Code path (k, R, h, w) and features (1 or k, C, H, W), and their gates if at hand, to (k, outputs, H, W)."""
         # Products of matrices, because a CPU multiplies those several times faster than it convolves 1 x 1.
-        x, f = resize(x, feature.shape[-2:]).flatten(2), feature.flatten(2)
-        weight = self.of_code.weight.flatten(1)
-        if self.gate is None:
+        x, weight = resize(x, feature.shape[-2:]).flatten(2), self.of_code.weight.flatten(1)
+        gates = self.gates(feature) if gates is None else gates
+        if gates is None:
             mixed = _product(weight, x)
         else:
             plain, gated = weight.chunk(2, dim=1)
-            mixed = _product(plain, x) + _product(gated, x * _convolved(self.gate, f))
+            mixed = _product(plain, x) + _product(gated, x * gates)
         if self.of_image is not None:
-            mixed = mixed + _convolved(self.of_image, f)
+            mixed = mixed + _convolved(self.of_image, feature.flatten(2))
         return mixed.unflatten(2, feature.shape[2:])
 
     def matrices(self, feature: Float[Tensor, "n C"]) -> Float[Tensor, "n outputs R"]:
@@ -98,10 +105,14 @@ class ConditionedPath(nn.Module):
         layers = [layer for layer in (*self.layers, self.last) if isinstance(layer, ConditionedLayer)]
         return list(zip((*self.strides, self.finest), layers, strict=True))
 
-    def forward(self, x: Tensor, features: Pyramid) -> Logits:
-        """(k, R, h, w) to (k, M, H, W)."""
-        for stride, layer in self.levels:
-            x = layer(x, features[stride])
+    def gates(self, features: Pyramid) -> list[Tensor | None]:
+        """Those of every level, which depend on the image alone."""
+        return [layer.gates(features[stride]) for stride, layer in self.levels]
+
+    def forward(self, x: Tensor, features: Pyramid, gates: Sequence[Tensor | None] = ()) -> Logits:
+        """(k, R, h, w), and the gates of the features if at hand, to (k, M, H, W)."""
+        for (stride, layer), gate in zip_longest(self.levels, gates):
+            x = layer(x, features[stride], gate)
         return x
 
 
@@ -138,9 +149,9 @@ class LinearDecoder(nn.Module):
         image = features[self.of_zero.finest]
         return self.of_zero(image.new_zeros(len(image), *self.grid_shape), features)
 
-    def linear(self, features: Pyramid, codes: Code) -> Logits:
+    def linear(self, features: Pyramid, codes: Code, gates: Sequence[Tensor | None] = ()) -> Logits:
         """J(I) c, what codes (k, N) add to the logits of one image, or of k, on the grid of the finest features."""
-        return self.of_code(self.on_grid(codes), features)
+        return self.of_code(self.on_grid(codes), features, gates)
 
     def on_grid(self, codes: Code) -> Float[Tensor, "k R h w"]:
         """Codes (k, N) laid out on the grid."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -50,7 +51,11 @@ class Linearisation:
         """J c of codes (k, N): what they add to S0."""
         with torch.no_grad():
             given = torch.from_numpy(np.asarray(codes, np.float32)).to(self.base_logits.device)
-            return self.decoder.linear(self.seen, given).cpu().numpy()
+            return self.decoder.linear(self.seen, given, self._gates).cpu().numpy()
+
+    @cached_property
+    def _gates(self) -> list[Tensor | None]:
+        return self.decoder.of_code.gates(self.seen)
 
     def jacobian(self, pixels: Pixels) -> Float[ndarray, "n M N"]:
         """J at pixels: the derivative of each logit by each number of the code."""
