@@ -104,7 +104,7 @@ def test_two_workers_give_the_maps_of_refine_folder_and_list_what_fails(photos):
     assert maps("out") == maps("expected")
     assert manifest("out")[:20] == rows
     assert {row["image"] for row in manifest("out")[20:]} == {"damaged", "deadly", "faulty", "logits"}
-    for problem in ("damaged.png is no image", "deadly.png kills its worker", "faulty.png: TypeError: a fault"):
+    for problem in ("damaged.png is no image", "deadly.png kills its worker", "faulty.png: the segmenter fails"):
         assert problem in err
     assert "these are no probabilities" in err  # what the first image says holds in every worker
     workers = {process: threads for _, process, threads, _ in made()[1:]}
