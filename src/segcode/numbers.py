@@ -34,7 +34,7 @@ OVERSHOOT: Final = 0.1
 
 
 MOST: Final = 2**26
-"""Larger outputs are reduced to so many numbers: 268 MB. The image brings them back to its own size."""
+"""Larger outputs are reduced to this many numbers: 268 MB. The image brings them back to its own size."""
 
 
 class Found(NamedTuple):

@@ -104,7 +104,10 @@ def test_images_of_another_folder_are_named(model, images, tmp_path):
     ("prepare", "why"),
     [
         (lambda images, out: (out.mkdir(), (out / "x").touch()), "is there already: give a new folder"),
-        (lambda images, out: (images / "annotations").rename(images / "a"), "is no folder of work of"),
+        (
+            lambda images, out: (images / "annotations").rename(images / "a"),
+            "has no journals: give a folder of work",
+        ),
     ],
 )
 def test_what_is_not_to_be_exported_is_named(model, images, tmp_path, prepare, why):

@@ -38,25 +38,20 @@ UPLOADED = {
 
 
 @pytest.fixture
-def make_server(tiny_model, tmp_path: Path):
+def make_server(serve, tiny_model, tmp_path: Path):
     """A server over `a` and `b/c` in the folder `images`, whose work is kept in `work`."""
     for name, seed in (("a.png", 0), ("b/c.png", 1)):
         path = tmp_path / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(seed))
-    started = []
 
     def make(memory: int = 2**30, limits: Limits | None = None, access: Access | None = None) -> Server:
         images = [tmp_path / "images" / name for name in ("a.png", "b/c.png")]
         library = Library(images, tmp_path / "work" / "uploads", limits or Limits())
         studio = Studio(tiny_model, FOUR, library, tmp_path / "work", memory)
-        server = Server(create_app(studio, "tiny", access, purpose="tests"), base_url=ADDRESS)
-        started.append(server.__enter__())
-        return server
+        return serve(create_app(studio, "tiny", access, purpose="tests"))
 
-    yield make
-    for server in started:
-        server.__exit__(None, None, None)
+    return make
 
 
 @pytest.fixture

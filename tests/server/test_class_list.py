@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser_side import ADDRESS, FOUR, Server, Tab, pixels, png
+from browser_side import FOUR, Server, Tab, pixels, png
 
 from segcode.data.folder import read_class_file
 from segcode.server.app import create_app
@@ -19,24 +19,19 @@ from segcode.server.studio import Studio
 
 
 @pytest.fixture
-def open_server(tiny_model, tmp_path: Path):
+def open_server(serve, tiny_model, tmp_path: Path):
     """A server over `a` and `b`, which reads the class list of its folder of work."""
     for seed, name in enumerate("ab"):
         (tmp_path / f"{name}.png").write_bytes(png(seed))
-    started = []
 
     def open_() -> Server:
         library = Library([tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "work" / "uploads", Limits())
         own = ClassList(tiny_model, FOUR, tmp_path / "work" / "classes.toml")
         classes = own.listed.classes
         studio = Studio(own.segmenter, classes, library, tmp_path / "work", 2**30, listed=own.listed, model="tiny")
-        server = Server(create_app(studio, "tiny", class_list=own), base_url=ADDRESS)
-        started.append(server.__enter__())
-        return server
+        return serve(create_app(studio, "tiny", class_list=own))
 
-    yield open_
-    for server in started:
-        server.__exit__(None, None, None)
+    return open_
 
 
 @pytest.fixture

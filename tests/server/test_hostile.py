@@ -18,7 +18,7 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
-from browser_side import ADDRESS, FOUR, Server, Tab, pixels, png
+from browser_side import FOUR, Server, Tab, pixels, png
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -40,23 +40,18 @@ def images(tmp_path) -> list[Path]:
 
 
 @pytest.fixture
-def make_server(tiny_model, tmp_path: Path, images):
+def make_server(serve, tiny_model, tmp_path: Path, images):
     for seed, path in enumerate(images):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(seed))
-    started = []
 
     def make(memory: int = 2**30, paths: list[Path] | None = None, classes: ClassSet = FOUR) -> Server:
         library = Library(paths or images, tmp_path / "work" / "uploads", Limits())
         studio = Studio(tiny_model, classes, library, tmp_path / "work", memory)
         tidy(studio)
-        server = Server(create_app(studio, "tiny", purpose="tests"), base_url=ADDRESS)
-        started.append(server.__enter__())
-        return server
+        return serve(create_app(studio, "tiny", purpose="tests"))
 
-    yield make
-    for server in started:
-        server.__exit__(None, None, None)
+    return make
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from browser_side import ADDRESS, FOUR, Server, pixels, png
+from browser_side import FOUR, Server, pixels, png
 
 from segcode.data.folder import read_class_file
 from segcode.data.labels import write_labels
@@ -28,26 +28,21 @@ ROWS, COLUMNS = 40, 60
 
 
 @pytest.fixture
-def open_server(tiny_model, tmp_path: Path):
+def open_server(serve, tiny_model, tmp_path: Path):
     """A server over `a` and `b/c`; label maps in a folder are imported as truth first."""
     for name, seed in (("a.png", 0), ("b/c.png", 1)):
         path = tmp_path / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(seed))
-    started = []
 
     def open_(work: str = "work", labels: Path | None = None) -> Server:
         images = [tmp_path / "images" / name for name in ("a.png", "b/c.png")]
         library = Library(images, tmp_path / work / "uploads", Limits())
         studio = Studio(tiny_model, FOUR, library, tmp_path / work, 2**30)
         assert labels is None or import_truth(studio, labels) == []
-        server = Server(create_app(studio, "tiny"), base_url=ADDRESS)
-        started.append(server.__enter__())
-        return server
+        return serve(create_app(studio, "tiny"))
 
-    yield open_
-    for server in started:
-        server.__exit__(None, None, None)
+    return open_
 
 
 @pytest.fixture

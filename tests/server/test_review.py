@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from browser_side import ADDRESS, FOUR, LIVE, Server, Tab, pixels, png
+from browser_side import FOUR, LIVE, Server, Tab, pixels, png
 from torchmetrics.functional.classification import multiclass_cohen_kappa
 
 from segcode.data.folder import class_file_text
@@ -46,27 +46,22 @@ STROKE = {"kind": "brush", "label": 2, "radius": 5, "points": [[10, 12], [45, 12
 
 
 @pytest.fixture
-def open_server(tiny_model, tmp_path: Path):
+def open_server(serve, tiny_model, tmp_path: Path):
     """A server over `seq/a` and `seq/c`, and the honeypot `b` if asked for."""
     for name, seed in (("images/seq/a.png", 0), ("images/seq/c.png", 1), ("images/x.png", 2), ("pots/images/b.png", 3)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(png(seed))
     write_labels(tmp_path / "pots/labels/b.png", np.full(SIZE, 2, np.uint8), FOUR)
     (tmp_path / "pots/classes.toml").write_text(class_file_text(ids_of(FOUR).tables, [IGNORE]))
-    started = []
 
     def open_(work: str = "work", pots: bool = False) -> Server:
         images = [tmp_path / f"images/seq/{name}.png" for name in "ac"]
         hidden = [pair.image for pair in open_honeypots(tmp_path / "pots", FOUR).pairs] if pots else []
         library = Library([tmp_path / "images/x.png", *images], tmp_path / work / "uploads", Limits(), hidden)
         studio = Studio(tiny_model, FOUR, library, tmp_path / work, 2**30)
-        server = Server(create_app(studio, "tiny"), base_url=ADDRESS)
-        started.append(server.__enter__())
-        return server
+        return serve(create_app(studio, "tiny"))
 
-    yield open_
-    for server in started:
-        server.__exit__(None, None, None)
+    return open_
 
 
 @pytest.fixture

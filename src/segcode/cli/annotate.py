@@ -16,11 +16,8 @@ from segcode.errors import ConfigError
 def annotate(
     images: Annotated[
         list[str],
-        typer.Argument(
-            metavar="[IMAGES]...",
-            help="Image files, folders, or patterns such as 'run/**/*.png'; more may be dropped on the page.",
-            default_factory=list,
-            show_default=False,
+        options.optional_images(
+            "Image files, folders, or patterns such as 'run/**/*.png'; more may be dropped on the page."
         ),
     ],
     chosen: Chosen,

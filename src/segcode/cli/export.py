@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segcode.cli.loading import Chosen
-from segcode.cli.options import Out, Resume, Root, Split
+from segcode.cli.options import Out, Resume, Root, Split, optional_images
 from segcode.cli.outputs import refuse_to_overwrite
 from segcode.cli.progress import progress
 from segcode.data.sources import Kind
@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 Images = Annotated[
     list[str],
-    typer.Argument(
-        metavar="[IMAGES]...",
-        help="Image files, folders or patterns; or else a data set with --data, --root and --split.",
-        default_factory=list,
-        show_default=False,
-    ),
+    optional_images("Image files, folders or patterns; or else a data set with --data, --root and --split."),
 ]
 
 

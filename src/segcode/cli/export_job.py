@@ -24,11 +24,8 @@ Work = Annotated[
 ]
 Images = Annotated[
     list[str],
-    typer.Argument(
-        metavar="[IMAGES]...",
-        help="The images, as they were given to `segcode annotate`; or else those in the folder that WORK is in.",
-        default_factory=list,
-        show_default=False,
+    options.optional_images(
+        "The images, as they were given to `segcode annotate`; or else those in the folder that WORK is in."
     ),
 ]
 Out = Annotated[
@@ -61,12 +58,12 @@ def export_job(
     from segcode.data.folder import CLASS_FILE
     from segcode.server import job
     from segcode.server.class_list import ClassList
+    from segcode.server.journal import require_work
     from segcode.server.library import Library, Limits
     from segcode.server.studio import Studio
     from segcode.server.work import find_work, without_outputs
 
-    if not (work / "journals").is_dir():
-        raise ConfigError(f"{work} is no folder of work of `segcode annotate`: give the one that it named")
+    require_work(work)
     zips = out.suffix.lower() == ".zip"
     if not zips and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is there already: give a new folder, or a file NAME.zip")

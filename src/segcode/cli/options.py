@@ -101,6 +101,11 @@ Data: TypeAlias = Annotated[Kind, typer.Option(help="Which data set.", show_defa
 Split: TypeAlias = Annotated[str, typer.Option(metavar="SPLIT", help="Which part of the data set.")]
 
 
+def optional_images(help_: str) -> Any:
+    """Images that may be left out."""
+    return typer.Argument(metavar="[IMAGES]...", help=help_, default_factory=list, show_default=False)
+
+
 def repeated(option: str, metavar: str, help_: str) -> OptionInfo:
     """An option that may be repeated; no value by default."""
     return typer.Option(

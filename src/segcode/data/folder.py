@@ -157,7 +157,7 @@ def read_class_file(path: Path) -> ClassFile:
         id = 7                    # in label files; without ids the classes count from 0
         key = "r"                 # that chooses it on the page
         of = ["street", "path"]   # classes of the page's model, "*" for all that no class names
-        was = ["lane"]            # former names, of which there may be labels on the page
+        was = ["lane"]            # former names, under which the page may have labels
 
     Raises:
         ConfigError: if the file is missing, is no TOML, has an unknown key or an impossible value.

@@ -192,7 +192,7 @@ def _name(source: Path | bytes) -> str:
 
 
 def _require_8_bits(picture: Pillow.Image, name: str) -> None:
-    """Raises DataError for more, of which Pillow would keep the upper 8: a camera of 12 bits would give black."""
+    """Raises DataError for more: Pillow would keep the upper 8, and a camera of 12 bits would give black."""
     if deep := [mode for mode in (picture.mode, *raw_modes(picture)) if mode[0] in "IF" or ";16" in mode]:
         raise DataError(f"{name} has more than 8 bits a channel (mode {deep[0]}): save it as 8-bit RGB")
 

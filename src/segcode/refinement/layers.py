@@ -102,7 +102,9 @@ class Layers:
     def _bounds_over(self, cells: tuple[int, ...]) -> Bounds:
         if cells not in self._bounds:
             down, across = (Side.of(*side) for side in zip(self.grid, cells, strict=True))
-            least, greatest = (np.empty((len(self.base), len(down.used), len(across.used)), np.float32) for _ in "lg")
+            least, greatest = (
+                np.empty((len(self.base), len(down.used), len(across.used)), np.float32) for _ in range(2)
+            )
             for plane, low, high in zip(self.base, least, greatest, strict=True):
                 for bound, of in ((low, np.minimum), (high, np.maximum)):
                     bound[:] = of.reduceat(of.reduceat(plane, down.first), across.first, axis=1)

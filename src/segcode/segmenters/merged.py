@@ -66,10 +66,9 @@ class MergedSegmenter:
         logits = log_softmax(prediction.base_logits, 0)
         new = np.full_like(logits[0], _NEW)
         merged = [logsumexp(logits[list(group)], 0) if group else new for group in self.groups]
-        code = prediction.code
-        if code is not None:
-            apart = all(len(group) <= 1 for group in self.groups)
-            code = _PlacedCode(code, [group[0] if group else -1 for group in self.groups]) if apart else None
+        code = None
+        if prediction.code is not None and max(map(len, self.groups)) == 1:
+            code = _PlacedCode(prediction.code, [group[0] if group else -1 for group in self.groups])
         return InitialPrediction(np.stack(merged), prediction.features, prediction.edges, code)
 
 

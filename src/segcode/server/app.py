@@ -332,11 +332,8 @@ async def export(image: Opened, studio: Here, kind: Kind) -> Response:
             image, lambda session: encode_labels(session.painting(marks).known, classes)
         )
     else:
-        if image.document.done:
-            labels = (await studio.result(image)).labels
-        else:
-            labels = await studio.with_session(image, lambda session: session.final(marks))
-        content = await asyncio.to_thread(convert[kind], labels)
+        result = await studio.result(image, keep=True)
+        content = await asyncio.to_thread(convert[kind], result.labels)
     file = f"{name.replace('/', '_')}_{kind}"
     plain = file.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_").replace("\\", "_")
     headers = {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file, safe='')}"}

@@ -333,6 +333,12 @@ def read_log(path: Path) -> Log | None:
     return None if head is None else Log(head, entries)
 
 
+def require_work(folder: Path) -> None:
+    """Raises DataError if it is no folder of work."""
+    if not (folder / "journals").is_dir():
+        raise DataError(f"{folder} has no journals: give a folder of work of `segcode annotate`")
+
+
 def journals_in(folder: Path) -> dict[Path, str]:
     """The logs in a folder of work, and the names of the images that they are about."""
     journals = folder / "journals"

@@ -22,7 +22,7 @@ from segcode.data.pairs import PairedFiles
 from segcode.errors import DataError, SegcodeError
 from segcode.metrics import ConfusionMatrix, cohens_kappa, confusion_matrix, defined, iou, mean_iou, pixel_accuracy
 from segcode.segmenters.named_classes import classes_of
-from segcode.server.journal import Document, Log, journals_in, read_log
+from segcode.server.journal import Document, Log, journals_in, read_log, require_work
 from segcode.server.library import Photograph
 from segcode.tensors import IGNORE, Image, LabelImage
 
@@ -103,8 +103,7 @@ def read_work(folder: Path, problems: list[str]) -> list[ImageWork]:
     Raises:
         DataError: if it is no folder of work.
     """
-    if not (folder / "journals").is_dir():
-        raise DataError(f"{folder} has no journals: give a folder of work of `segcode annotate`")
+    require_work(folder)
     works = []
     for path, name in journals_in(folder).items():
         try:

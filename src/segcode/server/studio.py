@@ -38,6 +38,9 @@ from segcode.tensors import IGNORE, Image, LabelImage
 _DECODED: Final = 2  # pictures that are decoded for the list at a time, whatever the number of processors
 _WAITING: Final = 100  # messages that may wait for a tab until no more is read from it
 
+MAPS: Final = ("labels", "truth", "first", "initial")
+"""The subfolders of a folder of work that have maps of its images."""
+
 Made = TypeVar("Made")
 Message: TypeAlias = dict[str, Any] | bytes
 """JSON, or a binary frame."""
@@ -356,7 +359,7 @@ class Studio:
     async def use_classes(self, listed: ClassFile, segmenter: Segmenter) -> None:
         """Go on with another class list, in which the classes that are `counted` keep their places.
 
-        Maps of images that are done stay, with the new names; tabs are told to load the page again.
+        Maps of images that are done stay, with the new names; tabs load the page again.
 
         Args:
             listed: the list.
@@ -375,7 +378,7 @@ class Studio:
             await asyncio.to_thread(self._rename, before)
 
     def _rename(self, before: ClassSet) -> None:
-        folders = [self.folder / kind for kind in ("labels", "truth", "first", "initial")]
+        folders = [self.folder / kind for kind in MAPS]
         for path in (path for folder in folders for path in folder.rglob("*.png")):
             with suppress(DataError, OSError):  # one that keeps the old names is made again when it is asked for
                 file = read_index_labels(path, before, ids_of(before).train_ids)
@@ -431,13 +434,18 @@ class Studio:
         model, last = (self._model, self._constants, self.classes.names, self._class_file.of), image.document.marks[-1:]
         return model, image.photograph.name, image.photograph.stamp, [mark.id for mark in last]
 
-    async def result(self, image: OpenImage) -> Result:
-        """The map and the labels of an image at its size; of one that is done as they are in the folder of work."""
+    async def result(self, image: OpenImage, keep: bool = False) -> Result:
+        """The map and the labels of an image at its size; of one that is done as they are in the folder of work.
+
+        Args:
+            image: its marks are those of now.
+            keep: whether an image that is opened for it stays open.
+        """
         marks = image.document.marks
         if image.document.done:
             with suppress(DataError):  # they are not written yet
                 return await asyncio.to_thread(self._kept, image.photograph.name)
-        return await self.compute(lambda: _result(self._session_of(image, keep=False), marks))
+        return await self.compute(lambda: _result(self._session_of(image, keep), marks))
 
     async def write(self, image: OpenImage, entry: Entry) -> None:
         """Write an entry to the journal, apply it, and have the map shown; adding a mark twice changes nothing.

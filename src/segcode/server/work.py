@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -27,12 +27,10 @@ from segcode.segmenters.specification import to_stderr
 from segcode.server.journal import Entry, Head, journals_in, read_head
 from segcode.server.library import Photograph
 from segcode.server.marks import Region
-from segcode.server.studio import Studio
+from segcode.server.studio import MAPS, Studio
 from segcode.tensors import IGNORE
 
 Digest: TypeAlias = Callable[[Photograph], str]
-
-_MAPS: Final = ("labels", "truth", "first", "initial")
 
 
 def find_work(folder: Path, photographs: Sequence[Photograph]) -> dict[str, str]:
@@ -71,7 +69,7 @@ def find_work(folder: Path, photographs: Sequence[Photograph]) -> dict[str, str]
 
 def refuse_foreign(folder: Path) -> None:
     """Raises ConfigError for a folder of work with labels that are not the page's: it would replace them."""
-    for kind in _MAPS:
+    for kind in MAPS:
         if (folder / kind).exists() and not (folder / "journals").is_dir():
             raise ConfigError(
                 f"{folder / kind} is not of this page, which keeps its own there: give -o another folder for the work"
@@ -80,7 +78,7 @@ def refuse_foreign(folder: Path) -> None:
 
 def tidy(studio: Studio) -> None:
     """Remove labels and truth that segcode wrote of images that are not done, and files that a kill left unfinished."""
-    for kind in (*_MAPS, "uploads"):
+    for kind in (*MAPS, "uploads"):
         for path in (studio.folder / kind).rglob(f"{UNFINISHED}*"):
             path.unlink(missing_ok=True)
     for photograph in studio.library.all():
@@ -119,7 +117,7 @@ def import_truth(studio: Studio, folder: Path) -> list[str]:
 
 
 def open_honeypots(folder: Path, classes: ClassSet) -> PairedFiles:
-    """The images of known truth in a data set of the kind `folder`, each of which was read.
+    """The images of known truth in a data set of the kind `folder`; all have been read once.
 
     Raises:
         ConfigError: if it is no such data set, or has other classes.
@@ -157,7 +155,7 @@ def without_outputs(images: Sequence[Path], work: Path) -> list[Path]:
 
 
 def _is_output(path: Path) -> bool:
-    return any(parent.name in _MAPS and (parent.parent / "journals").is_dir() for parent in path.parents)
+    return any(parent.name in MAPS and (parent.parent / "journals").is_dir() for parent in path.parents)
 
 
 def _matches(photographs: Sequence[Photograph], heads: Mapping[str, Head], digest: Digest) -> dict[str, str]:
@@ -199,7 +197,7 @@ def _journal(folder: Path, name: str) -> Path:
 
 def _move(folder: Path, old: str, new: str) -> None:
     """The journal last: until it has moved, the next start finds it and goes on."""
-    for kind in (*_MAPS, "journals"):
+    for kind in (*MAPS, "journals"):
         suffix = ".jsonl" if kind == "journals" else ".png"
         source, target = folder / kind / f"{old}{suffix}", folder / kind / f"{new}{suffix}"
         if source.exists():

@@ -217,8 +217,8 @@ def _start_from(name: str, module: TrainingModule, classes: ClassSet) -> None:
         if module.from_predictions and start.classes.names != classes.names:
             raise CheckpointError(f"'{name}' has other classes than the data: its predictions mean something else")
         if start.classes.names != classes.names:
-            named = f"{name} has the classes {listed(start.classes.names)}, and the data {listed(classes.names)}"
-            rank_zero_only(print)(f"{named}: its weights for classes are a start for others", file=sys.stderr)
+            both = f"{name} has the classes {listed(start.classes.names)}, and the data {listed(classes.names)}"
+            rank_zero_only(print)(f"{both}: its weights for classes are a start for others", file=sys.stderr)
     own = module.model.state_dict()
     fitting = {key: value for key, value in theirs.items() if key in own and value.shape == own[key].shape}
     if not fitting:
