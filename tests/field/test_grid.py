@@ -35,3 +35,18 @@ def test_edges_join_all_neighbours_once():
     rows, columns = np.divmod(first, 5), np.divmod(second, 5)
     assert (np.abs(rows[0] - columns[0]) + np.abs(rows[1] - columns[1]) == 1).all()
     assert len(set(zip(first, second, strict=True))) == len(first)
+
+
+def test_cells_are_thinned_evenly():
+    grid = Grid(60, 80)
+    kept = grid.thinned(np.arange(len(grid)), 300)
+    assert (np.diff(kept) > 0).all()
+    blocks = np.bincount(kept // 80 // 10 * 8 + kept % 80 // 10, minlength=48)
+    assert (np.abs(blocks - 300 / 48) <= 2).all()
+
+
+def test_most_thinned_cells_stay_as_a_stroke_grows():
+    grid = Grid(60, 80)
+    stroke = np.arange(30 * 80, 33 * 80)
+    before, after = grid.thinned(stroke[:200], 32), grid.thinned(stroke, 32)
+    assert len(np.intersect1d(before, after)) > 20

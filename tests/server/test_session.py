@@ -360,3 +360,15 @@ def test_a_draft_is_shown_on_top_of_the_refined_marks(session, mark):
     assert (drafted[labelled] == draft.label).all()
     assert (drafted != refined).mean() < 0.5
     assert np.array_equal(session.show([mark, accepted]).labels, refined)
+
+
+def test_a_draft_does_not_wait_for_the_refinement_of_the_stroke_before(session, mark, tiny_model, image, monkeypatch):
+    later, draft = (Brush(label=one, radius=3, points=((20 * one, 10),)) for one in (1, 2))
+    session.show([mark])
+    with monkeypatch.context() as patch:
+        patch.setattr(session._refiner, "refine", lambda truth: pytest.fail("refines"))
+        drafted = session.show([mark, later], [draft]).labels
+    labelled = painted([later]) != IGNORE
+    assert (drafted[labelled] == later.label).all()
+    fresh = Session(tiny_model, image).show([mark, later]).labels
+    assert np.array_equal(session.show([mark, later]).labels, fresh)

@@ -7,11 +7,13 @@ likelihood at a cell is at most W/2 times the identity (Boehning 1992), for ever
 
 is at least the second derivative of the energy for each class: a step H^-1 g never has to be shorter than 1 to lower
 the energy (a minorise-maximise step), and one factorisation serves all steps and all classes. Near the edge of what is
-certain the bound is loose, so longer steps are tried, too.
+certain the bound is loose. So H is the preconditioner of conjugate gradients (Polak and Ribiere 1969, restarted as by
+Gilbert and Nocedal 1992), whose steps are as long as the energy falls.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,8 +24,8 @@ from numpy import ndarray
 from segcode.field.likelihood import Observations
 from segcode.field.precision import Factor, Precision
 
-LENGTHS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Steps that are tried as long as each lowers the energy further, as multiples of the safe one."""
+LONGEST: Final = 64.0
+"""Of the steps that are tried, as a multiple of the safe one."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def find_mode_on_grid(
     observations: Observations,
     precision: Precision,
     share: float = 1e-2,
-    max_steps: int = 4,
+    max_steps: int = 3,
 ) -> GridMode:
     """Minimise l(S0 + f_P) + 1/2 sum_m f_m^T C^-1 f_m over the fields of all classes.
 
@@ -65,23 +67,47 @@ def find_mode_on_grid(
     cells = observations.cells
     bound = np.zeros(len(precision.grid))
     bound[cells] = observations.total / 2
-    factor = precision.plus(bound)
+    factor = precision.plus(bound, np.float32)
     field = np.zeros((len(precision.grid), base.shape[1]))
     pulled, now = np.zeros_like(field), observations.value(base)
+    towards, last, decrement = np.zeros_like(field), np.zeros_like(field), np.inf
     for step in range(1, max_steps + 1):
         gradient = pulled.copy()
         gradient[cells] += observations.slope(base + field[cells])
-        towards = -factor.solve(gradient)
+        steepest = -factor.solve(gradient)
+        conjugate = max(0.0, float(((last - gradient) * steepest).sum()) / decrement)
+        towards = steepest + conjugate * towards
+        last, decrement = gradient, -float((gradient * steepest).sum())
         across = precision.times(towards)
         linear, square = float((towards * pulled).sum()), float((towards * across).sum())
         prior = 0.5 * float((field * pulled).sum())
-        start, along, length, before = base + field[cells], towards[cells], 0.0, now
-        for t in LENGTHS:
-            cost = observations.value(start + t * along) + prior + t * linear + 0.5 * t * t * square
-            if cost >= now:
-                break
-            length, now = t, cost
+        start, along = base + field[cells], towards[cells]
+
+        def energy(t: float) -> float:
+            return observations.value(start + t * along) + prior + t * linear + 0.5 * t * t * square  # noqa: B023
+
+        before, (length, now) = now, _lowest(energy, now, float((towards * gradient).sum()))
         field, pulled = field + length * towards, pulled + length * across
-        if before - now <= share * now:
+        if length == 0:  # the next step is a safe one again
+            decrement = np.inf
+        if before - now <= share * now and (length > 0 or conjugate == 0):
             return GridMode(field, precision, factor, step, True)
     return GridMode(field, precision, factor, max_steps, False)
+
+
+def _lowest(energy: Callable[[float], float], now: float, slope: float) -> tuple[float, float]:
+    """The length of a step with the lowest energy found, and that energy: 0 if none is below that of no step.
+
+    Tried are 1, 2, 4, ... as long as the energy falls, and the vertex of the parabola through the last three.
+    """
+    found = [(0.0, now), (1.0, energy(1.0))]
+    while found[-1][1] < found[-2][1] and found[-1][0] < LONGEST:
+        found.append((2 * found[-1][0], energy(2 * found[-1][0])))
+    if len(found) == 2:
+        bend = found[1][1] - now - slope
+        vertex = -slope / (2 * bend) if slope < 0 < bend else 0.0
+    else:
+        (a, fa), (b, fb), (c, fc) = found[-3:]
+        left, right = (b - a) * (fb - fc), (b - c) * (fb - fa)
+        vertex = b - 0.5 * ((b - a) * left - (b - c) * right) / (left - right) if left != right else b
+    return min([*found, (vertex, energy(vertex))], key=lambda each: each[1])

@@ -125,13 +125,14 @@ class Session:
         painted = perf_counter()
         self._start_from(started([*marks, *drafts]))
         self._refine_beyond([*marks, *drafts])
-        if not drafts or self._refined != marks:
+        refined = self._refined
+        if not drafts or refined is None or marks[: len(refined)] != refined:  # a preview follows from later marks, too
             self._map = self._refine(marks)
         if drafts:
             self._map = self._refiner.preview(self._painting.truth(self.classes))
-        refined = perf_counter()
+        solved = perf_counter()
         labels = self._painting.pasted(self._labels())
-        times = {"paint": painted - began, "refine": refined - painted, "label": perf_counter() - refined}
+        times = {"paint": painted - began, "refine": solved - painted, "label": perf_counter() - solved}
         self._shown = Shown(
             labels,
             self._painting.labels,

@@ -12,7 +12,7 @@ const stage = new Stage();
 const state = {
   model: null, image: null, live: null, document: null,
   places: [], placeIndex: -1, seed: Math.floor(Math.random() * 2 ** 30),
-  flight: null, waiting: null, // drafts: one under way, the newest waits
+  flights: [], waiting: null, // drafts: some under way, and the newest, which waits
   asked: [], // marks that no map shows yet: {id, points, at}, the time of the movement that led to it
   before: null, stroke: null, // the map before the stroke that is drawn, and before the last one
   latency: 0, pointer: [-1, -1], leaving: "", // the state in which this image is left for the next one
@@ -41,11 +41,13 @@ const tools = new Tools(stage, {
   hover,
 });
 
-const job = new Job({ open, renamed: () => state.live?.rename(), notice, busy: () => state.flight !== null || tools.mark !== null });
+const job = new Job({ open, renamed: () => state.live?.rename(), notice, busy: () => state.flights.length > 0 || tools.mark !== null });
 
 // ---- drafts: the map is updated during the stroke -----------------------------------------------------------------------------
 
-/** Ask for the map of a mark that is being drawn; while one is under way, only the newest is remembered. */
+const FLIGHTS = 2; // the server computes the map of one draft while that of another is drawn here
+
+/** Ask for the map of a mark that is being drawn; while some are under way, only the newest is remembered. */
 function draft(mark, at = performance.now()) {
   if (mark) {
     if (["image", "first"].includes(stage.view)) chooseView("map"); // else nobody would see what it does
@@ -55,20 +57,25 @@ function draft(mark, at = performance.now()) {
   } else {
     state.before = null;
   }
-  if (state.flight && performance.now() - state.flight.sent < 1000) {
+  if (state.flights.length >= FLIGHTS && performance.now() - state.flights.at(-1).sent < 1000) {
     state.waiting = { mark, at };
     return;
   }
   state.waiting = null;
-  state.flight = mark && { id: mark.id, points: mark.points.length, at, sent: performance.now() };
-  if (mark) state.asked.push(state.flight);
-  else state.asked = [];
+  if (mark) {
+    const flight = { id: mark.id, points: mark.points.length, at, sent: performance.now() };
+    state.flights.push(flight);
+    state.asked.push(flight);
+  } else {
+    state.flights = [];
+    state.asked = [];
+  }
   state.live.send({ type: "draw", mark });
 }
 
 /** A map has come and is drawn: measure how long it took, and let the next draft go. */
 function arrived(header) {
-  const { flight, waiting } = state;
+  const { flights, waiting } = state;
   const shows = (one) => header.drafts[one.id] >= one.points || header.last === one.id;
   const end = performance.now();
   const shown = state.asked.splice(0, state.asked.findLastIndex(shows) + 1); // in order: what came before is in it, too
@@ -78,10 +85,7 @@ function arrived(header) {
   }
   corner(header);
   if (state.stroke && header.last === state.stroke.mark.id && !Object.keys(header.drafts).length) farther(state.stroke);
-  if (flight && shows(flight)) {
-    state.flight = null;
-    if (waiting) draft(waiting.mark, waiting.at);
-  }
+  if (flights.splice(0, flights.findLastIndex(shows) + 1).length && waiting) draft(waiting.mark, waiting.at);
 }
 
 function corner(header) {
@@ -153,7 +157,7 @@ function receive(message) {
       if ($("photo").complete && !$("photo").naturalWidth) $("photo").src = url(state.image.name, "picture");
       break;
     case "down":
-      Object.assign(state, { flight: null, asked: [] });
+      Object.assign(state, { flights: [], asked: [] });
       if (!stage.grid && stage.size) { // strokes that are kept here are shown, though there is no map
         stage.lay(stage.size.width, stage.size.height);
         tools.sketch();
@@ -260,7 +264,7 @@ function open(image) {
   if (!image || image === state.image) return;
   tools.leave();
   state.live?.close();
-  Object.assign(state, { image, document: null, places: [], placeIndex: -1, flight: null, waiting: null, asked: [], before: null, stroke: null, latency: 0, leaving: "" });
+  Object.assign(state, { image, document: null, places: [], placeIndex: -1, flights: [], waiting: null, asked: [], before: null, stroke: null, latency: 0, leaving: "" });
   $("far").hidden = true;
   const address = `#${encodeURIComponent(image.name)}`; // Back goes to the image before
   if (location.hash !== address) history[location.hash ? "pushState" : "replaceState"](null, "", address);

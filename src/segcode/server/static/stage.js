@@ -84,6 +84,8 @@ export class Stage {
 
   /** Outline the pixels of a mask, or show them for a moment in the colours of the map; nothing without one. */
   overlay(mask, flash = false) {
+    if (!mask && !this.overlaid) return;
+    this.overlaid = Boolean(mask);
     over.classList.remove("flash");
     const image = new ImageData(this.grid.width, this.grid.height);
     const pixels = new Uint32Array(image.data.buffer);
@@ -178,6 +180,7 @@ export class Stage {
       const image = new ImageData(width, height);
       const pixels = new Uint32Array(image.data.buffer);
       const known = this.painted, white = packed([255, 255, 255]);
+      const inside = !["difference", "image"].includes(this.shown);
       for (let i = 0; i < pixels.length; i++) {
         const own = known[i];
         if (own === VOID) continue;
@@ -185,7 +188,7 @@ export class Stage {
         const edge = (x > 0 && known[i - 1] === VOID) || (x < width - 1 && known[i + 1] === VOID) ||
           (i >= width && known[i - width] === VOID) || (i + width < known.length && known[i + width] === VOID);
         if (edge) pixels[i] = white;
-        else if (!["difference", "image"].includes(this.shown)) pixels[i] = this.table[own];
+        else if (inside) pixels[i] = this.table[own];
       }
       context.putImageData(image, 0, 0);
     }
