@@ -1,4 +1,4 @@
-"""The page in Chromium: from a stroke to the repainted map, and ten people who paint at once."""
+"""The page in Chromium: from a stroke to the repainted map, and people who paint at once."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
 import websockets
 from PIL import Image
+from playwright.sync_api import Page
 
 from segcode.data.resize import resize_image
 from segcode.data.sources import open_source
 from segcode.export.picture import write_picture
 from serving import Served, chromium
 
+IMAGES = 10
 STROKES = 20
 PAINTERS = 20
 SECONDS = 60
@@ -49,33 +52,70 @@ def report(name: str, times: list[float]) -> None:
     print(f"\n{len(times)} {name}, median {median:.0f} ms, 95th percentile {high:.0f} ms")
 
 
-def test_strokes(served):
-    """Strokes by mouse on ten images: from the newest movement that a map has in it until that map is drawn."""
+@pytest.fixture
+def page() -> Iterator[Page]:
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        times = []
-        for image in range(10):
-            page.goto(f"{served.address}?again={image}#street_{image}")
-            page.wait_for_selector("body[data-marks]")
-            box = page.locator("#board").bounding_box()
-            for number in range(STROKES):
-                page.keyboard.press(str(1 + number % 9))
-                x = box["x"] + box["width"] * (0.05 + 0.8 * (number * 0.37 % 1))
-                y = box["y"] + box["height"] * (0.05 + 0.9 * (number * 0.61 % 1))
-                page.mouse.move(x, y)
-                page.mouse.down()
-                for step in range(8):
-                    page.mouse.move(x + 8 * step, y)
-                    page.wait_for_timeout(16)
-                page.mouse.up()
-                page.wait_for_selector(f"body[data-marks='{number + 1}']")
-            page.wait_for_timeout(500)
-            times += page.evaluate("performance.getEntriesByName('stroke to map').map((one) => one.duration)")
-        report(f"maps of {STROKES} strokes on each of ten images", times)
+        yield browser.new_page(viewport={"width": 1280, "height": 800})
+
+
+def opened(page: Page, served: Served, name: str) -> dict[str, float]:
+    """Open an image; returns the place of the image on the screen."""
+    page.goto("about:blank")
+    page.goto(f"{served.address}#{quote(name, safe='')}")
+    page.wait_for_selector("body[data-marks]")
+    return page.locator("#board").bounding_box()
+
+
+def strokes(page: Page, box: dict[str, float]) -> list[float]:
+    """Paint by mouse; returns the ms from each newest movement that a map has in it until that map is drawn."""
+    for number in range(STROKES):
+        page.keyboard.press(str(1 + number % 9))
+        x = box["x"] + box["width"] * (0.05 + 0.8 * (number * 0.37 % 1))
+        y = box["y"] + box["height"] * (0.05 + 0.9 * (number * 0.61 % 1))
+        page.mouse.move(x, y)
+        page.mouse.down()
+        for step in range(8):
+            page.mouse.move(x + 8 * step, y)
+            page.wait_for_timeout(16)
+        page.mouse.up()
+        page.wait_for_selector(f"body[data-marks='{number + 1}']")
+    page.wait_for_timeout(500)
+    return measured(page)
+
+
+def measured(page: Page) -> list[float]:
+    """The times that the page took itself, in ms."""
+    return page.evaluate("performance.getEntriesByName('stroke to map').map((one) => one.duration)")
+
+
+def test_strokes(served, page):
+    times = [time for image in range(IMAGES) for time in strokes(page, opened(page, served, f"street_{image}"))]
+    report(f"maps of {STROKES} strokes on each of {IMAGES} images", times)
+
+
+def test_ticks_and_fills(served, page):
+    """The tick of each class, taken back before the next; then a click of the tool that fills."""
+    ticks, fills = [], []
+    for image in range(IMAGES):
+        box = opened(page, served, f"street_{image}")
+        for key in "123456":
+            page.keyboard.press(key)
+            page.keyboard.press("a")
+            page.wait_for_selector("body[data-marks='1']")
+            page.keyboard.press("Control+z")
+            page.wait_for_selector("body[data-marks='0']")
+        ticks += measured(page)
+        page.keyboard.press("f")
+        for number in range(4):
+            page.mouse.click(box["x"] + box["width"] * (0.1 + 0.25 * number), box["y"] + box["height"] * 0.6)
+            page.wait_for_selector(f"body[data-marks='{number + 1}']")
+        fills += measured(page)[-4:]
+    report("ticks", ticks)
+    report("fills", fills)
 
 
 def test_painters(served):
-    """Ten sessions that paint for a minute: every stroke is kept, nothing fails, and memory stays what it was."""
+    """Twenty sessions that paint for a minute: every stroke is kept, nothing fails, and memory stays what it was."""
 
     async def paint(name: str, until: float) -> int:
         strokes = 0
@@ -114,29 +154,25 @@ def test_painters(served):
     print(f"\n{PAINTERS} painters, {SECONDS} s: {sum(strokes)} strokes, none lost; {early:.0f}, then {late:.0f} MiB")
 
 
-def test_large_photograph(served):
-    """Time between two frames while a photograph of 3840 x 2880 pixels is zoomed and moved."""
+def test_large_photograph(served, page):
+    """A photograph of 3840 x 2880 pixels: strokes, and the time between two frames while it is zoomed and moved."""
     street = open_source("streets", None, "test", 360, 480)[0].image
     content = io.BytesIO()
     Image.fromarray(resize_image(street, 2880, 3840)).save(content, format="JPEG", quality=90)
     urlopen(f"{served.address}api/images?name=large.jpg", content.getvalue()).close()
-    with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(f"{served.address}#uploads%2Flarge")
-        page.wait_for_selector("body[data-marks]")
-        page.wait_for_timeout(1000)
-        page.evaluate(
-            "() => { window.frames_ = []; let last = performance.now();"
-            "const next = (now) => { window.frames_.push(now - last); last = now; requestAnimationFrame(next); };"
-            "requestAnimationFrame(next); }"
-        )
-        page.mouse.move(600, 400)
-        for _ in range(20):
-            page.mouse.wheel(0, -120)
-            page.wait_for_timeout(16)
-        page.mouse.down(button="right")
-        for step in range(60):
-            page.mouse.move(600 + 3 * step, 400 - 2 * step)
-            page.wait_for_timeout(16)
-        page.mouse.up(button="right")
-        report("frames", page.evaluate("window.frames_"))
+    report("maps of strokes on 11 megapixels", strokes(page, opened(page, served, "uploads/large")))
+    page.evaluate(
+        "() => { window.frames_ = []; let last = performance.now();"
+        "const next = (now) => { window.frames_.push(now - last); last = now; requestAnimationFrame(next); };"
+        "requestAnimationFrame(next); }"
+    )
+    page.mouse.move(600, 400)
+    for _ in range(20):
+        page.mouse.wheel(0, -120)
+        page.wait_for_timeout(16)
+    page.mouse.down(button="right")
+    for step in range(60):
+        page.mouse.move(600 + 3 * step, 400 - 2 * step)
+        page.wait_for_timeout(16)
+    page.mouse.up(button="right")
+    report("frames", page.evaluate("window.frames_"))

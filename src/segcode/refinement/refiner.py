@@ -48,14 +48,17 @@ class _Code:
         self._pixels = _pixels_at(grid, path.size)
         self.code_size = path.code_size
         self.jacobian = Kept(self._jacobian)
+        self._last: tuple[Float[ndarray, "N"], Float[ndarray, "M h w"]] | None = None
 
     def scaled(self, code: Float[ndarray, "N"]) -> Float[ndarray, "N"]:
         """The code itself, from one in units of s."""
         return np.asarray(self._deviation * code, np.float32)
 
     def added(self, code: Float[ndarray, "N"]) -> Float[ndarray, "M h w"]:
-        """The part of the code in the logits, on the grid of the code path."""
-        return self._path.added(np.asarray(self._factor * code, np.float32)[None])[0]
+        """The part of the code in the logits, on the grid of the code path; that of the last code is kept."""
+        if self._last is None or self._last[0] is not code:
+            self._last = code, self._path.added(np.asarray(self._factor * code, np.float32)[None])[0]
+        return self._last[1]
 
     def explaining(self, observations: Observations, base: Float[ndarray, "c M"]) -> Float[ndarray, "N"]:
         """The code that explains many labels before the field does: it minimises w sum_i e_i(c) + 1/2 |c|^2 / s^2.

@@ -224,6 +224,7 @@ function ask(message) {
   const sent = state.live?.ask(message) ?? false;
   if (!sent) notice("The server does not answer; try again once it is back.", 4000);
   else busy();
+  if (sent && message.id) state.asked.push({ id: message.id, points: Infinity, at: performance.now() });
   return sent;
 }
 
