@@ -43,9 +43,6 @@ def serve(app: FastAPI, listener: socket.socket, host: str, token: str | None, b
     name = _reachable(host)
     name = f"[{name}]" if ":" in name else name
     address = f"http://{name}:{listener.getsockname()[1]}/" + (f"?token={quote(token, safe='')}" if token else "")
-    print(f"The page is at {address}   (Ctrl-C ends the server)", file=sys.stdout, flush=True)
-    if browser:
-        Timer(0.5, webbrowser.open, [address]).start()
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -54,9 +51,13 @@ def serve(app: FastAPI, listener: socket.socket, host: str, token: str | None, b
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=2,
     )
+    config.load()  # this and what follows take their time, and the first request would wait for it
     gc.collect()
     gc.freeze()  # what is loaded stays: else each large message would have it all looked through
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # a core is left to the browser, which draws meanwhile
+    print(f"The page is at {address}   (Ctrl-C ends the server)", file=sys.stdout, flush=True)
+    if browser:
+        Timer(0.5, webbrowser.open, [address]).start()
     uvicorn.Server(config).run([listener])
 
 
