@@ -201,9 +201,12 @@ def test_a_server_that_refuses_says_why(open_page, served):
 def test_a_class_that_was_accepted_is_ticked_until_it_is_taken_back(open_page):
     page = open_page()
     tick = page.locator("#classes .accept").nth(SIDEWALK)
+    look = "(one) => getComputedStyle(one, '::before').content"
+    assert tick.evaluate(look) == '""'
     tick.click()
     page.locator("#classes .accept[aria-pressed='true']").wait_for()
     assert tick.get_attribute("aria-pressed") == "true"
+    assert tick.evaluate(look) == '"✓"'
     page.keyboard.press("Control+z")
     page.locator("#classes .accept[aria-pressed='true']").wait_for(state="detached")
 
@@ -407,9 +410,15 @@ def test_a_dark_image_is_brightened_for_the_eye_alone(open_page):
 
 
 def test_a_stroke_reaches_no_farther_than_it_should(open_page, served, street):
-    """What changed far away flashes and can be taken back; `O` limits the strokes of a class from the start."""
+    """Much that changed far away flashes and can be taken back; `O` limits the strokes of a class from the start."""
     page = open_page()
     before = pixels(page)
+    paint(page, (0.5, 0.93), (0.54, 0.93))  # of the class that is there already
+    settle(page)
+    assert (pixels(page) != before).any()
+    assert page.locator("#far").is_hidden()
+    page.keyboard.press("Control+z")
+    page.wait_for_selector("body[data-marks='0']")
     paint(page)
     page.locator("#far").wait_for()
     everywhere = pixels(page)

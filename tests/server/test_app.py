@@ -31,7 +31,7 @@ from segcode.server.studio import Studio, Viewer
 from segcode.tensors import IGNORE
 
 MARK = TypeAdapter(AnyMark)
-NOTE = {"flagged": False, "comment": "", "finished_by": None}
+NOTE = {"flagged": False, "comments": {}, "finished_by": None}
 UPLOADED = {
     "state": "untouched", "problem": None, "uploaded": True, "uncertainty": None, "expected_change": None, **NOTE
 }  # fmt: skip

@@ -83,10 +83,11 @@ def test_a_flag_and_a_comment_are_kept_and_change_neither_marks_nor_state(server
     paint(server, "a", 2, 12)
     server.post("/api/images/a/state", json={"done": True})
     noted = server.post("/api/images/a/note", json={"flagged": True, "comment": "the kerb?"}).json()
-    assert (noted["flagged"], noted["comment"], noted["state"], noted["marks"]) == (True, "the kerb?", "done", 1)
+    assert (noted["flagged"], noted["comments"], noted["state"], noted["marks"]) == (True, {"": "the kerb?"}, "done", 1)
+    server.post("/api/images/a/note", json={"comment": "it is"}, params={"by": "Bob"})
     server.post("/api/images/a/note", json={"comment": ""})
     again = listed(open_server(), "a")
-    assert (again["flagged"], again["comment"], again["state"]) == (True, "", "done")
+    assert (again["flagged"], again["comments"], again["state"]) == (True, {"Bob": "it is"}, "done")
 
 
 def test_a_comment_that_is_too_long_is_refused(server):

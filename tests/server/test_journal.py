@@ -141,7 +141,7 @@ def test_a_change_of_what_was_accepted_takes_it_back_into_work_of_whoever_finish
     assert (made.state, made.finished_by) == ("in work", None)
 
 
-def test_nobody_accepts_what_they_finished_unless_they_gave_no_name():
+def test_nobody_accepts_what_they_finished_and_nobody_without_a_name_reviews():
     with pytest.raises(DataError, match="nobody has called this image done"):
         document(stroke("a")).check_review("accepted", "Bob")
     ann = document(stroke("a"), finished("Ann"))
@@ -149,7 +149,10 @@ def test_nobody_accepts_what_they_finished_unless_they_gave_no_name():
         ann.check_review("accepted", "Ann")
     ann.check_review("sent back", "Ann")
     ann.check_review("accepted", "Bob")
-    document(stroke("a"), finished("")).check_review("accepted", "")
+    document(stroke("a"), finished("")).check_review("accepted", "Bob")
+    for review in ("accepted", "sent back"):
+        with pytest.raises(DataError, match="a review needs your name"):
+            document(stroke("a"), finished("")).check_review(review, "")
     with pytest.raises(DataError, match="nobody has called"):
         document(stroke("a"), finished("Ann"), reviewed("sent back", "Bob")).check_review("accepted", "Bob")
 

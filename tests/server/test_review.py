@@ -99,6 +99,8 @@ def test_a_second_person_corrects_and_accepts(server, tmp_path):
     assert finish(server, "x")["state"] == "done"
     refused = ask(server, "x", "review", {"review": "accepted"}, "Ann")
     assert refused == {"detail": "Ann has called this image done: somebody else has to accept it"}
+    refused = ask(server, "x", "review", {"review": "accepted"})
+    assert refused == {"detail": "a review needs your name: write it on the page, or add ?by=NAME"}
     before = pixels((tmp_path / "work/labels/x.png").read_bytes())
     assert ask(server, "x", "marks", {**STROKE, "label": 1}, "Bob")["state"] == "in work"
     accepted = ask(server, "x", "review", {"review": "accepted"}, "Bob")
@@ -110,11 +112,14 @@ def test_a_second_person_corrects_and_accepts(server, tmp_path):
 
 def test_what_is_sent_back_is_to_do_again_and_says_why(server, open_server, tmp_path):
     finish(server, "x")
+    ask(server, "x", "note", {"comment": "where is the kerb?"}, "Ann")
+    ask(server, "x", "note", {"comment": "here"}, "Bob")
     with server.websocket_connect(f"{LIVE}/api/images/x/live?by=Bob") as socket:
         tab = Tab(socket)
         tab.say("review", review="sent back", comment="the kerb is wrong")
         heard = tab.hears("document", lambda one: one["state"] == "sent back").header
-    assert (heard["comment"], heard["finished_by"]) == ("the kerb is wrong", None)
+    assert heard["comments"] == {"Ann": "where is the kerb?", "Bob": "the kerb is wrong"}
+    assert heard["finished_by"] is None
     assert not (tmp_path / "work/labels/x.png").exists()
     assert open_server().get("/api/images").json()[2]["state"] == "sent back"
     assert "nobody has called" in ask(server, "x", "review", {"review": "accepted"}, "Bob")["detail"]

@@ -267,7 +267,7 @@ async def set_state(image: Opened, studio: Here, state: Done, by: By = "") -> Do
 async def review(image: Opened, studio: Here, verdict: Verdict, by: By = "") -> DocumentInfo:
     """Accept the map of an image as it is now, or send the image back with a comment.
 
-    Refused if nobody has called it done; whoever did, under a name, cannot accept it.
+    Refused without a name, and if nobody has called it done; whoever did cannot accept it.
     """
     await studio.review(image, verdict.review, verdict.comment, by)
     return _document(image)
@@ -275,7 +275,7 @@ async def review(image: Opened, studio: Here, verdict: Verdict, by: By = "") -> 
 
 @router.post("/api/images/{name:path}/note", tags=["work"], responses={**_WORK, **_LARGE})
 async def set_note(image: Opened, studio: Here, note: Note, by: By = "") -> DocumentInfo:
-    """Flag an image, or write a comment on it; neither changes its marks."""
+    """Flag an image, or write a comment on it, which replaces your earlier one; neither changes its marks."""
     for key, value in note:
         if value is not None:
             await studio.write(image, Entry.model_validate({key: value, "by": by}))
@@ -350,7 +350,7 @@ def _info(studio: Studio, photograph: Photograph) -> ImageInfo:
         state=progress.state,
         problem=progress.problem,
         flagged=progress.flagged,
-        comment=progress.comment,
+        comments=dict(progress.comments),
         finished_by=progress.finished_by,
         uploaded=photograph.uploaded,
         uncertainty=progress.score and progress.score.uncertainty,

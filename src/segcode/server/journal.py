@@ -102,7 +102,7 @@ class Entry(BaseModel):
 
 
 class Document:
-    """The marks of an image, how many of them count, how far the work is, who did it, and a comment.
+    """The marks of an image, how many of them count, how far the work is, who did it, and comments.
 
     Attributes:
         done: whether a person called it done, and nothing has changed since.
@@ -110,6 +110,7 @@ class Document:
         finished_by: who called it done last; None if nobody did since it was sent back or taken back into work.
         first_finished_by: who called it done first; None if nobody did.
         people: when each person did something last, the latest at the end.
+        comments: the newest of each person, the latest first.
     """
 
     def __init__(self) -> None:
@@ -119,7 +120,7 @@ class Document:
         self.first_finished_by: str | None = None
         self.people: dict[str, datetime] = {}
         self.flagged = False
-        self.comment = ""
+        self.comments: dict[str, str] = {}
         self._marks: list[Mark] = []
         self._count = 0
         self._known: set[str] = set()
@@ -149,13 +150,17 @@ class Document:
         elif self.done and self.marks != before:
             self.done, self.review = False, None
         self.flagged = self.flagged if entry.flagged is None else entry.flagged
-        self.comment = self.comment if entry.comment is None else entry.comment
+        if entry.comment is not None:
+            others = {name: comment for name, comment in self.comments.items() if name != entry.by}
+            self.comments = {entry.by: entry.comment, **others} if entry.comment else others
 
     def check_review(self, review: Review, by: str) -> None:
-        """Raises DataError if a person may not give this verdict now."""
+        """Raises DataError if a person may not give this verdict now, or has no name."""
+        if not by:
+            raise DataError("a review needs your name: write it on the page, or add ?by=NAME")
         if self.finished_by is None:
             raise DataError("nobody has called this image done since it was taken into work: finish it first")
-        if review == "accepted" and by and by == self.finished_by:
+        if review == "accepted" and by == self.finished_by:
             raise DataError(f"{by} has called this image done: somebody else has to accept it")
 
     @property

@@ -42,7 +42,8 @@ class ImageInfo(BaseModel):
     problem: str | None
     """Why it cannot be worked on, with the cure."""
     flagged: bool
-    comment: str
+    comments: dict[str, str]
+    """The newest of each person."""
     finished_by: str | None
     """Who called it done, if somebody did."""
     uploaded: bool
@@ -61,7 +62,7 @@ class DocumentInfo(BaseModel):
     undo: bool
     redo: bool
     flagged: bool
-    comment: str
+    comments: dict[str, str]
     finished_by: str | None
     people: dict[str, datetime]
     """When each person did something to it last."""

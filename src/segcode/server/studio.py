@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ class Progress(NamedTuple):
     Attributes:
         state: of its marks.
         flagged: whether a person flagged it.
-        comment: of a person.
+        comments: the newest of each person.
         finished_by: who called it done, if somebody did.
         score: how much it needs a person, if that is known.
         problem: why the work cannot go on, if it cannot.
@@ -60,7 +60,7 @@ class Progress(NamedTuple):
 
     state: State
     flagged: bool = False
-    comment: str = ""
+    comments: Mapping[str, str] = {}
     finished_by: str | None = None
     score: Score | None = None
     problem: str | None = None
@@ -161,7 +161,7 @@ class OpenImage:
             "undo": document.can_undo,
             "redo": document.can_redo,
             "flagged": document.flagged,
-            "comment": document.comment,
+            "comments": document.comments,
             "finished_by": document.finished_by,
             "people": {person: at.isoformat() for person, at in document.people.items()},
             "uncertainty": self.score and self.score.uncertainty,
@@ -403,7 +403,7 @@ class Studio:
         except DataError as error:
             return Progress("in work" if _exists(self.log(name)) else "untouched", problem=said(error))
         document = image.document
-        return Progress(document.state, document.flagged, document.comment, document.finished_by, image.score)
+        return Progress(document.state, document.flagged, document.comments, document.finished_by, image.score)
 
     def remove(self, name: str) -> None:
         """Delete an image that was uploaded, and its map if it is done; its journal stays.
@@ -512,7 +512,7 @@ class Studio:
         """Accept an image as it is now, which writes its labels and its truth, or send it back with a comment.
 
         Raises:
-            DataError: if nobody has called it done, or the one who did would accept it.
+            DataError: if there is no name, nobody has called it done, or the one who did would accept it.
             OSError: if something cannot be written; then it is not reviewed.
         """
         async with image.order:

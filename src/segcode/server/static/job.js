@@ -32,6 +32,10 @@ export async function reason(address) {
   return answer && !answer.ok ? (await answer.json()).detail : null;
 }
 
+/** What people say of an image, a line for each, without somebody's own. */
+export const commentLines = (comments, but) => Object.entries(comments).filter(([name]) => name !== but)
+  .map(([name, comment]) => `${name || "no name"}: ${comment}`).join("\n");
+
 /** The options of a request that sends JSON. */
 export const posted = (content) => ({ method: "POST", body: JSON.stringify(content), headers: { "Content-Type": "application/json" } });
 
@@ -56,6 +60,7 @@ export class Job {
     $("person").addEventListener("change", () => {
       person.name = $("person").value.trim();
       this.act.renamed();
+      if (this.current) this.notes();
     });
     for (const id of ["comment", "person"]) {
       $(id).addEventListener("keydown", ({ key }) => ["Enter", "Escape"].includes(key) && $(id).blur());
@@ -94,12 +99,12 @@ export class Job {
 
   /** The state of an image in the list, or why it cannot be worked on. */
   describe(image) {
-    const { name, state, problem, flagged, comment } = image;
+    const { name, state, problem, flagged, comments } = image;
     const button = this.items.get(name).firstElementChild;
     const score = image[ORDERS[$("order").value]];
     button.dataset.state = problem ? "problem" : state;
     button.dataset.flagged = flagged;
-    button.title = [name, problem, comment].filter(Boolean).join(": ");
+    button.title = [name, problem, commentLines(comments)].filter(Boolean).join("\n");
     button.querySelector("small").textContent = problem ? "cannot be opened" : state + (score == null ? "" : ` · ${shown(score)}`);
   }
 
@@ -144,24 +149,25 @@ export class Job {
     this.measure();
   }
 
-  /** The flag and the comment of the image that is open, who worked on it, and what a review may say. */
+  /** The flag and the comments of the image that is open, who worked on it, and what a review may say. */
   notes() {
-    const { flagged, comment, uploaded, finished_by, people = {} } = this.current;
+    const { flagged, comments, uploaded, finished_by, people = {} } = this.current;
     const latest = Object.entries(people).sort(([, one], [, other]) => other.localeCompare(one));
     const when = (at) => new Date(at).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
     $("people").textContent = latest.map(([name, at]) => `${name || "no name"}, ${when(at)}`).join("\n");
     $("accept").hidden = $("send-back").hidden = finished_by === null;
     $("flag").disabled = $("comment").disabled = false;
     $("flag").setAttribute("aria-pressed", String(flagged));
-    if (document.activeElement !== $("comment")) $("comment").value = comment;
+    if (document.activeElement !== $("comment")) $("comment").value = comments[person.name] ?? "";
+    $("comments").textContent = commentLines(comments, person.name);
     $("remove").hidden = !uploaded;
   }
 
   /** Take over what the server says of an image. */
-  listed({ name, state, flagged, comment, finished_by, people, uncertainty, expected_change }) {
+  listed({ name, state, flagged, comments, finished_by, people, uncertainty, expected_change }) {
     const image = this.images.find((one) => one.name === name);
     if (!image) return; // another tab has added it
-    Object.assign(image, { state, flagged, comment, finished_by, people, uncertainty, expected_change });
+    Object.assign(image, { state, flagged, comments, finished_by, people, uncertainty, expected_change });
     this.describe(image);
     this.count();
     if (image === this.current) this.notes();

@@ -1,8 +1,8 @@
 // The page: choices, views, and requests to the server.
 
 import { editClasses } from "./classes.js";
-import { IS, Job, json, reason } from "./job.js";
-import { Live, deliver, unfinished, url } from "./live.js";
+import { IS, Job, commentLines, json, reason } from "./job.js";
+import { Live, deliver, person, unfinished, url } from "./live.js";
 import { Stage, VOID } from "./stage.js";
 import { Tools, identity } from "./tools.js";
 
@@ -15,7 +15,7 @@ const state = {
   flights: [], waiting: null, // drafts: some under way, and the newest, which waits
   asked: [], // marks that no map shows yet: {id, points, at}, the time of the movement that led to it
   before: null, stroke: null, // the map before the stroke that is drawn, and before the last one
-  latency: 0, pointer: [-1, -1], leaving: "", // the state in which this image is left for the next one
+  latency: 0, last: null, pointer: [-1, -1], leaving: "", // the state in which this image is left for the next one
 };
 
 const tools = new Tools(stage, {
@@ -102,15 +102,16 @@ function corner(header) {
 // ---- how far a stroke reaches ---------------------------------------------------------------------------------------
 
 const NEAR = 4; // what lies beyond this many radii of a brush is far from its stroke
+const MUCH = 1 / 50; // the share of the map that is worth a look
 
-/** Let pixels flash that a stroke changed far from it, and offer to take just that back. */
+/** Let pixels flash that a stroke changed far from it, if they are much of the map, and offer to take just that back. */
 function farther({ mark, labels }) {
   state.stroke = { mark };
   if (!labels || mark.reach !== null) return;
   const changed = stage.beyond(mark.points, NEAR * mark.radius);
   let count = 0;
   changed.forEach((far, i) => { changed[i] = far && labels[i] !== stage.labels[i]; count += changed[i]; });
-  if (count < labels.length / 2000) return; // a few pixels are nobody's concern
+  if (count < MUCH * labels.length) return;
   stage.overlay(changed, true);
   $("far").hidden = false;
   $("far").querySelector("span").textContent = `Far from it the stroke changed ${share(count / labels.length)} of the map.`;
@@ -118,10 +119,11 @@ function farther({ mark, labels }) {
 
 /** The last stroke again, but the map changes near it alone. */
 function keepNear() {
-  if ($("far").hidden) return;
+  const mark = state.stroke?.mark;
+  if (tools.mark || mark?.id !== state.last || mark.reach !== null) return;
   $("far").hidden = true;
   again("undo");
-  tools.act.add({ ...state.stroke.mark, id: identity(), reach: 3 * state.stroke.mark.radius });
+  tools.act.add({ ...mark, id: identity(), reach: 3 * mark.radius });
 }
 
 let probing;
@@ -177,6 +179,7 @@ function receive(message) {
     case "map":
       stage.update(message.width, message.height, { labels: message.planes[0], painted: message.planes[1] });
       document.body.dataset.marks = message.marks;
+      state.last = message.last;
       arrived(message);
       shares(message.planes[0]);
       mark("classes", ".accept", (_, index) => message.exhaustive.includes(index), "aria-pressed");
@@ -288,7 +291,7 @@ const step = (by) => open(job.beside(by));
 
 /** Show the state of the document. */
 function show(message) {
-  if (message.state === "sent back" && !state.leaving && state.document?.state !== "sent back") notice(`Sent back: ${message.comment}`, 15000);
+  if (message.state === "sent back" && !state.leaving && state.document?.state !== "sent back") notice(`Sent back. ${commentLines(message.comments)}`, 15000);
   state.document = message;
   state.places = [];
   stage.mark(null);
@@ -322,7 +325,6 @@ function listClasses() {
     choose.addEventListener("click", () => chooseClass(index));
     const accept = document.createElement("button");
     accept.className = "accept";
-    accept.textContent = "✓";
     accept.title = `All of this class: the map shows every pixel of ${name}, so the class is excluded elsewhere (A for the chosen class)`;
     accept.setAttribute("aria-label", `All of ${name}`);
     accept.addEventListener("click", () => acceptClass(index));
@@ -494,12 +496,19 @@ const review = (verdict, comment = "") => {
 };
 
 const reviewable = () => {
-  if ($("accept").hidden) notice("Nobody has called this image done yet.", 4000);
-  return !$("accept").hidden;
+  if ($("accept").hidden) {
+    notice("Nobody has called this image done yet.", 4000);
+  } else if (!person.name) {
+    notice("Your name first: a review needs it.", 4000);
+    $("person").focus();
+  } else {
+    return true;
+  }
+  return false;
 };
 
 const sendBack = () => {
-  const comment = reviewable() && prompt("What is to be done?", state.image.comment);
+  const comment = reviewable() && prompt("What is to be done?", state.image.comments[person.name] ?? "");
   if (comment) review("sent back", comment.slice(0, 2000));
 };
 
