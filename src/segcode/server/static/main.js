@@ -104,15 +104,15 @@ function corner(header) {
 const NEAR = 4; // what lies beyond this many radii of a brush is far from its stroke
 const MUCH = 1 / 50; // the share of the map that is worth a look
 
-/** Let pixels flash that a stroke changed far from it, if they are much of the map, and offer to take just that back. */
+/** Let pixels flash that a stroke changed far from it; if they are much of the map, offer to take just that back. */
 function farther({ mark, labels }) {
   state.stroke = { mark };
   if (!labels || mark.reach !== null) return;
   const changed = stage.beyond(mark.points, NEAR * mark.radius);
   let count = 0;
   changed.forEach((far, i) => { changed[i] = far && labels[i] !== stage.labels[i]; count += changed[i]; });
+  if (count) stage.overlay(changed, true);
   if (count < MUCH * labels.length) return;
-  stage.overlay(changed, true);
   $("far").hidden = false;
   $("far").querySelector("span").textContent = `Far from it the stroke changed ${share(count / labels.length)} of the map.`;
 }
