@@ -1,4 +1,4 @@
-"""The posterior mode from many labelled cells: a diagonal update of the precision, factorised once.
+"""The posterior mode from many labelled cells: conjugate gradients, preconditioned by one factorisation.
 
 With a mask there are thousands of labelled cells, too many for a matrix between them. The second derivative of the
 likelihood at a cell is at most W/2 times the identity (Boehning 1992), for every class and all logits. So
@@ -88,7 +88,7 @@ def find_mode_on_grid(
 
         before, (length, now) = now, _lowest(energy, now, float((towards * gradient).sum()))
         field, pulled = field + length * towards, pulled + length * across
-        if length == 0:  # the next step is a safe one again
+        if length == 0 or decrement <= 0:  # the next step is a safe one again
             decrement = np.inf
         if before - now <= share * now and (length > 0 or conjugate == 0):
             return GridMode(field, precision, factor, step, True)

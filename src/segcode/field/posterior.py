@@ -2,8 +2,8 @@
 
     logits = S0 / T + field + J c / T,      field_m ~ N(0, C),      c ~ N(0, s^2 I)
 
-with labels at cells of the grid. A few cells are solved for exactly (`newton`), many by a diagonal update of the
-precision (`masks`), given a code; the posterior is then that of the same quadratic model around the mode.
+with labels at cells of the grid. A few cells are solved for exactly (`newton`), many by a few steps of conjugate
+gradients (`masks`), given a code; the posterior is then that of the same quadratic model around the mode.
 """
 
 from __future__ import annotations
