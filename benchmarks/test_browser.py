@@ -154,6 +154,35 @@ def test_painters(served):
     print(f"\n{PAINTERS} painters, {SECONDS} s: {sum(strokes)} strokes, none lost; {early:.0f}, then {late:.0f} MiB")
 
 
+def test_many_images(tmp_path, page):
+    """500 images: the list after a restart, and each filter and the step to the next image until they are laid out."""
+    source = open_source("streets", None, "test", 90, 120)
+    for index in range(500):
+        write_picture(tmp_path / "images" / f"street_{index:03}.png", source[index % 4].image, result=False)
+    served = Served(tmp_path / "images", tmp_path / "work")
+
+    def first_list() -> float:
+        served.kill()
+        served.start()
+        began = time.perf_counter()
+        served.get("api/images")
+        return 1000 * (time.perf_counter() - began)
+
+    report("first lists of 500 images", [first_list() for _ in range(5)])
+    opened(page, served, "street_000")
+    changed = """(which) => new Promise((done) => {
+      const began = performance.now(), only = document.getElementById("only");
+      if (which) { only.value = which; only.dispatchEvent(new Event("change")); }
+      else document.getElementById("needs").click();
+      document.getElementById("images").getBoundingClientRect(); // lays the list out
+      done(performance.now() - began);
+    })"""
+    filters = ("done", "to do", "all")
+    report("filters of 500 images", [page.evaluate(changed, which) for which in filters for _ in range(5)])
+    report("steps to the next of 500 images", [page.evaluate(changed, "") for _ in range(5)])
+    served.kill()
+
+
 def test_large_photograph(served, page):
     """A photograph of 3840 x 2880 pixels: strokes, and the time between two frames while it is zoomed and moved."""
     street = open_source("streets", None, "test", 360, 480)[0].image

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -84,7 +83,10 @@ def test_progress_filter_and_next_lead_through_the_job(job):
     page.keyboard.press("PageUp")
     page.locator("#title", has_text="street_001").wait_for()
     assert names(page) == ["street_001"]
-    page.select_option("#only", "to do")
+    page.locator("#only").focus()
+    page.keyboard.type("to do")  # its letters are keys of the list, not of the image
+    assert page.input_value("#only") == "to do"
+    page.keyboard.press("Shift+Tab")
     page.keyboard.press("PageDown")
     page.keyboard.press("PageDown")
     page.locator("#title", has_text="street_003").wait_for()
@@ -279,29 +281,5 @@ def test_the_class_list_is_changed_on_the_page(job):
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector("body[data-marks='1']")
     page.locator("#edit-classes").click()
-    rows("vehicle").locator("select").select_option(label="Merge into drone")
-    page.locator("#save-classes").click()
-    page.locator("#class-problem", has_text="'vehicle' is a class of the work on street_000").wait_for()
-
-
-def test_the_list_of_500_images_is_filtered_and_left_in_100_ms(job):
-    page, served = job(500)
-    changed = """(which) => new Promise((done) => {
-      const began = performance.now(), only = document.getElementById("only");
-      if (which) { only.value = which; only.dispatchEvent(new Event("change")); }
-      else document.getElementById("needs").click();
-      document.getElementById("images").getBoundingClientRect(); // lays the list out
-      done(performance.now() - began);
-    })"""
-    for which in ("done", "to do", "all", ""):
-        assert sorted(page.evaluate(changed, which) for _ in range(5))[2] < 100, which
-    page.close()
-
-    def first_list() -> float:
-        served.kill()
-        served.start()
-        began = perf_counter()
-        served.get("api/images")
-        return perf_counter() - began
-
-    assert min(first_list() for _ in range(2)) < 0.1
+    page.locator("#class-places", has_text="keep their places").wait_for()
+    assert rows("drone").locator("select").is_disabled()

@@ -453,7 +453,8 @@ def test_the_pointer_shows_what_a_stroke_would_change(open_page):
 def test_a_keyboard_alone_paints(open_page, served, street):
     page = open_page()
     page.keyboard.press(str(SIDEWALK + 1))
-    for key in (*["ArrowDown"] * 20, *["ArrowLeft"] * 5, "Space", *["ArrowLeft"] * 9, "Space"):
+    page.locator("#done").focus()  # the first arrow leaves it
+    for key in (*["Control+ArrowDown"] * 4, *["ArrowLeft"] * 5, "Space", *["ArrowLeft"] * 9, "Space"):
         page.keyboard.press(key)
     page.wait_for_selector("body[data-marks='1']")
     (mark,) = served.json(f"api/images/{street}/export/marks.json")
@@ -470,6 +471,24 @@ def test_a_keyboard_alone_paints(open_page, served, street):
         "region",
         "polygon",
     ]
+
+
+def test_keys_zoom_and_move_the_image_and_lead_the_pointer_to_a_place(open_page):
+    page = open_page()
+    before = page.locator("#board").bounding_box()
+    for key in ("ArrowLeft", "+", "+"):
+        page.keyboard.press(key)
+    near = page.locator("#board").bounding_box()
+    assert near["width"] == pytest.approx(before["width"] * 1.25**2, rel=1e-3)
+    for _ in range(20):
+        page.keyboard.press("Control+ArrowLeft")
+    assert page.locator("#board").bounding_box()["x"] > near["x"]
+    page.keyboard.press("n")
+    page.wait_for_selector("#place", state="visible")
+    place, pointer = (page.locator(each).bounding_box() for each in ("#place", "#cursor"))
+    x, y = pointer["x"] + pointer["width"] / 2, pointer["y"] + pointer["height"] / 2
+    assert 0 < x - place["x"] < place["width"]
+    assert 0 < y - place["y"] < place["height"]
 
 
 def test_a_group_of_choices_is_one_stop_of_the_tab_key(open_page):

@@ -12,10 +12,12 @@ const FIELDS = { // of a row: what an input shows, and what it gives
   id: [String, Number],
 };
 
-let rows = [];
+let rows = [], begun = false;
 
-/** Show the classes of the server in a dialog. */
-export function editClasses(classes) {
+/** Show the classes of the server in a dialog; once an image was worked on they keep their places. */
+export function editClasses(classes, worked) {
+  begun = worked;
+  $("class-places").hidden = !begun;
   rows = classes.map((one) => ({ ...one, was: one.was ?? [], now: one.name }));
   list();
   $("class-problem").textContent = "";
@@ -36,6 +38,7 @@ function list() {
     }
     item.querySelector(".of").textContent = row.of.length ? row.of.join(", ") : "nothing: a new class";
     const changes = possible(row), select = item.querySelector("select");
+    select.disabled = !changes.length;
     select.append(new Option("Change", ""), ...changes.map(([text], index) => new Option(text, index)));
     select.addEventListener("change", () => { changes[select.value][1](); list(); });
     return item;
@@ -45,11 +48,12 @@ function list() {
 /** What can become of a class, as pairs of a text and a function. */
 function possible(row) {
   const remove = () => rows.splice(rows.indexOf(row), 1);
-  const changes = rows.filter((one) => one !== row).map((into) => [`Merge into ${into.name}`, () => {
+  const stays = begun && row.now;
+  const changes = stays ? [] : rows.filter((one) => one !== row).map((into) => [`Merge into ${into.name}`, () => {
     into.of = [...into.of, ...row.of];
     remove();
   }]);
-  if (!row.of.length) changes.unshift(["Remove", remove]);
+  if (!row.of.length && !stays) changes.unshift(["Remove", remove]);
   if (row.of.length > 1) {
     changes.unshift(["Split", () => {
       const [first, ...others] = row.of;

@@ -180,6 +180,9 @@ export class Job {
     return this.images.find(({ name }) => name === names[Math.min(names.length - 1, Math.max(0, at + by))]);
   }
 
+  /** Whether an image was worked on. */
+  get begun() { return this.images.some(({ state }) => state !== "untouched"); }
+
   /** Whether the list shows what is to review. */
   get reviewing() { return $("only").value === "to review"; }
 

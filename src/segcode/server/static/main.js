@@ -267,6 +267,7 @@ const watch = () => state.live?.send({ type: "watch", uncertainty: ["uncertainty
 function open(image) {
   if (!image || image === state.image) return;
   tools.leave();
+  quiet("sent back");
   state.live?.close();
   Object.assign(state, { image, document: null, places: [], placeIndex: -1, flights: [], waiting: null, asked: [], before: null, stroke: null, latency: 0, leaving: "" });
   $("far").hidden = true;
@@ -291,7 +292,7 @@ const step = (by) => open(job.beside(by));
 
 /** Show the state of the document. */
 function show(message) {
-  if (message.state === "sent back" && !state.leaving && state.document?.state !== "sent back") notice(`Sent back. ${commentLines(message.comments)}`, 15000);
+  if (message.state === "sent back" && !state.leaving && state.document?.state !== "sent back") notice(`Sent back.\n${commentLines(message.comments)}`, 15000, "sent back");
   state.document = message;
   state.places = [];
   stage.mark(null);
@@ -395,7 +396,10 @@ function showSamples({ seed, width, height, planes }) {
     const text = document.createElement("small");
     button.append(canvas, text);
     drawSample(canvas);
-    button.addEventListener("click", () => state.live.add({ kind: "start", id: identity(), seed, index }));
+    button.addEventListener("click", () => {
+      state.live.add({ kind: "start", id: identity(), seed, index });
+      notice("This map is the initial prediction now; undo goes back.", 4000);
+    });
     for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => stage.peek(canvas));
     for (const event of ["pointerleave", "blur"]) button.addEventListener(event, () => stage.peek(null));
     return button;
@@ -419,6 +423,7 @@ function nextPlace() {
   state.placeIndex = (state.placeIndex + 1) % state.places.length;
   const place = state.places[state.placeIndex];
   stage.mark(place);
+  tools.aim(true);
   $("under").textContent = "";
   notice(`${className(place.classes[0])}, or ${className(place.classes[1])}?`, 4000);
 }
@@ -518,9 +523,9 @@ const KEYS = [
   ["B L P F X H", "brush, line, polygon, fill, erase, move"],
   ["O", "strokes of this class change the map near them alone"],
   ["K", "after a stroke: keep only what it changed near it"],
-  ["Arrows, Space", "move the pointer (Shift: finely); begin and end a stroke, fill, set a corner"],
+  ["Arrows, Space", "move the pointer (Shift: finely, Ctrl: far); begin and end a stroke, fill, set a corner"],
   ["[ ]", "smaller, larger brush; or Shift and wheel"],
-  ["Wheel", "zoom under the pointer"],
+  ["Wheel, + −", "zoom under the pointer; arrows at the edge move the image"],
   ["Space", "held: drag with the mouse to move; also the right button, or two fingers"],
   ["V", "fit the image to the window"],
   ["Q W E R T", "image, initial prediction, map, uncertainty, changes"],
@@ -547,14 +552,18 @@ const BY_KEY = {
   q: () => chooseView("image"), w: () => chooseView("first"), e: () => chooseView("map"), r: () => chooseView("uncertainty"),
   t: () => chooseView("difference"),
   "[": () => setRadius(tools.radius / 1.15), "]": () => setRadius(tools.radius * 1.15),
-  v: () => stage.size && stage.fit(), n: nextPlace, s: () => $("sample").click(), a: () => acceptClass(tools.label),
+  v: () => { if (stage.size) { stage.fit(); tools.aim(); } }, "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), n: nextPlace, s: () => $("sample").click(), a: () => acceptClass(tools.label),
   i: () => pick(...state.pointer), o: () => limit(!tools.limited), k: keepNear,
   d: () => $("distinct").click(), j: () => job.next(), g: () => job.flag(), u: () => chooseClass(VOID), c: () => compare(true), "?": () => $("keys").showModal(),
   pageup: () => step(-1), pagedown: () => step(1), escape: () => { closeMenus(); tools.cancel(); },
   y: () => review("accepted"), m: sendBack,
   enter: () => (tools.mark ? tools.finish() : job.reviewing && !$("accept").hidden ? review("accepted") : done(true)),
 };
-const closeMenus = () => document.querySelectorAll("details.menu[open]").forEach((menu) => { menu.open = false; });
+const closeMenus = () => document.querySelectorAll("details.menu[open]").forEach((menu) => {
+  if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+  menu.open = false;
+});
+const zoom = (factor) => { if (stage.size) { stage.zoom(factor, ...tools.aimed); tools.aim(); } };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const PLACES = { BracketLeft: "[", BracketRight: "]" };
 
@@ -565,7 +574,7 @@ function keyOf({ key, code }) {
 }
 
 addEventListener("keydown", (event) => {
-  if (document.querySelector("dialog[open]") || event.isComposing || event.target.matches("input[type=text]")) return;
+  if (document.querySelector("dialog[open]") || event.isComposing || event.target.matches("input[type=text], select")) return;
   const key = keyOf(event);
   const writes = event.getModifierState("AltGraph") || (event.altKey && "[]".includes(key)); // the character needs it
   if (!writes && (event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
@@ -574,9 +583,9 @@ addEventListener("keydown", (event) => {
     else again(key === "y" || event.shiftKey ? "redo" : "undo");
     return;
   }
-  if (!writes && (event.ctrlKey || event.metaKey || event.altKey)) return;
-  const own = state.model?.classes.findIndex((one) => one.key === key) ?? -1; // a key of the class list goes first
   const arrow = ARROWS[event.key];
+  if (!writes && (event.metaKey || event.altKey || (event.ctrlKey && !arrow))) return;
+  const own = state.model?.classes.findIndex((one) => one.key === key) ?? -1; // a key of the class list goes first
   const radios = event.target.closest("[role=radiogroup]");
   if (arrow && radios) {
     const buttons = [...radios.querySelectorAll("[role=radio]")];
@@ -588,7 +597,8 @@ addEventListener("keydown", (event) => {
     return;
   }
   if (arrow && !event.target.matches("input")) {
-    const by = event.shiftKey ? 1 : 10;
+    const by = event.shiftKey ? 1 : event.ctrlKey ? 50 : 10;
+    $("stage").focus({ preventScroll: true }); // the next Space is for the image, not for a button
     tools.steer(by * arrow[0], by * arrow[1]);
     event.preventDefault();
     return;
@@ -608,7 +618,7 @@ addEventListener("keydown", (event) => {
     tools.space = true;
     $("stage").classList.add("panning");
   } else if (BY_KEY[key] && !(event.repeat && ["enter", "n", "s", "a", "d", "o", "k", "g", "y", "m"].includes(key))) {
-    if (key === "enter" && event.target.matches("button, a, summary")) return;
+    if (key === "enter" && event.target.matches("button, a, summary, input")) return;
     event.preventDefault();
     BY_KEY[key]();
   }
@@ -623,6 +633,7 @@ addEventListener("keyup", (event) => {
 addEventListener("click", (event) => { // keys are for the image again, unless the button was reached by keys
   if (event.detail) event.target.closest("button, summary")?.blur();
 });
+addEventListener("change", ({ target }) => target.matches("select:not(:focus-visible)") && target.blur()); // chosen by mouse
 addEventListener("blur", () => { compare(false); tools.space = false; });
 
 for (const button of $("tools").children) button.addEventListener("click", () => chooseTool(button.dataset.tool));
@@ -647,7 +658,7 @@ $("done").addEventListener("click", () => done(false));
 $("accept").addEventListener("click", () => review("accepted"));
 $("send-back").addEventListener("click", sendBack);
 $("help").addEventListener("click", () => $("keys").showModal());
-$("edit-classes").addEventListener("click", () => editClasses(state.model.classes));
+$("edit-classes").addEventListener("click", () => editClasses(state.model.classes, job.begun));
 $("look").addEventListener("click", nextPlace);
 $("sample").addEventListener("click", () => ask({ type: "sample", seed: state.seed++ }));
 $("export").addEventListener("click", (event) => event.target.matches("a") && $("export").removeAttribute("open"));
