@@ -24,8 +24,11 @@ from numpy import ndarray
 from segcode.field.likelihood import Observations
 from segcode.field.precision import Factor, Precision
 
-LONGEST: Final = 64.0
-"""Of the steps that are tried, as a multiple of the safe one."""
+LENGTH: Final = 4.0
+"""Of the first step that is tried, as a multiple of the safe one."""
+
+TRIES: Final = 3
+"""At most, for the length of a step: the last is a safe one where others are too long."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def find_mode_on_grid(
     field = np.zeros((len(precision.grid), base.shape[1]))
     pulled, now = np.zeros_like(field), observations.value(base)
     towards, last, decrement = np.zeros_like(field), np.zeros_like(field), np.inf
+    length = LENGTH
     for step in range(1, max_steps + 1):
         gradient = pulled.copy()
         gradient[cells] += observations.slope(base + field[cells])
@@ -86,7 +90,7 @@ def find_mode_on_grid(
         def energy(t: float) -> float:
             return observations.value(start + t * along) + prior + t * linear + 0.5 * t * t * square  # noqa: B023
 
-        before, (length, now) = now, _lowest(energy, now, float((towards * gradient).sum()))
+        before, (length, now) = now, _lowest(energy, now, float((towards * gradient).sum()), length or LENGTH)
         field, pulled = field + length * towards, pulled + length * across
         if length == 0 or decrement <= 0:  # the next step is a safe one again
             decrement = np.inf
@@ -95,19 +99,18 @@ def find_mode_on_grid(
     return GridMode(field, precision, factor, max_steps, False)
 
 
-def _lowest(energy: Callable[[float], float], now: float, slope: float) -> tuple[float, float]:
+def _lowest(energy: Callable[[float], float], now: float, slope: float, guess: float) -> tuple[float, float]:
     """The length of a step with the lowest energy found, and that energy: 0 if none is below that of no step.
 
-    Tried are 1, 2, 4, ... as long as the energy falls, and the vertex of the parabola through the last three.
+    Each try is the vertex of the parabola that has the slope at 0 and the energy of the try before; the first, `guess`.
     """
-    found = [(0.0, now), (1.0, energy(1.0))]
-    while found[-1][1] < found[-2][1] and found[-1][0] < LONGEST:
-        found.append((2 * found[-1][0], energy(2 * found[-1][0])))
-    if len(found) == 2:
-        bend = found[1][1] - now - slope
-        vertex = -slope / (2 * bend) if slope < 0 < bend else 0.0
-    else:
-        (a, fa), (b, fb), (c, fc) = found[-3:]
-        left, right = (b - a) * (fb - fc), (b - c) * (fb - fa)
-        vertex = b - 0.5 * ((b - a) * left - (b - c) * right) / (left - right) if left != right else b
-    return min([*found, (vertex, energy(vertex))], key=lambda each: each[1])
+    found, length = [(0.0, now)], guess
+    for _ in range(TRIES):
+        cost = energy(length)
+        found.append((length, cost))
+        bend = (cost - now - slope * length) / length**2
+        vertex = min(-slope / (2 * bend), 4 * length) if bend > 0 > slope else 4 * length
+        if abs(vertex - length) < 0.2 * length:
+            break
+        length = vertex
+    return min(found, key=lambda each: each[1])
