@@ -170,7 +170,10 @@ def preview(base: Float[ndarray, "c M"], prior: Posterior, observations: Observa
     cells = prior.precision.grid.thinned(observations.cells, prior.preview_cells)
     observations = observations.at(cells)
     columns = prior.covariance(cells)
-    return columns @ closed_form(base[cells], observations, columns[cells])
+    raised = closed_form(base[cells], observations, columns[cells])
+    field, classes = np.zeros_like(base), raised.any(0)  # a stroke raises one class
+    field[:, classes] = columns @ raised[:, classes]
+    return field
 
 
 def _condition_densely(
