@@ -28,7 +28,7 @@ LENGTH: Final = 4.0
 """Of the first step that is tried, as a multiple of the safe one."""
 
 TRIES: Final = 3
-"""At most, for the length of a step: the last is a safe one where others are too long."""
+"""At most, for the length of a step. Each halves one that is too long, so that the last is at most 1, which is safe."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,6 @@ def find_mode_on_grid(
     field = np.zeros((len(precision.grid), base.shape[1]))
     pulled, now = np.zeros_like(field), observations.value(base)
     towards, last, decrement = np.zeros_like(field), np.zeros_like(field), np.inf
-    length = LENGTH
     for step in range(1, max_steps + 1):
         gradient = pulled.copy()
         gradient[cells] += observations.slope(base + field[cells])
@@ -90,7 +89,7 @@ def find_mode_on_grid(
         def energy(t: float) -> float:
             return observations.value(start + t * along) + prior + t * linear + 0.5 * t * t * square  # noqa: B023
 
-        before, (length, now) = now, _lowest(energy, now, float((towards * gradient).sum()), length or LENGTH)
+        before, (length, now) = now, _lowest(energy, now, float((towards * gradient).sum()))
         field, pulled = field + length * towards, pulled + length * across
         if length == 0 or decrement <= 0:  # the next step is a safe one again
             decrement = np.inf
@@ -99,12 +98,12 @@ def find_mode_on_grid(
     return GridMode(field, precision, factor, max_steps, False)
 
 
-def _lowest(energy: Callable[[float], float], now: float, slope: float, guess: float) -> tuple[float, float]:
+def _lowest(energy: Callable[[float], float], now: float, slope: float) -> tuple[float, float]:
     """The length of a step with the lowest energy found, and that energy: 0 if none is below that of no step.
 
-    Each try is the vertex of the parabola that has the slope at 0 and the energy of the try before; the first, `guess`.
+    Each try is the vertex of the parabola that has the slope at 0 and the energy of the try before; the first is `LENGTH`.
     """
-    found, length = [(0.0, now)], guess
+    found, length = [(0.0, now)], LENGTH
     for _ in range(TRIES):
         cost = energy(length)
         found.append((length, cost))

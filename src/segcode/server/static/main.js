@@ -423,7 +423,7 @@ function nextPlace() {
   state.placeIndex = (state.placeIndex + 1) % state.places.length;
   const place = state.places[state.placeIndex];
   stage.mark(place);
-  tools.aim(true);
+  tools.centre();
   $("under").textContent = "";
   notice(`${className(place.classes[0])}, or ${className(place.classes[1])}?`, 4000);
 }
@@ -552,7 +552,7 @@ const BY_KEY = {
   q: () => chooseView("image"), w: () => chooseView("first"), e: () => chooseView("map"), r: () => chooseView("uncertainty"),
   t: () => chooseView("difference"),
   "[": () => setRadius(tools.radius / 1.15), "]": () => setRadius(tools.radius * 1.15),
-  v: () => { if (stage.size) { stage.fit(); tools.aim(); } }, "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), n: nextPlace, s: () => $("sample").click(), a: () => acceptClass(tools.label),
+  v: () => { if (stage.size) { stage.fit(); tools.moved(); } }, "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), n: nextPlace, s: () => $("sample").click(), a: () => acceptClass(tools.label),
   i: () => pick(...state.pointer), o: () => limit(!tools.limited), k: keepNear,
   d: () => $("distinct").click(), j: () => job.next(), g: () => job.flag(), u: () => chooseClass(VOID), c: () => compare(true), "?": () => $("keys").showModal(),
   pageup: () => step(-1), pagedown: () => step(1), escape: () => { closeMenus(); tools.cancel(); },
@@ -563,7 +563,7 @@ const closeMenus = () => document.querySelectorAll("details.menu[open]").forEach
   if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
   menu.open = false;
 });
-const zoom = (factor) => { if (stage.size) { stage.zoom(factor, ...tools.aimed); tools.aim(); } };
+const zoom = (factor) => { if (stage.size) { stage.zoom(factor, ...(tools.pointer ?? tools.middle)); tools.moved(); } };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const PLACES = { BracketLeft: "[", BracketRight: "]" };
 

@@ -172,21 +172,20 @@ export class Tools {
   /** Move the pointer by keys, in screen pixels; a stroke that was begun goes on. */
   steer(dx, dy) {
     const { width, height } = stageElement.getBoundingClientRect();
-    const [x, y] = this.keys ? this.pointer : [width / 2, height / 2];
+    const [x, y] = this.keys ? this.pointer : this.middle;
     this.keys = true;
     this.pointer = [Math.min(width - 1, Math.max(0, x + dx)), Math.min(height - 1, Math.max(0, y + dy))];
     if (this.stage.touched) this.stage.pan(this.pointer[0] - x - dx, this.pointer[1] - y - dy); // beyond the edge
     this.move(this.typed());
   }
 
-  /** The pointer, or the middle where none has been. */
-  get aimed() { return this.pointer ?? [stageElement.clientWidth / 2, stageElement.clientHeight / 2]; }
+  get middle() { return [stageElement.clientWidth / 2, stageElement.clientHeight / 2]; }
 
-  /** The image has moved under the pointer; one that keys move goes to the middle if asked for. */
-  aim(middle = false) {
-    if (middle && this.keys) this.pointer = null;
-    if (middle ? this.keys : this.pointer) this.hover(...this.aimed);
-  }
+  /** The image has moved under the pointer. */
+  moved() { if (this.pointer) this.hover(...this.pointer); }
+
+  /** A pointer that keys move goes to the middle. */
+  centre() { if (this.keys) this.hover(...this.middle); }
 
   /** Begin or end a stroke at the pointer that keys move; fill, or another corner. */
   press() {
