@@ -101,7 +101,8 @@ def find_mode_on_grid(
 def _lowest(energy: Callable[[float], float], now: float, slope: float) -> tuple[float, float]:
     """The length of a step with the lowest energy found, and that energy: 0 if none is below that of no step.
 
-    Each try is the vertex of the parabola that has the slope at 0 and the energy of the try before; the first is `LENGTH`.
+    Each try is the vertex of the parabola that has the slope at 0 and the energy of the try before; the first is
+    `LENGTH`.
     """
     found, length = [(0.0, now)], LENGTH
     for _ in range(TRIES):

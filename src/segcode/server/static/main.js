@@ -211,6 +211,7 @@ function receive(message) {
       break;
     case "problem":
       state.leaving = "";
+      state.asked = state.asked.filter(({ id }) => id !== message.mark); // no map will show it
       notice(message.message, 6000);
       break;
     case "classes": // another list: what is known here of the classes is no longer true
