@@ -34,6 +34,7 @@ export class Tools {
     listen("pointermove", (event) => { this.keys = this.pointers.has(KEYS); if (!this.keys) this.move(event); });
     listen("pointerup", (event) => this.up(event));
     listen("pointercancel", (event) => this.up(event));
+    listen("blur", () => stageElement.classList.remove("pointed"));
     listen("pointerleave", () => { cursor.hidden = true; this.act.hover(-1, -1); });
     listen("dblclick", () => this.mark?.kind === "polygon" && this.finish());
     listen("contextmenu", (event) => event.preventDefault());
@@ -56,6 +57,7 @@ export class Tools {
   down(event) {
     if (!this.act.ready()) return;
     stageElement.focus({ preventScroll: true });
+    stageElement.classList.toggle("pointed", event.pointerId !== KEYS); // whoever points sees where
     try { stageElement.setPointerCapture(event.pointerId); } catch { /* a pointer that a test makes up */ }
     const [x, y] = this.where(event);
     const eraser = event.pointerType === "pen" && event.button === 5; // its other end
@@ -174,6 +176,7 @@ export class Tools {
     const { width, height } = stageElement.getBoundingClientRect();
     const [x, y] = this.keys ? this.pointer : this.middle;
     this.keys = true;
+    stageElement.classList.remove("pointed");
     this.pointer = [Math.min(width - 1, Math.max(0, x + dx)), Math.min(height - 1, Math.max(0, y + dy))];
     if (this.stage.touched) this.stage.pan(this.pointer[0] - x - dx, this.pointer[1] - y - dy); // beyond the edge
     this.move(this.typed());
