@@ -38,7 +38,7 @@ function list() {
     }
     item.querySelector(".of").textContent = row.of.length ? row.of.join(", ") : "nothing: a new class";
     const changes = possible(row), select = item.querySelector("select");
-    select.disabled = !changes.length;
+    select.hidden = !changes.length;
     select.append(new Option("Change", ""), ...changes.map(([text], index) => new Option(text, index)));
     select.addEventListener("change", () => { changes[select.value][1](); list(); });
     return item;
