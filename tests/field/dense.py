@@ -43,6 +43,14 @@ class CodeOfScene:
     def times(self, code: ndarray) -> ndarray:
         return self.everywhere @ code
 
+    def explaining(self, observations: Observations, base: ndarray) -> ndarray:
+        """The code of least energy by itself."""
+
+        def energy(code: ndarray) -> float:
+            return observations.value((base + self.times(code))[observations.cells]) + 0.5 * float(code @ code)
+
+        return minimize(energy, np.zeros(self.code_size)).x
+
 
 @dataclass(frozen=True)
 class Scene:

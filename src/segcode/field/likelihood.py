@@ -64,6 +64,13 @@ class Observations:
         """W of each cell."""
         return np.bincount(self.place, self.weight, len(self.cells)).astype(np.float64, copy=False)
 
+    @cached_property
+    def clear(self) -> Bool[ndarray, "n"]:
+        """Cells whose labels neither contradict each other nor say nothing: they leave some classes, and not all."""
+        left = np.ones((len(self.cells), self.allowed.shape[1]), bool)
+        np.logical_and.at(left, self.place, self.allowed)
+        return np.asarray(left.any(1) & ~left.all(1))
+
     def value(self, logits: Float[ndarray, "n M"]) -> float:
         """l(z)."""
         z = logits[self.place]

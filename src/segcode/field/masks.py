@@ -50,33 +50,40 @@ class GridMode:
     converged: bool
 
 
+def bound(observations: Observations, precision: Precision) -> Factor:
+    """The factorisation of H."""
+    diagonal = np.zeros(len(precision.grid))
+    diagonal[observations.cells] = observations.total / 2
+    return precision.plus(diagonal, np.float32)
+
+
 def find_mode_on_grid(
     base: Float[ndarray, "n M"],
     observations: Observations,
     precision: Precision,
+    factor: Factor,
     share: float = 1e-2,
     max_steps: int = 3,
 ) -> GridMode:
-    """Minimise l(S0 + f_P) + 1/2 sum_m f_m^T C^-1 f_m over the fields of all classes.
+    """Minimise l(S0 + f_P) + 1/2 sum_m f_m^T C^-1 f_m over the fields of all classes; l is in single precision.
 
     Args:
         base: S0 at the labelled cells.
         observations: the labels.
         precision: of the field.
+        factor: of H, as `bound` gives it.
         share: stop when a step lowers the energy by less than this share of it. The labelled pixels themselves are
             written into the map, and the rest of the map follows the first steps.
         max_steps: at most.
     """
     cells = observations.cells
-    bound = np.zeros(len(precision.grid))
-    bound[cells] = observations.total / 2
-    factor = precision.plus(bound, np.float32)
     field = np.zeros((len(precision.grid), base.shape[1]))
-    pulled, now = np.zeros_like(field), observations.value(base)
+    start = base.astype(np.float32)
+    pulled, now = np.zeros_like(field), observations.value(start)
     towards, last, decrement = np.zeros_like(field), np.zeros_like(field), np.inf
     for step in range(1, max_steps + 1):
         gradient = pulled.copy()
-        gradient[cells] += observations.slope(base + field[cells])
+        gradient[cells] += observations.slope(start)
         steepest = -factor.solve(gradient)
         conjugate = max(0.0, float(((last - gradient) * steepest).sum()) / decrement)
         towards = steepest + conjugate * towards
@@ -84,13 +91,13 @@ def find_mode_on_grid(
         across = precision.times(towards)
         linear, square = float((towards * pulled).sum()), float((towards * across).sum())
         prior = 0.5 * float((field * pulled).sum())
-        start, along = base + field[cells], towards[cells]
+        along = towards[cells].astype(np.float32)
 
         def energy(t: float) -> float:
             return observations.value(start + t * along) + prior + t * linear + 0.5 * t * t * square  # noqa: B023
 
         before, (length, now) = now, _lowest(energy, now, float((towards * gradient).sum()))
-        field, pulled = field + length * towards, pulled + length * across
+        field, pulled, start = field + length * towards, pulled + length * across, start + length * along
         if length == 0 or decrement <= 0:  # the next step is a safe one again
             decrement = np.inf
         if before - now <= share * now and (length > 0 or conjugate == 0):

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from functools import partial
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -18,9 +19,10 @@ from numpy import ndarray
 
 from segcode.field.closed_form import closed_form, leads, rise
 from segcode.field.likelihood import Observations
-from segcode.field.masks import GridMode, find_mode_on_grid
+from segcode.field.masks import GridMode, bound, find_mode_on_grid
 from segcode.field.newton import Curvature, Prior, find_mode, product
-from segcode.field.precision import Precision
+from segcode.field.precision import Factor, Precision
+from segcode.field.threads import meanwhile
 
 MAX_DENSE_CELLS: Final = 128
 """Largest number of labelled cells whose covariance is solved as a dense matrix; more are cheaper on the grid."""
@@ -43,6 +45,9 @@ class CodeAtCells(Protocol):
 
     def times(self, code: Float[ndarray, "N"]) -> Float[ndarray, "c M"]:
         """Return s J c / T at all cells."""
+
+    def explaining(self, observations: Observations, base: Float[ndarray, "c M"]) -> Float[ndarray, "N"]:
+        """The code that explains many labels before the field does, given S0 / T at every cell."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +152,8 @@ def condition(
         base: S0 / T at every cell.
         precision: the prior of the field.
         observations: the labels.
-        path: the code path, where the model has one and at most `MAX_DENSE_CELLS` cells are labelled. With more, the
-            code is found first, and `base` contains it.
+        path: the code path, where the model has one. With more than `MAX_DENSE_CELLS` labelled cells, the code is found
+            first, and the field given it.
         settled: gives the cells inside a mask, with labelled cells all around them. The field beyond depends on theirs
             through those alone, so it is solved for without them. There it puts the label as far above other classes
             as it stands at most of the cells that were solved for.
@@ -157,7 +162,7 @@ def condition(
         return Posterior.prior(precision, base.shape[1], None if path is None else path.code_size)
     if len(observations) <= MAX_DENSE_CELLS:
         return _condition_densely(base, precision, observations, path)
-    return _condition_on_grid(base, precision, observations, settled)
+    return _condition_on_grid(base, precision, observations, path, settled)
 
 
 def preview(base: Float[ndarray, "c M"], prior: Posterior, observations: Observations) -> Float[ndarray, "c M"]:
@@ -197,32 +202,57 @@ def _condition_densely(
     )
 
 
+class _System(NamedTuple):
+    """What many labels mean for the solver, whatever the logits are.
+
+    Attributes:
+        outer: the labels that are solved for.
+        inner: those inside masks.
+        clear: the labelled cells whose labels neither contradict each other nor say nothing.
+        free: the prior of the field without the cells of `inner`.
+        factor: of H, for `outer`.
+    """
+
+    outer: Observations
+    inner: Observations
+    clear: Bool[ndarray, "c"]
+    free: Precision
+    factor: Factor
+
+    @staticmethod
+    def of(
+        precision: Precision, observations: Observations, settled: Callable[[], Bool[ndarray, "c"]] | None
+    ) -> _System:
+        """Choose the cells, and factorise."""
+        cells, clear = observations.cells, observations.clear
+        kept = np.ones(len(cells), bool)
+        if settled is not None:
+            kept = ~(settled()[cells] & clear)
+            if not (kept & clear).any():  # every pixel is labelled
+                kept[:] = True
+        outer, inner = observations.at(cells[kept]), observations.at(cells[~kept])
+        free = precision.without(np.isin(np.arange(len(precision.grid)), inner.cells)) if len(inner) else precision
+        return _System(outer, inner, clear[kept], free, bound(outer, free))
+
+
 def _condition_on_grid(
     base: Float[ndarray, "c M"],
     precision: Precision,
     observations: Observations,
+    path: CodeAtCells | None,
     settled: Callable[[], Bool[ndarray, "c"]] | None,
 ) -> Posterior:
-    cells = observations.cells
-    at_cells = base[cells]
-    kept = np.ones(len(cells), bool)
-    clear = np.isfinite(leads(at_cells, observations)[1])  # elsewhere labels contradict each other
-    if settled is not None:
-        kept = ~(settled()[cells] & clear)
-        if not (kept & clear).any():  # every pixel is labelled
-            kept[:] = True
-    outer, inner = observations.at(cells[kept]), observations.at(cells[~kept])
-    free = precision
+    system = meanwhile(partial(_System.of, precision, observations, settled))
+    code = None if path is None else path.explaining(observations, base)
+    if path is not None and code is not None:
+        base = base + path.times(code)
+    outer, inner, clear, free, factor = system.result()
+    mode = find_mode_on_grid(base[outer.cells], outer, free, factor)
+    field = mode.field.copy()
     if len(inner):
-        inside = np.isin(np.arange(len(base)), inner.cells)
-        free = precision.without(inside)
-    mode = find_mode_on_grid(at_cells[kept], outer, free)
-    field = mode.field
-    if len(inner):
-        lead = leads(at_cells[kept] + field[outer.cells], outer)[1]
-        field = field.copy()
-        field[inner.cells] = rise(at_cells[~kept], inner, float(np.median(lead[clear[kept]])))
-    return Posterior(precision, field, None, mode.steps, mode.converged, outer, None, mode)
+        lead = leads(base[outer.cells] + field[outer.cells], outer)[1]
+        field[inner.cells] = rise(base[inner.cells], inner, float(np.median(lead[clear])))
+    return Posterior(precision, field, code, mode.steps, mode.converged, outer, None, mode)
 
 
 def _by_draw(solved: Float[ndarray, "c _"], count: int) -> Float[ndarray, "k c M"]:

@@ -14,7 +14,7 @@ random walker with a prior (Grady 2005) is the same matrix.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ from segcode.field.constants import FieldConstants
 from segcode.field.grid import Grid
 from segcode.field.kept import Kept
 from segcode.field.likelihood import softmax
+from segcode.field.threads import meanwhile, threads
 
 LEAF: Final = 16
 """Cells below which `dissection` no longer halves; the time of a factorisation hardly depends on it."""
@@ -81,10 +82,19 @@ class Factor:
         self._columns = Kept(self._computed)
 
     def solve(self, right: Float[ndarray, "n *k"]) -> Float[ndarray, "n *k"]:
-        """The inverse of the matrix times each column."""
-        order = dissection(self._grid)
-        solved = np.empty(right.shape)
-        solved[order] = self._factor.solve(np.asarray(right, self._dtype)[order])
+        """The inverse of the matrix times each column; threads share the columns."""
+        order, solved = dissection(self._grid), np.empty(right.shape)
+        columns, into = (np.atleast_2d(one.T).T for one in (right, solved))
+
+        def solve_part(part: slice) -> None:
+            into[order, part] = self._factor.solve(np.asarray(columns[order, part], self._dtype))
+
+        step = max(1, -(-columns.shape[1] // threads()))
+        first, *others = (slice(start, start + step) for start in range(0, max(1, columns.shape[1]), step))
+        started = [meanwhile(partial(solve_part, part)) for part in others]
+        solve_part(first)
+        for one in started:
+            one.result()
         return solved
 
     def columns(self, cells: Integer[ndarray, "k"]) -> Float[ndarray, "n k"]:

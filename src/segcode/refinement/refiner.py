@@ -200,13 +200,7 @@ class Refiner:
         image = self._checked(truth)
         observations = observe(truth, image.precision.grid, self.constants.label_weight)
         settled = partial(settled_cells, truth, image.precision.grid)
-        prior, path = self._prior(truth), image.code
-        if path is None or len(observations) <= MAX_DENSE_CELLS:
-            posterior = condition(image.base, prior, observations, path, settled)
-        else:
-            code = path.explaining(observations, image.base)
-            given = condition(image.base + path.times(code), prior, observations, settled=settled)
-            posterior = replace(given, code=code)
+        posterior = condition(image.base, self._prior(truth), observations, image.code, settled)
         self._posterior, self._truth = posterior, truth
         status = Status(len(observations), posterior.steps, posterior.converged)
         return self._map(posterior.field, posterior.code, truth, status)

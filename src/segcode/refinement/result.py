@@ -81,7 +81,7 @@ class SegmentationMap:
     @property
     def labels(self) -> LabelImage:
         """Class indices (H, W): the most likely classes, with the truth standing in them as it was given."""
-        labels = self.unpasted()
+        labels = self.beside_truth()
         if len(self.truth) == 0:
             return labels
         np.copyto(labels, self.truth.labels, where=self.truth.known_mask, casting="unsafe")
@@ -94,17 +94,18 @@ class SegmentationMap:
         Args:
             image: the larger version, RGB.
         """
-        guide, size = self.guide, self.truth.size
-        if image is not None:
-            guide, size = Guide.of(image, self.layers.grid), (image.shape[0], image.shape[1])
-        labels = self._highest(size, guide, ())
-        exhaustive = self.truth.exhaustive
+        labels, exhaustive = self._highest(image, ()), self.truth.exhaustive
         if exhaustive.any() and not exhaustive.all():
-            left = np.flatnonzero(~exhaustive)
-            others = left.astype(np.uint8)[self._highest(size, guide, tuple(left.tolist()))]
-            known = resize_labels(exhaustive_labels(self.truth), *size)
-            labels = np.where(exhaustive[labels] & (known != labels + 1), others, labels)
+            known = resize_labels(exhaustive_labels(self.truth), *labels.shape)
+            labels = np.where(exhaustive[labels] & (known != labels + 1), self.beside_truth(image), labels)
         return labels
+
+    def beside_truth(self, image: Image | None = None) -> LabelImage:
+        """The same at all pixels that are not labelled as an exhaustive class: sooner, where others are written in."""
+        left = np.flatnonzero(~self.truth.exhaustive)
+        if len(left) in (0, self.truth.classes):
+            return self._highest(image, ())
+        return left.astype(np.uint8)[self._highest(image, tuple(left.tolist()))]
 
     def probabilities(self) -> Float[ndarray, "M H W"]:
         """Class probabilities at the mode, at the size of the image: softmax of the logits.
@@ -192,8 +193,11 @@ class SegmentationMap:
             scores += side.take(row - rows.start, 1) * share
         return scores
 
-    def _highest(self, size: tuple[int, int], guide: Guide | None, classes: tuple[int, ...]) -> UInt8[ndarray, "H W"]:
-        """The place, among some classes, or all, of that with the highest logit, at each pixel of a size."""
+    def _highest(self, image: Image | None, classes: tuple[int, ...]) -> UInt8[ndarray, "H W"]:
+        """The place, among some classes, or all, of that with the highest logit, at each pixel of a larger version."""
+        guide, size = self.guide, self.truth.size
+        if image is not None:
+            guide, size = Guide.of(image, self.layers.grid), (image.shape[0], image.shape[1])
         labels = labels_of(self.layers, size, guide, classes)
         if self.borders is not None:
             logits = self.borders.logits[:, classes] if classes else self.borders.logits

@@ -160,7 +160,7 @@ class Session:
         now = self.show(marks).labels
         self._shows = None
         painting = self._painted(marks).with_mark(mark, self.scale)
-        then = painting.pasted(self._refiner.preview(painting.truth(self.classes)).unpasted())
+        then = painting.pasted(self._refiner.preview(painting.truth(self.classes)).beside_truth())
         reached = near([mark], self.working, self.scale)
         return ((then != now) & (True if reached is None else reached)).astype(np.uint8)
 
@@ -171,7 +171,7 @@ class Session:
         scale = min(1.0, _THUMBNAIL / max(self.working))
         size = max(1, round(self.working[0] * scale)), max(1, round(self.working[1] * scale))
         painting = self._painted(marks)
-        return [resize_labels(painting.pasted(one.unpasted()), *size) for one in drawn]
+        return [resize_labels(painting.pasted(one.beside_truth()), *size) for one in drawn]
 
     def look(self, marks: list[Mark]) -> list[Place]:
         """The places to label next, in pixels of the image."""
@@ -217,11 +217,11 @@ class Session:
 
     def _labels(self, image: Image | None = None, reached: Bool[ndarray, "_ _"] | None = None) -> LabelImage:
         """The map that follows from all marks, where those of limited reach reach; elsewhere that of the others."""
-        labels = self._map.unpasted(image)
+        labels = self._map.beside_truth(image)
         reached = self._near if image is None else reached
         if reached is None or self._beyond is None:
             return labels
-        return np.where(reached, labels, self._beyond[1].unpasted(image))
+        return np.where(reached, labels, self._beyond[1].beside_truth(image))
 
     def _refine_beyond(self, marks: list[Mark]) -> None:
         """Keep the map that follows from the marks of unlimited reach, if there are others."""
