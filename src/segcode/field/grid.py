@@ -14,8 +14,9 @@ from numpy import ndarray
 STRIDE: Final = 4
 """Pixels of an image along the side of a cell; that of the finest features of most image networks."""
 
-MAX_CELLS: Final = 2**15
-"""Larger images get larger cells: this many are factorised in a tenth of a second."""
+MAX_CELLS: Final = 2**14
+"""Larger images get larger cells. On eleven images of CamVid val, enlarged to 720 x 960, ten clicks remove 36.6, 36.1
+and 34.5 % of the error with at most 2^13, 2^14 and 2^15 cells, one click 7.2, 7.9 and 8.3 %."""
 
 
 @dataclass(frozen=True)
