@@ -12,7 +12,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from segcode.model.features import Pyramid
-from segcode.model.jacobian import jacobian
+from segcode.model.jacobian import Coarse, coarse_part, jacobian
 from segcode.model.linear_decoder import LinearDecoder
 from segcode.tensors import Pixels
 
@@ -59,4 +59,8 @@ class Linearisation:
 
     def jacobian(self, pixels: Pixels) -> Float[ndarray, "n M N"]:
         """J at pixels: the derivative of each logit by each number of the code."""
-        return jacobian(self.decoder, self.seen, pixels).cpu().numpy()
+        return jacobian(self.decoder, self.seen, self._coarse, pixels).cpu().numpy()
+
+    @cached_property
+    def _coarse(self) -> Coarse:
+        return coarse_part(self.decoder, self.seen)
