@@ -7,19 +7,20 @@ import pytest
 from dense import Scene, make_scene, with_contradiction
 
 from segcode.field.grid import Grid
-from segcode.field.masks import GridMode, bound, find_mode_on_grid
+from segcode.field.masks import Bound, GridMode, find_mode_on_grid
 
 SCENES = {
     "one class": make_scene(0, labels=20),
     "sets": make_scene(1, labels=20, sets=True),
+    "everywhere": make_scene(6, labels=30),
     "contradiction": with_contradiction(make_scene(2, labels=25)),
 }
 
 
 def solve(scene: Scene, **options) -> GridMode:
     cells = scene.observations.cells
-    factor = bound(scene.observations, scene.precision)
-    return find_mode_on_grid(scene.base[cells], scene.observations, scene.precision, factor, **options)
+    bound = Bound(scene.observations, scene.precision, everywhere=len(cells) == len(scene.base))
+    return find_mode_on_grid(scene.base[cells], scene.observations, scene.precision, bound, **options)
 
 
 @pytest.fixture(params=SCENES)
@@ -53,4 +54,4 @@ def test_the_factor_is_that_of_the_bound():
     scene = make_scene(4, labels=20)
     matrix = scene.precision.matrix.toarray()
     matrix[scene.observations.cells, scene.observations.cells] += scene.observations.total / 2
-    assert solve(scene).factor.solve(np.eye(30)) == pytest.approx(np.linalg.inv(matrix))
+    assert solve(scene).factor.result().solve(np.eye(30)) == pytest.approx(np.linalg.inv(matrix))

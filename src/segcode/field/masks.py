@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from numpy import ndarray
 
 from segcode.field.likelihood import Observations
 from segcode.field.precision import Factor, Precision
+from segcode.field.threads import Later
 
 LENGTH: Final = 4.0
 """Of the first step that is tried, as a multiple of the safe one."""
@@ -38,30 +40,48 @@ class GridMode:
     Attributes:
         field: of each class at each cell.
         precision: of the field.
-        factor: of H.
+        factor: of H; the mode itself may not have needed it.
         steps: that were taken.
         converged: whether the last step lowered the energy by less than the share asked for.
     """
 
     field: Float[ndarray, "c M"]
     precision: Precision
-    factor: Factor
+    factor: Later[Factor]
     steps: int
     converged: bool
 
 
-def bound(observations: Observations, precision: Precision) -> Factor:
-    """The factorisation of H."""
-    diagonal = np.zeros(len(precision.grid))
-    diagonal[observations.cells] = observations.total / 2
-    return precision.plus(diagonal, np.float32)
+class Bound:
+    """H.
+
+    Attributes:
+        factor: of it.
+        everywhere: whether each cell is labelled. Then H is little else than its diagonal, and needs no factor.
+    """
+
+    def __init__(self, observations: Observations, precision: Precision, everywhere: bool) -> None:
+        """Start to factorise it."""
+        self._half = np.zeros(len(precision.grid))
+        self._half[observations.cells] = observations.total / 2
+        self._precision, self.everywhere = precision, everywhere
+        self.factor = Later(partial(precision.plus, self._half, np.float32))
+
+    def solve(self, right: Float[ndarray, "n M"]) -> Float[ndarray, "n M"]:
+        """H^-1 times each column; if each cell is labelled, about that, by two sweeps of Jacobi's method."""
+        if not self.everywhere:
+            return self.factor.result().solve(right)
+        half = self._half[:, None]
+        diagonal = self._precision.diagonal[:, None] + half
+        first = right / diagonal
+        return first + (right - self._precision.times(first) - half * first) / diagonal
 
 
 def find_mode_on_grid(
     base: Float[ndarray, "n M"],
     observations: Observations,
     precision: Precision,
-    factor: Factor,
+    bound: Bound,
     share: float = 1e-2,
     max_steps: int = 3,
 ) -> GridMode:
@@ -71,7 +91,7 @@ def find_mode_on_grid(
         base: S0 at the labelled cells.
         observations: the labels.
         precision: of the field.
-        factor: of H, as `bound` gives it.
+        bound: H.
         share: stop when a step lowers the energy by less than this share of it. The labelled pixels themselves are
             written into the map, and the rest of the map follows the first steps.
         max_steps: at most.
@@ -84,7 +104,7 @@ def find_mode_on_grid(
     for step in range(1, max_steps + 1):
         gradient = pulled.copy()
         gradient[cells] += observations.slope(start)
-        steepest = -factor.solve(gradient)
+        steepest = -bound.solve(gradient)
         conjugate = max(0.0, float(((last - gradient) * steepest).sum()) / decrement)
         towards = steepest + conjugate * towards
         last, decrement = gradient, -float((gradient * steepest).sum())
@@ -101,8 +121,8 @@ def find_mode_on_grid(
         if length == 0 or decrement <= 0:  # the next step is a safe one again
             decrement = np.inf
         if before - now <= share * now and (length > 0 or conjugate == 0):
-            return GridMode(field, precision, factor, step, True)
-    return GridMode(field, precision, factor, max_steps, False)
+            return GridMode(field, precision, bound.factor, step, True)
+    return GridMode(field, precision, bound.factor, max_steps, False)
 
 
 def _lowest(energy: Callable[[float], float], now: float, slope: float) -> tuple[float, float]:

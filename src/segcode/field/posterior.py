@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,10 +18,9 @@ from numpy import ndarray
 
 from segcode.field.closed_form import closed_form, leads, rise
 from segcode.field.likelihood import Observations
-from segcode.field.masks import GridMode, bound, find_mode_on_grid
+from segcode.field.masks import Bound, GridMode, find_mode_on_grid
 from segcode.field.newton import Curvature, Prior, find_mode, product
-from segcode.field.precision import Factor, Precision
-from segcode.field.threads import meanwhile
+from segcode.field.precision import Precision
 
 MAX_DENSE_CELLS: Final = 128
 """Largest number of labelled cells whose covariance is solved as a dense matrix; more are cheaper on the grid."""
@@ -94,7 +92,8 @@ class Posterior:
     def nbytes(self) -> int:
         """Memory beside the precision, in bytes: of the mode, of factors, and of what lies between labelled cells."""
         between = 0 if self._curvature is None else self._curvature.inner.nbytes
-        return self.field.nbytes + between + (0 if self._on_grid is None else self._on_grid.factor.nbytes)
+        factor = None if self._on_grid is None else self._on_grid.factor
+        return self.field.nbytes + between + (factor.result().nbytes if factor is not None and factor.done else 0)
 
     def draw(self, count: int, seed: int) -> Draws:
         """Draws around the mode (perturb and solve; with few labels by Matheron's rule)."""
@@ -106,7 +105,7 @@ class Posterior:
             half = np.sqrt(self._observations.total / 2)
             noise[self._observations.cells] += half[:, None] * draw.standard_normal((len(half), count * classes))
             code = None if self.code is None else np.broadcast_to(self.code, (count, len(self.code)))
-            return Draws(self.field + _by_draw(self._on_grid.factor.solve(noise), count), code)
+            return Draws(self.field + _by_draw(self._on_grid.factor.result().solve(noise), count), code)
         field = self.precision.sample(count * classes, draw).reshape(cells, count, classes)
         code = np.zeros((count, 0)) if self.code is None else draw.standard_normal((count, len(self.code)))
         if self._curvature is not None:
@@ -129,7 +128,7 @@ class Posterior:
     def covariance(self, cells: ndarray) -> Float[ndarray, "c k"]:
         """Columns of the field's posterior covariance, the mean over classes, at distinct cells; given the code."""
         if self._on_grid is not None:
-            return self._on_grid.factor.columns(cells)
+            return self._on_grid.factor.result().columns(cells)
         if self._curvature is None or self._observations is None:
             return self.precision.covariance(cells)
         labelled = self._observations.cells
@@ -210,20 +209,20 @@ class _System(NamedTuple):
         inner: those inside masks.
         clear: the labelled cells whose labels neither contradict each other nor say nothing.
         free: the prior of the field without the cells of `inner`.
-        factor: of H, for `outer`.
+        bound: H, for `outer`.
     """
 
     outer: Observations
     inner: Observations
     clear: Bool[ndarray, "c"]
     free: Precision
-    factor: Factor
+    bound: Bound
 
     @staticmethod
     def of(
         precision: Precision, observations: Observations, settled: Callable[[], Bool[ndarray, "c"]] | None
     ) -> _System:
-        """Choose the cells, and factorise."""
+        """Choose the cells, and start to factorise."""
         cells, clear = observations.cells, observations.clear
         kept = np.ones(len(cells), bool)
         if settled is not None:
@@ -232,7 +231,7 @@ class _System(NamedTuple):
                 kept[:] = True
         outer, inner = observations.at(cells[kept]), observations.at(cells[~kept])
         free = precision.without(np.isin(np.arange(len(precision.grid)), inner.cells)) if len(inner) else precision
-        return _System(outer, inner, clear[kept], free, bound(outer, free))
+        return _System(outer, inner, clear[kept], free, Bound(outer, free, len(cells) == len(precision.grid)))
 
 
 def _condition_on_grid(
@@ -242,12 +241,12 @@ def _condition_on_grid(
     path: CodeAtCells | None,
     settled: Callable[[], Bool[ndarray, "c"]] | None,
 ) -> Posterior:
-    system = meanwhile(partial(_System.of, precision, observations, settled))
+    system = _System.of(precision, observations, settled)
     code = None if path is None else path.explaining(observations, base)
     if path is not None and code is not None:
         base = base + path.times(code)
-    outer, inner, clear, free, factor = system.result()
-    mode = find_mode_on_grid(base[outer.cells], outer, free, factor)
+    outer, inner, clear, free, bound = system
+    mode = find_mode_on_grid(base[outer.cells], outer, free, bound)
     field = mode.field.copy()
     if len(inner):
         lead = leads(base[outer.cells] + field[outer.cells], outer)[1]

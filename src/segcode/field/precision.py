@@ -29,7 +29,7 @@ from segcode.field.constants import FieldConstants
 from segcode.field.grid import Grid
 from segcode.field.kept import Kept
 from segcode.field.likelihood import softmax
-from segcode.field.threads import meanwhile, threads
+from segcode.field.threads import Later, threads
 
 LEAF: Final = 16
 """Cells below which `dissection` no longer halves; the time of a factorisation hardly depends on it."""
@@ -91,7 +91,7 @@ class Factor:
 
         step = max(1, -(-columns.shape[1] // threads()))
         first, *others = (slice(start, start + step) for start in range(0, max(1, columns.shape[1]), step))
-        started = [meanwhile(partial(solve_part, part)) for part in others]
+        started = [Later(partial(solve_part, part)) for part in others]
         solve_part(first)
         for one in started:
             one.result()
@@ -217,6 +217,11 @@ class Precision:
         np.subtract.at(noise, second, across)
         return noise
 
+    @property
+    def diagonal(self) -> Float[ndarray, "n"]:
+        """That of C^-1."""
+        return self._entries[: len(self.grid)]
+
     def plus(self, diagonal: Float[ndarray, "n"], dtype: DTypeLike = np.float64) -> Factor:
         """The factorisation of C^-1 + diag(d), in a precision."""
         entries = self._entries.copy()
@@ -232,10 +237,8 @@ class Precision:
     def without(self, cells: Bool[ndarray, "n"]) -> Precision:
         """The same prior with some cells taken out: each loses its edges, and its pull makes up for their weight."""
         first, second = self.grid.neighbours
-        count = len(self.grid)
         weights = np.where(cells[first] | cells[second], 0.0, self.weights)
-        diagonal = self._entries[:count] * self.variance
-        return Precision(self.grid, weights, np.where(cells, diagonal, self.pull), self.variance)
+        return Precision(self.grid, weights, np.where(cells, self.diagonal * self.variance, self.pull), self.variance)
 
     @property
     def nbytes(self) -> int:

@@ -6,18 +6,32 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-def meanwhile(work: Callable[[], T]) -> Future[T]:
-    """Start something that waits for nothing else that was started so; with one thread it is done at once."""
-    if threads() > 1:
-        return _pool().submit(work)
-    done: Future[T] = Future()
-    done.set_result(work())
-    return done
+class Later(Generic[T]):
+    """What some work gives. Another thread does it meanwhile; if there is none, it is done once it is asked for.
+
+    The work waits for nothing else that was started so.
+    """
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._future: Future[T] | None = _pool().submit(work) if threads() > 1 else None
+
+    def result(self) -> T:
+        """Wait for it. Raises what the work raised."""
+        if self._future is None:
+            self._future = Future()
+            self._future.set_result(self._work())
+        return self._future.result()
+
+    @property
+    def done(self) -> bool:
+        """Whether it is there."""
+        return self._future is not None and self._future.done()
 
 
 @cache
