@@ -90,7 +90,10 @@ def test_void_pixels_do_not_change_the_code(tiny_model):
     labels[0, 3, 4] = 2
     alone = torch.zeros(1, 8, 32, 48)
     alone[0, 2, 3, 4] = 1
-    codes = [tiny_model.label_encoder(known, base_logits, features) for known in (known_labels(labels, 4), alone)]
+    linear = tiny_model.decoder.linear
+    codes = [
+        tiny_model.label_encoder(known, base_logits, features, linear) for known in (known_labels(labels, 4), alone)
+    ]
     assert torch.equal(codes[0].mean, codes[1].mean)
     assert torch.equal(codes[0].stddev, codes[1].stddev)
 
@@ -99,7 +102,7 @@ def test_without_known_labels_the_code_is_standard_normal(tiny_model):
     features = tiny_model.features(torch.rand(2, 3, 32, 48))
     known = torch.zeros(2, 8, 32, 48)
     known[1, 2, 0, 0] = 1
-    code = tiny_model.label_encoder(known, tiny_model.decoder.base(features), features)
+    code = tiny_model.label_encoder(known, tiny_model.decoder.base(features), features, tiny_model.decoder.linear)
     assert not code.mean[0].any()
     assert torch.equal(code.stddev[0], torch.ones(TINY.code_size))
     assert code.mean[1].any()

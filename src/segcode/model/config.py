@@ -39,6 +39,8 @@ class ModelConfig:
         code_width: of the U-Net that reads the initial prediction, as `width`.
         code_cells: rows and columns that the initial prediction is scaled to for it; other aspect ratios get as many
             cells.
+        encoder_mean: what gives the mean of the label encoder's code: "network" is the paper's; "gradient" takes two
+            steps up the gradient of the labels' likelihood, each times a learnt matrix, which holds on other scenes.
         code_start: what the code does before training: "waves" adds smooth waves to each class's logit, "random" is
             PyTorch's random weights, as the paper has it.
         purpose: the images that the model is for, in words ("photographs of streets from a car, daylight"); it is saved
@@ -64,6 +66,7 @@ class ModelConfig:
     code_sees: Literal["image", "prediction"] = "image"
     code_width: int = 8
     code_cells: tuple[int, int] = (90, 120)
+    encoder_mean: Literal["network", "gradient"] = "network"
     code_start: Literal["waves", "random"] = "waves"
     purpose: str = "images like those that it was trained on"
     trained_on: tuple[str, ...] = ()

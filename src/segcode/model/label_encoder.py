@@ -5,17 +5,27 @@ The paper's encoder sees the labels of all pixels. Ours accepts any part of them
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional
 
-from segcode.batches import Known, Labels
+from segcode.batches import Code, Known, Labels, Logits
 from segcode.model.config import ModelConfig
 from segcode.model.features import Backbone, Pyramid, convolution
-from segcode.resampling import pooled
+from segcode.resampling import pooled, resize
 from segcode.tensors import IGNORE
+
+STEPS: Final = 2
+"""Up the gradient."""
+
+START: Final = 100.0
+"""Length of a step before training, in gradients of the mean over cells: the longest tried that lowers the error."""
 
 
 def one_hot(labels: Labels, classes: int) -> Tensor:
@@ -43,6 +53,9 @@ class LabelEncoder(nn.Module):
 
     It also sees the initial prediction, because the code describes what that has wrong. The last level is pooled to a
     fixed grid, so that the fully connected layers fit images of any size. Without known labels the code is N(0, I).
+
+    The mean of the code may also be found by a few steps up the gradient of the likelihood of the labels, each times a
+    learnt matrix (iterative amortised inference, Marino et al. 2018).
     """
 
     def __init__(self, backbone: Backbone, config: ModelConfig) -> None:
@@ -57,15 +70,55 @@ class LabelEncoder(nn.Module):
         self.last = convolution(inputs[-1] + channels[-1], config.code_channels)
         self.pool = nn.AdaptiveAvgPool2d(config.code_grid)
         flat = config.code_channels * config.code_grid[0] * config.code_grid[1]
-        self.mean = nn.Linear(flat, config.code_size)
+        self.code_size = config.code_size
+        if config.encoder_mean == "network":
+            self.mean: nn.Module = nn.Linear(flat, config.code_size)
+        else:
+            self.mean = nn.ModuleList(_step(config.code_size) for _ in range(STEPS))
         self.log_variance = nn.Linear(flat, config.code_size)
 
-    def forward(self, known: Known, base_logits: Float[Tensor, "B M h w"], features: Pyramid) -> Normal:
-        """The distribution (B, N) of the code, given known labels, initial prediction and features of images."""
+    def forward(
+        self,
+        known: Known,
+        base_logits: Float[Tensor, "B M h w"],
+        features: Pyramid,
+        linear: Callable[[Pyramid, Code], Logits],
+    ) -> Normal:
+        """The distribution (B, N) of the code, given known labels, initial prediction and features of images.
+
+        Args:
+            known: labels.
+            base_logits: S0.
+            features: that the code is conditioned on.
+            linear: gives J c.
+        """
         x = torch.cat([pooled(known, base_logits.shape[2:]), base_logits.detach().float().softmax(1)], dim=1)
         for stride, layer in zip(self.strides, (*self.down, self.last), strict=True):
             f = features[stride]
             x = layer(torch.cat([pooled(x, f.shape[2:]), f], dim=1))
         x = self.pool(x).flatten(1)
         labelled = known.flatten(1).any(1, keepdim=True)
-        return diagonal_gaussian(self.mean(x) * labelled, self.log_variance(x) * labelled)
+        if isinstance(self.mean, nn.ModuleList):
+            mean = self._climbed(known, base_logits.detach().float(), partial(linear, features))
+        else:
+            mean = self.mean(x)
+        return diagonal_gaussian(mean * labelled, self.log_variance(x) * labelled)
+
+    def _climbed(self, known: Known, base_logits: Float[Tensor, "B M h w"], linear: Callable[[Code], Logits]) -> Code:
+        size = base_logits.shape[2:]
+        is_class, is_not = pooled(known, size).float().chunk(2, dim=1)
+        code = base_logits.new_zeros(len(base_logits), self.code_size)
+        for step in self.mean.children():
+            with torch.enable_grad():
+                here = code.detach().requires_grad_()
+                log_p = (base_logits + resize(linear(here), size)).log_softmax(1)
+                log_other = torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
+                likelihood = (is_class * log_p + is_not * log_other).sum() / (size[0] * size[1])
+            code = code + START * step(torch.autograd.grad(likelihood, here)[0])
+        return code
+
+
+def _step(size: int) -> nn.Linear:
+    layer = nn.Linear(size, size, bias=False)
+    nn.init.eye_(layer.weight)
+    return layer

@@ -85,7 +85,7 @@ class SegCode(nn.Module):
     def reconstruct(self, base_logits: Float[Tensor, "B M h w"], features: Pyramid, known: Known) -> Reconstruction:
         """The same from S0(I) and image features, which nothing sees if the code sees the prediction."""
         seen = self.seen_by_code(base_logits, features)
-        code = self.label_encoder(known, base_logits, seen)  # q(c | L, I)
+        code = self.label_encoder(known, base_logits, seen, self.decoder.linear)  # q(c | L, I)
         drawn = code.rsample() if self.training else code.mean
         added, uncertainty = self.decoder.linear(seen, drawn), self.uncertainty(seen)
         size = base_logits.shape[2:]
@@ -135,7 +135,9 @@ class SegCode(nn.Module):
     @torch.no_grad()
     def encode_truth(self, image: Linearisation, known: Known) -> Float[Tensor, "N"]:
         """The mean code that the label encoder gives known labels (1, 2 M, H, W) of a linearised image."""
-        code: Tensor = self.label_encoder(known, image.base_logits[None], image.seen).mean[0]
+        seen = {stride: feature.clone() for stride, feature in image.seen.items()}  # `predict` keeps no gradient
+        given = known, image.base_logits[None].clone(), seen
+        code: Tensor = self.label_encoder(*given, self.decoder.linear).mean[0]
         return code
 
 
