@@ -17,6 +17,9 @@ TINY_LITE = replace(TINY, backbone="efficientnet_lite0", width=2)
 TINY_SEES_PREDICTION = replace(TINY, code_sees="prediction", code_width=2, code_cells=(14, 21))
 
 
+TINY_CLIMBS = replace(TINY_SEES_PREDICTION, encoder_mean="gradient")
+
+
 def make_model(config: ModelConfig) -> SegCode:
     """Random weights whose code matters, and batch-norm statistics that are not those of a new network."""
     torch.manual_seed(3)

@@ -8,7 +8,7 @@ import torch
 
 from segcode.model import jacobian as jacobian_module
 from segcode.model.label_encoder import known_labels
-from tiny import TINY, TINY_LITE, TINY_SEES_PREDICTION, make_model
+from tiny import TINY, TINY_CLIMBS, TINY_LITE, TINY_SEES_PREDICTION, make_model
 
 CONFIGS = [
     replace(TINY, code_stride=2),
@@ -89,8 +89,14 @@ def test_no_pixels_have_an_empty_jacobian(tiny_model):
     assert linearisation.jacobian(np.zeros((0, 2), int)).shape == (0, 4, 6)
 
 
-def test_an_encoded_truth_is_the_encoders_mean(tiny_model):
+@pytest.mark.parametrize("config", [TINY, TINY_CLIMBS])
+def test_an_encoded_truth_is_the_encoders_mean(config):
+    model = make_model(config)
     image = torch.rand(1, 3, *TINY.size)
     known = known_labels(torch.randint(0, 4, (1, *TINY.size)), 4)
-    code = tiny_model.encode_truth(tiny_model.linearise(image), known)
-    assert torch.allclose(code, tiny_model(image, known).code.mean[0], atol=1e-5)
+    expected = model(image, known).code.mean[0]
+    assert torch.allclose(model.encode_truth(model.linearise(image), known), expected, atol=1e-5)
+    with torch.inference_mode():
+        predicted = model.linearise(image)
+        assert torch.allclose(model.encode_truth(predicted, known), expected, atol=1e-5)
+    assert torch.allclose(model.encode_truth(predicted, known), expected, atol=1e-5)

@@ -10,7 +10,7 @@ from segcode.model.label_encoder import LabelEncoder, diagonal_gaussian, known_l
 from segcode.model.linear_decoder import LinearDecoder
 from segcode.model.segcode import SegCode, UncertaintyHead
 from segcode.tensors import IGNORE
-from tiny import TINY, TINY_LITE, make_model
+from tiny import TINY, TINY_CLIMBS, TINY_LITE, make_model
 
 
 def test_pyramid_halves_resolution_and_doubles_channels(tiny_model):
@@ -84,28 +84,60 @@ def test_void_is_zero_in_one_hot():
     assert hot[0, :, 0].T.tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
 
 
-def test_void_pixels_do_not_change_the_code(tiny_model):
-    features = tiny_model.features(torch.rand(1, 3, 32, 48))
-    base_logits, labels = tiny_model.decoder.base(features), torch.full((1, 32, 48), IGNORE)
+@pytest.fixture(params=[TINY, TINY_CLIMBS], ids=["network", "gradient"])
+def encode(request):
+    """The code of known labels, of a model and of images that are always the same."""
+    model = make_model(request.param)
+
+    def code(known: torch.Tensor) -> torch.distributions.Normal:
+        torch.manual_seed(0)
+        return model(torch.rand(len(known), 3, 32, 48), known).code
+
+    return code
+
+
+def test_void_pixels_do_not_change_the_code(encode):
+    labels = torch.full((1, 32, 48), IGNORE)
     labels[0, 3, 4] = 2
     alone = torch.zeros(1, 8, 32, 48)
     alone[0, 2, 3, 4] = 1
-    linear = tiny_model.decoder.linear
-    codes = [
-        tiny_model.label_encoder(known, base_logits, features, linear) for known in (known_labels(labels, 4), alone)
-    ]
+    codes = [encode(known) for known in (known_labels(labels, 4), alone)]
     assert torch.equal(codes[0].mean, codes[1].mean)
     assert torch.equal(codes[0].stddev, codes[1].stddev)
 
 
-def test_without_known_labels_the_code_is_standard_normal(tiny_model):
-    features = tiny_model.features(torch.rand(2, 3, 32, 48))
+def test_without_known_labels_the_code_is_standard_normal(encode):
     known = torch.zeros(2, 8, 32, 48)
     known[1, 2, 0, 0] = 1
-    code = tiny_model.label_encoder(known, tiny_model.decoder.base(features), features, tiny_model.decoder.linear)
+    code = encode(known)
     assert not code.mean[0].any()
     assert torch.equal(code.stddev[0], torch.ones(TINY.code_size))
     assert code.mean[1].any()
+
+
+@pytest.fixture
+def climbing():
+    """A model whose code changes logits by no more than a step of that length suits."""
+    model = make_model(TINY_CLIMBS)
+    with torch.no_grad():
+        model.decoder.grid.weight.mul_(0.01)
+    return model
+
+
+def test_steps_up_the_gradient_bring_the_map_nearer_to_the_labels(climbing):
+    image, labels = torch.rand(2, 3, 32, 48), torch.randint(0, 4, (2, 8, 12)).repeat_interleave(4, 1)
+    labels = labels.repeat_interleave(4, 2)
+    output = climbing(image, known_labels(labels, 4))
+    before, after = (torch.nn.functional.cross_entropy(z, labels) for z in (output.base_logits, output.logits))
+    assert after < before
+
+
+def test_a_class_that_a_pixel_is_not_gets_less_likely(climbing):
+    known = torch.zeros(1, 8, 32, 48)
+    known[0, 4 + 1] = 1  # nowhere
+    output = climbing(torch.rand(1, 3, 32, 48), known)
+    before, after = (z.softmax(1)[0, 1].mean() for z in (output.base_logits, output.logits))
+    assert after < before
 
 
 def test_code_is_drawn_in_training_and_its_mean_at_evaluation(tiny_model):

@@ -6,7 +6,6 @@ The paper's encoder sees the labels of all pixels. Ours accepts any part of them
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import torch
@@ -99,22 +98,31 @@ class LabelEncoder(nn.Module):
         x = self.pool(x).flatten(1)
         labelled = known.flatten(1).any(1, keepdim=True)
         if isinstance(self.mean, nn.ModuleList):
-            mean = self._climbed(known, base_logits.detach().float(), partial(linear, features))
+            mean = self._climbed(known, base_logits, features, linear)
         else:
             mean = self.mean(x)
         return diagonal_gaussian(mean * labelled, self.log_variance(x) * labelled)
 
-    def _climbed(self, known: Known, base_logits: Float[Tensor, "B M h w"], linear: Callable[[Code], Logits]) -> Code:
+    def _climbed(
+        self,
+        known: Known,
+        base_logits: Float[Tensor, "B M h w"],
+        features: Pyramid,
+        linear: Callable[[Pyramid, Code], Logits],
+    ) -> Code:
         size = base_logits.shape[2:]
-        is_class, is_not = pooled(known, size).float().chunk(2, dim=1)
-        code = base_logits.new_zeros(len(base_logits), self.code_size)
+        code = torch.zeros(len(base_logits), self.code_size, device=base_logits.device)
         for step in self.mean.children():
-            with torch.enable_grad():
-                here = code.detach().requires_grad_()
-                log_p = (base_logits + resize(linear(here), size)).log_softmax(1)
+            with torch.inference_mode(False), torch.enable_grad():  # a caller may have switched gradients off
+                seen = {stride: feature.detach().clone() for stride, feature in features.items()}
+                is_class, is_not = pooled(known, size).float().clone().chunk(2, dim=1)
+                here = code.detach().clone().requires_grad_()
+                logits = base_logits.detach().float().clone() + resize(linear(seen, here), size)
+                log_p = logits.log_softmax(1)
                 log_other = torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
                 likelihood = (is_class * log_p + is_not * log_other).sum() / (size[0] * size[1])
-            code = code + START * step(torch.autograd.grad(likelihood, here)[0])
+                gradient = torch.autograd.grad(likelihood, here)[0]
+            code = code + START * step(gradient)
         return code
 
 

@@ -135,8 +135,7 @@ class SegCode(nn.Module):
     @torch.no_grad()
     def encode_truth(self, image: Linearisation, known: Known) -> Float[Tensor, "N"]:
         """The mean code that the label encoder gives known labels (1, 2 M, H, W) of a linearised image."""
-        seen = {stride: feature.clone() for stride, feature in image.seen.items()}  # `predict` keeps no gradient
-        given = known, image.base_logits[None].clone(), seen
+        given = known, image.base_logits[None], image.seen
         code: Tensor = self.label_encoder(*given, self.decoder.linear).mean[0]
         return code
 
