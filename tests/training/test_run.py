@@ -375,8 +375,10 @@ def code_alone(predictions: Path, start: str, *others: str) -> list[str]:
     return [f'data.predictions="{predictions}"', f'start="{start}"', 'model.code_sees="prediction"', *others]
 
 
-def test_on_out_of_fold_predictions_the_code_alone_is_trained(predictions, finished, experiment_file, tmp_path):
-    changes = code_alone(predictions, str(finished / "model"), "model.code_width=2", "model.code_cells=[16, 24]")
+@pytest.mark.parametrize("mean", ["network", "gradient"])
+def test_on_out_of_fold_predictions_the_code_alone_is_trained(predictions, finished, experiment_file, tmp_path, mean):
+    small = "model.code_width=2", "model.code_cells=[16, 24]", f'model.encoder_mean="{mean}"'
+    changes = code_alone(predictions, str(finished / "model"), *small)
     train(read_experiment(experiment_file, changes), tmp_path / "run", progress=False)
     before, after = (load_file(folder / "model" / "model.safetensors") for folder in (finished, tmp_path / "run"))
     for name, tensor in after.items():
