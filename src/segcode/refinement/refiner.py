@@ -48,6 +48,7 @@ class _Code:
         self._pixels = _pixels_at(grid, path.size)
         self.code_size = path.code_size
         self.jacobian = Kept(self._jacobian)
+        path.jacobian(self._pixels[:0])  # what all pixels share is computed with the image, not with its first label
         self._last: tuple[Float[ndarray, "N"], Float[ndarray, "M h w"]] | None = None
 
     def scaled(self, code: Float[ndarray, "N"]) -> Float[ndarray, "N"]:
