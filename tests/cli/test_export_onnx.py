@@ -57,8 +57,8 @@ def test_without_pytorch_a_street_is_refined_as_with_it(exported, tmp_path):
     expected = refined(Refiner(loaded), STREET)
     assert len(expected) == 12
     for name, value in expected.items():
-        # Conjugate gradients that end before they converge make roundings larger: by a hundred times in three steps.
-        logit, label = (0.1, 0.999) if name.split()[0] in ("mask", "both", "sample") else (1e-3, 0.9999)
+        # The code of a mask follows from a sample of its cells: a rounding may draw another one of them.
+        logit, label = (0.1, 0.99) if name.split()[0] in ("mask", "both", "sample") else (1e-3, 0.9999)
         if name.endswith("logits"):
             assert np.abs(found[name] - value).max() <= logit, name
         elif name.endswith("labels"):
