@@ -6,6 +6,7 @@ The paper's encoder sees the labels of all pixels. Ours accepts any part of them
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import torch
@@ -91,34 +92,31 @@ class LabelEncoder(nn.Module):
             features: that the code is conditioned on.
             linear: gives J c.
         """
-        x = torch.cat([pooled(known, base_logits.shape[2:]), base_logits.detach().float().softmax(1)], dim=1)
+        labels = pooled(known, base_logits.shape[2:])
+        x = torch.cat([labels, base_logits.detach().float().softmax(1)], dim=1)
         for stride, layer in zip(self.strides, (*self.down, self.last), strict=True):
             f = features[stride]
             x = layer(torch.cat([pooled(x, f.shape[2:]), f], dim=1))
         x = self.pool(x).flatten(1)
-        labelled = known.flatten(1).any(1, keepdim=True)
         if isinstance(self.mean, nn.ModuleList):
-            mean = self._climbed(known, base_logits, features, linear)
+            with torch.inference_mode(False):  # tensors of that mode have no gradient: copies do
+                seen = {stride: feature.detach().clone() for stride, feature in features.items()}
+                given = labels.float().clone(), base_logits.detach().float().clone()
+            mean = self._climbed(*given, partial(linear, seen))
         else:
             mean = self.mean(x)
+        labelled = known.flatten(1).any(1, keepdim=True)
         return diagonal_gaussian(mean * labelled, self.log_variance(x) * labelled)
 
-    def _climbed(
-        self,
-        known: Known,
-        base_logits: Float[Tensor, "B M h w"],
-        features: Pyramid,
-        linear: Callable[[Pyramid, Code], Logits],
-    ) -> Code:
+    def _climbed(self, labels: Tensor, base_logits: Logits, linear: Callable[[Code], Logits]) -> Code:
+        """The code after all steps."""
         size = base_logits.shape[2:]
-        code = torch.zeros(len(base_logits), self.code_size, device=base_logits.device)
+        is_class, is_not = labels.chunk(2, dim=1)
+        code = base_logits.new_zeros(len(base_logits), self.code_size)
         for step in self.mean.children():
-            with torch.inference_mode(False), torch.enable_grad():  # a caller may have switched gradients off
-                seen = {stride: feature.detach().clone() for stride, feature in features.items()}
-                is_class, is_not = pooled(known, size).float().clone().chunk(2, dim=1)
+            with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has switched off
                 here = code.detach().clone().requires_grad_()
-                logits = base_logits.detach().float().clone() + resize(linear(seen, here), size)
-                log_p = logits.log_softmax(1)
+                log_p = (base_logits + resize(linear(here), size)).log_softmax(1)
                 log_other = torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
                 likelihood = (is_class * log_p + is_not * log_other).sum() / (size[0] * size[1])
                 gradient = torch.autograd.grad(likelihood, here)[0]
