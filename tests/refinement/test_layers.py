@@ -48,6 +48,19 @@ def test_logits_are_summed_only_where_what_is_added_may_change_the_class(monkeyp
     assert blocks.columns.max() <= 3
 
 
+def test_where_less_is_added_than_the_highest_is_ahead_the_class_stays(monkeypatch):
+    ramp = np.linspace(0, 10, 37, dtype=np.float32) * np.ones((24, 1), np.float32)
+    base = np.stack([ramp, ramp - 1])  # alike within every block, yet one is ahead at every pixel
+    layers, written = Layers(base).plus(np.full((2, 7, 11), 0.0, np.float32)), []
+    layers.added[0, :, :5] = -0.9
+    monkeypatch.setattr(Blocks, "write_highest", lambda self, *given, **of: written.append(self))
+    assert not layers.highest().any()
+    assert not written
+    layers.added[0, :2, :2] = -1.1
+    layers.highest()
+    assert max(blocks.columns.max() for blocks in written) <= 2
+
+
 def test_a_block_is_a_part_of_the_sum():
     layers = made(1.0)
     block = layers.block(slice(5, 9), (3, 0))

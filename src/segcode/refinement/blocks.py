@@ -24,7 +24,6 @@ class Side(NamedTuple):
         before: the cell before each block, or the first.
         after: the cell after each block, or the last.
         block: of each pixel.
-        first: the first pixel of each block.
         pixels: of each block; the last one is repeated.
         share: how far, 0..1, each of these is on the way from the cell before to the cell after.
         used: whether a block has pixels.
@@ -33,7 +32,6 @@ class Side(NamedTuple):
     before: Integer[ndarray, "b"]
     after: Integer[ndarray, "b"]
     block: Integer[ndarray, "n"]
-    first: Integer[ndarray, "b"]
     pixels: Integer[ndarray, "k b"]
     share: Float[ndarray, "k b"]
     used: Bool[ndarray, "b"]
@@ -48,7 +46,7 @@ class Side(NamedTuple):
         first = last + 1 - count
         pixels = np.minimum(first + np.arange(count.max())[:, None], last).clip(0)
         before, after = np.maximum(number - 1, 0), np.minimum(number, cells - 1)
-        return Side(before, after, block, first, pixels, (exact - block).astype(np.float32)[pixels], count > 0)
+        return Side(before, after, block, pixels, (exact - block).astype(np.float32)[pixels], count > 0)
 
 
 class Blocks(NamedTuple):
@@ -121,6 +119,15 @@ class Blocks(NamedTuple):
 def highest(logits: Float[ndarray, "k *n"]) -> UInt8[ndarray, "*n"]:
     """The place of the first class with the highest logit."""
     return highest_of(logits, np.arange(len(logits), dtype=np.uint8).reshape(-1, *[1] * (logits.ndim - 1)))
+
+
+def ahead(logits: Float[ndarray, "k *n"]) -> Float[ndarray, "*n"]:
+    """By how much the highest logit is above the second."""
+    first, second = logits[0].copy(), np.full_like(logits[0], -np.inf)
+    for logit in logits[1:]:
+        np.maximum(second, np.minimum(first, logit), out=second)
+        np.maximum(first, logit, out=first)
+    return np.asarray(first - second)
 
 
 def highest_of(logits: Float[ndarray, "k *n"], classes: UInt8[ndarray, "k *_"]) -> UInt8[ndarray, "*n"]:

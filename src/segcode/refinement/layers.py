@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from segcode.interpolation import resize, resize_part
-from segcode.refinement.blocks import Blocks, Side, highest
+from segcode.refinement.blocks import Blocks, Side, ahead, highest
 
 _NUMBERS: Final = 2**19  # logits at a time: they stay in a processor's cache
 
@@ -21,11 +21,42 @@ _CORNERS: Final = tuple(product((0, 1), (0, 1)))
 
 
 class Bounds(NamedTuple):
-    """The least and the greatest logit of each class in the blocks between the cells of a coarser grid."""
+    """What the logits of the base are in the blocks between the cells of a coarser grid.
+
+    Attributes:
+        sides: down and across.
+        least, greatest: logit of each class.
+        margin: the least by which a pixel's highest logit is ahead of its second.
+        labels: the class of the highest logit at each cell of the base.
+    """
 
     sides: tuple[Side, Side]
     least: Float[ndarray, "M h w"]
     greatest: Float[ndarray, "M h w"]
+    margin: Float[ndarray, "h w"]
+    labels: UInt8[ndarray, "H W"]
+
+    @staticmethod
+    def of(base: Float[ndarray, "M H W"], cells: tuple[int, int]) -> Bounds:
+        """Those of some logits between the cells of a grid."""
+        down, across = (Side.of(*side) for side in zip(base.shape[1:], cells, strict=True))
+
+        def reduced(of: np.ufunc, plane: Float[ndarray, "H W"]) -> Float[ndarray, "h w"]:
+            rows = reduce(of, (plane.take(pixels, 0) for pixels in down.pixels))
+            return np.asarray(reduce(of, (rows.take(pixels, 1) for pixels in across.pixels)))
+
+        bounds = [[reduced(of, plane) for of in (np.minimum, np.maximum)] for plane in base]
+        least, greatest = np.stack(bounds, 1)
+        margin, labels = np.empty(base.shape[1:], np.float32), np.empty(base.shape[1:], np.uint8)
+        step = max(1, _NUMBERS // (len(base) * base.shape[2]))
+        for rows in (slice(top, top + step) for top in range(0, len(labels), step)):
+            labels[rows], margin[rows] = highest(base[:, rows]), ahead(base[:, rows])
+        return Bounds((down, across), least, greatest, reduced(np.minimum, margin), labels)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory, in bytes."""
+        return self.least.nbytes + self.greatest.nbytes + self.margin.nbytes + self.labels.nbytes
 
 
 @dataclass(frozen=True)
@@ -41,7 +72,7 @@ class Layers:
 
     base: Float[ndarray, "M h w"]
     added: Float[ndarray, "M _ _"] | None = None
-    _bounds: dict[tuple[int, ...], Bounds] = field(default_factory=dict, repr=False)
+    _bounds: dict[tuple[int, int], Bounds] = field(default_factory=dict, repr=False)
 
     def plus(self, added: Float[ndarray, "M _ _"]) -> Layers:
         """The same base with something else added."""
@@ -55,8 +86,14 @@ class Layers:
     @property
     def nbytes(self) -> int:
         """Memory, in bytes."""
-        bounds = sum(one.least.nbytes + one.greatest.nbytes for one in self._bounds.values())
+        bounds = sum(one.nbytes for one in self._bounds.values())
         return self.base.nbytes + bounds + (0 if self.added is None else self.added.nbytes)
+
+    def prepare(self, cells: tuple[int, int]) -> Layers:
+        """Find now what `highest` needs once something is added on a grid of so many rows and columns."""
+        if cells != self.grid:
+            self._bounds_over(cells)
+        return self
 
     def sum(self) -> Float[ndarray, "M h w"]:
         """All logits."""
@@ -78,7 +115,8 @@ class Layers:
         """The place of the highest class at each cell; of some classes, or all.
 
         Between four cells of the coarser grid, what is added to a class lies between the least and the greatest of
-        these four. So logits are summed of the classes alone that reach there what another has everywhere.
+        these four. So logits are summed of the classes alone that reach there what another has everywhere; and not
+        where what is added differs less between classes than the highest logits of the base.
         """
         if self.added is None or self.added.shape[1:] == self.grid:
             labels = np.empty(self.grid, np.uint8)
@@ -86,27 +124,26 @@ class Layers:
                 labels[rows] = highest(self.block(rows, classes))
             return labels
         some = list(classes) or slice(None)
-        added, bounds = self.added[some], self._bounds_over(self.added.shape[1:])
+        added, bounds = self.added[some], self._bounds_over((self.added.shape[1], self.added.shape[2]))
         wide, (down, across) = np.pad(added, ((0, 0), (1, 1), (1, 1)), "edge"), bounds.sides
         corners = [wide[:, top : len(down.used) + top, left : len(across.used) + left] for top, left in _CORNERS]
-        possible = reduce(np.maximum, corners) + bounds.greatest[some]
-        possible = possible >= (reduce(np.minimum, corners) + bounds.least[some]).max(0)
+        least, greatest = reduce(np.minimum, corners), reduce(np.maximum, corners)
+        possible = greatest + bounds.greatest[some] >= (least + bounds.least[some]).max(0)
         labels = possible.argmax(0).astype(np.uint8).take(across.block, 1).take(down.block, 0)
+        mixed = possible.sum(0) > 1
+        if not classes:
+            differ = np.where(possible, greatest, -np.inf).max(0) - np.where(possible, least, np.inf).min(0)
+            as_before = mixed & (differ < bounds.margin)
+            np.copyto(labels, bounds.labels, where=as_before.take(across.block, 1).take(down.block, 0))
+            mixed &= ~as_before
         added = added.reshape(len(added), -1)
-        row, column = np.nonzero(possible.sum(0) > 1)
+        row, column = np.nonzero(mixed)
         for blocks in Blocks(row, column, bounds.sides).parts():
             inside, around = possible[:, blocks.rows, blocks.columns], added.take(blocks.corners(), 1)
             blocks.write_highest(labels, inside, around, base=self.base, classes=classes)
         return labels
 
-    def _bounds_over(self, cells: tuple[int, ...]) -> Bounds:
+    def _bounds_over(self, cells: tuple[int, int]) -> Bounds:
         if cells not in self._bounds:
-            down, across = (Side.of(*side) for side in zip(self.grid, cells, strict=True))
-            least, greatest = (
-                np.empty((len(self.base), len(down.used), len(across.used)), np.float32) for _ in range(2)
-            )
-            for plane, low, high in zip(self.base, least, greatest, strict=True):
-                for bound, of in ((low, np.minimum), (high, np.maximum)):
-                    bound[:] = of.reduceat(of.reduceat(plane, down.first), across.first, axis=1)
-            self._bounds[cells] = Bounds((down, across), least, greatest)
+            self._bounds[cells] = Bounds.of(self.base, cells)
         return self._bounds[cells]

@@ -375,7 +375,7 @@ def _at_cells(logits: Float[ndarray, "M h w"], grid: Grid) -> Float[ndarray, "c 
 
 
 def _layers(logits: Float[ndarray, "M h w"], grid: Grid) -> Layers:
-    return Layers(np.ascontiguousarray(resize(logits, _finer(logits.shape[1:], grid.shape))))
+    return Layers(np.ascontiguousarray(resize(logits, _finer(logits.shape[1:], grid.shape)))).prepare(grid.shape)
 
 
 def _finer(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
