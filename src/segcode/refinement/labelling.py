@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from segcode.interpolation import nearest
-from segcode.refinement.blocks import Blocks, Side
+from segcode.refinement.blocks import Blocks, Side, highest
 from segcode.refinement.guide import Guide
 from segcode.refinement.layers import Layers
 
@@ -27,22 +27,24 @@ def labels_of(
     are computed where the four differ alone, along the edges of regions; and there of the classes alone that are
     somewhere as high as another is everywhere. A pixel that is larger than the cells takes the class of the nearest.
     """
-    grid, cells = layers.grid, layers.highest(classes)
+    grid = layers.grid
     if size[0] <= grid[0] and size[1] <= grid[1]:
+        cells = layers.highest(classes)
         rows, columns = (nearest(*side) for side in zip(size, grid, strict=True))
         return cells if size == grid else cells.take(rows, 0).take(columns, 1)
     down, across = sides = Side.of(size[0], grid[0]), Side.of(size[1], grid[1])
-    wide = np.pad(cells, 1, "edge")
-    labels = wide.take(across.block, 1).take(down.block, 0)
-    mixed = (wide[:-1, :-1] != wide[:-1, 1:]) | (wide[:-1, :-1] != wide[1:, :-1]) | (wide[:-1, :-1] != wide[1:, 1:])
-    mixed &= down.used[:, None] & across.used
-    for band in layers.bands(_NUMBERS, len(mixed)):
-        rows, columns = np.nonzero(mixed[band])
-        if len(rows):
-            top = max(0, band.start - 1)
-            planes = layers.block(slice(top, band.stop), classes)
-            planes = planes.reshape(len(planes), -1)
-            for blocks in Blocks(rows + band.start, columns, sides).parts():
-                corners = planes.take(blocks.corners() - top * grid[1], 1)
-                blocks.write_highest(labels, corners.max(1) >= corners.min(1).max(0), corners, guide)
+    labels = np.empty(size, np.uint8)
+    for band in layers.bands(_NUMBERS, len(down.used)):
+        above, under = down.before[band], down.after[band]
+        top, pixels = above[0], slice(*np.searchsorted(down.block, (band.start, band.stop)))
+        planes = layers.block(slice(top, under[-1] + 1), classes)
+        cells = highest(planes)
+        near = [cells.take(row - top, 0).take(column, 1) for row in (above, under) for column in across[:2]]
+        labels[pixels] = near[0].take(across.block, 1).take(down.block[pixels] - band.start, 0)
+        mixed = (near[0] != near[1]) | (near[0] != near[2]) | (near[0] != near[3])
+        row, column = np.nonzero(mixed & down.used[band, None] & across.used)
+        planes = planes.reshape(len(planes), -1)
+        for blocks in Blocks(row + band.start, column, sides).parts():
+            corners = planes.take(blocks.corners() - top * grid[1], 1)
+            blocks.write_highest(labels, corners.max(1) >= corners.min(1).max(0), corners, guide)
     return labels
