@@ -25,6 +25,7 @@ CONFIGS = st.builds(
     contrast=FRACTION,
     saturation=FRACTION,
     hue=st.floats(0, 0.5),
+    light=FRACTION,
 )
 
 
@@ -151,6 +152,16 @@ def test_colour_changes_the_image_and_no_label() -> None:
     changed = Augment(COLOUR)(images, labels)
     assert torch.equal(changed.labels, labels)
     assert not torch.equal(changed.images, images)
+
+
+def test_light_changes_images_as_a_whole_and_parts_of_some() -> None:
+    images, labels = torch.full((8, 3, 24, 32), 0.5), torch.zeros(8, 24, 32, dtype=torch.long)
+    torch.manual_seed(0)
+    assert (Augment(replace(COLOUR, hue=0.0))(images, labels).images.flatten(2).std(2) < 1e-6).all()
+    changed = Augment(replace(OFF, light=1.0))(images, labels)
+    assert torch.equal(changed.labels, labels)
+    assert ((changed.images - 0.5).abs().mean((1, 2, 3)) > 0.005).all()
+    assert 2 <= (changed.images.flatten(2).std(2) > 0.01).any(1).sum() < 8
 
 
 def test_an_image_of_one_pixel_survives() -> None:

@@ -345,6 +345,23 @@ def test_folds_do_not_start_from_a_model_that_may_have_seen_their_images(finishe
         train_folds(read_experiment(experiment_file, changes), "2", tmp_path, progress=False)
 
 
+def test_folds_start_from_those_of_an_earlier_run(predictions, experiment_file, tmp_path):
+    changes = [f'start="{predictions.parent}"', "optimiser.learning_rate=0.0", "epochs=1"]
+    train_folds(read_experiment(experiment_file, changes), "2", tmp_path, progress=False)
+    name = Path("folds", "part2", "model", "model.safetensors")
+    before, after = load_file(predictions.parent / name), load_file(tmp_path / name)
+    weights = [key for key in after if key.endswith("weight")]
+    assert all(torch.equal(before[key], after[key]) for key in weights)
+
+
+def test_folds_do_not_start_from_those_with_other_images(predictions, experiment_file, tmp_path):
+    changes = [f'start="{predictions.parent}"', "epochs=1"]
+    with pytest.raises(ConfigError, match="was trained on 3, which this fold leaves out: give its --folds"):
+        train_folds(read_experiment(experiment_file, [*changes, 'data.leave_out=["0"]']), "2", tmp_path, progress=False)
+    with pytest.raises(ConfigError, match="part3 has no model"):
+        train_folds(read_experiment(experiment_file, changes), "3", tmp_path, progress=False)
+
+
 @pytest.mark.parametrize(
     ("trained_on", "kind", "allowed"),
     [

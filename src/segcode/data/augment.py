@@ -34,6 +34,8 @@ class AugmentConfig:
         contrast: likewise.
         saturation: likewise.
         hue: up to this share of the colour circle, either way.
+        light: probability of another exposure (a gamma of 0.6 to 2), and that of shadows; half of it, that of bright
+            tinted clouds. Shadows and clouds are fractals (Fournier et al. 1982).
     """
 
     flip: Share = 0.5
@@ -45,6 +47,7 @@ class AugmentConfig:
     contrast: Share = 0.3
     saturation: Share = 0.3
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.03  # small: sky, vegetation and signs are distinguished by it
+    light: Share = 0.0
 
     def __post_init__(self) -> None:
         if self.scale[0] > self.scale[1]:
@@ -52,7 +55,7 @@ class AugmentConfig:
 
     def of_shape_alone(self) -> AugmentConfig:
         """The changes that suit a map of logits: no colours, and all of its size."""
-        return replace(self, crop=None, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+        return replace(self, crop=None, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, light=0.0)
 
 
 class Augmented(NamedTuple):
@@ -72,7 +75,13 @@ class Augment(nn.Module):
         super().__init__()
         self.config = config
         colours = (config.brightness, config.contrast, config.saturation, config.hue)
-        self.colour = augmentation.ColorJitter(*colours, p=1.0) if any(colours) else nn.Identity()
+        changes: list[nn.Module] = [augmentation.ColorJitter(*colours, p=1.0)] if any(colours) else []
+        if config.light:
+            fractal = (0.2, 0.7)
+            changes.insert(0, augmentation.RandomGamma((0.6, 2.0), p=config.light))
+            changes.append(augmentation.RandomPlasmaShadow(fractal, (-0.5, 0.0), (0.0, 1.0), p=config.light))
+            changes.append(augmentation.RandomPlasmaBrightness(fractal, (0.1, 0.4), p=config.light / 2))
+        self.colour = nn.Sequential(*changes)
 
     def forward(self, images: Float[Tensor, "B C H W"], labels: Labels) -> Augmented:
         config = self.config

@@ -96,7 +96,7 @@ class Experiment:
         seed: of the first weights, the order of the images and all noise.
         start: a model folder, or a shipped model's name, whose weights the training starts from instead of random ones;
             "imagenet" for an EfficientNet-Lite0 that has learnt to classify photographs; "huggingface:" and a folder or
-            name for a backbone of Hugging Face's transformers.
+            name for a backbone of Hugging Face's transformers. With folds, also the folder of an earlier run of these.
     """
 
     epochs: Count = 80

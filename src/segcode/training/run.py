@@ -32,6 +32,7 @@ from segcode.model.checkpoint import LoadedModel, fit, load_model, save_model
 from segcode.model.huggingface_features import backbone_config, backbone_weights
 from segcode.model.segcode import build_segcode
 from segcode.sample import Source
+from segcode.stored import read_stored
 from segcode.training.callbacks import EpochReport, Panels
 from segcode.training.checkpoints import Checkpoints, WholeFiles, read_checkpoint
 from segcode.training.data import TrainingData
@@ -132,17 +133,22 @@ def train_folds(experiment: Experiment, folds: str, out: Path, progress: bool = 
     Args:
         experiment: of each network.
         folds: as in `folds_of`.
-        out: a folder.
+        out: a folder. If `experiment.start` is such a folder, each network starts from that of its own fold there.
         progress: whether to show a bar.
 
     Raises:
         CheckpointError, ConfigError, DataError: as `train` does.
     """
-    _refuse_seen(experiment)
+    earlier = None if experiment.start is None else Path(experiment.start) / "folds"
+    if earlier is None or not earlier.is_dir():
+        earlier = None
+        _refuse_seen(experiment)
     with held(out):
         digests: dict[str, str] = {}
         for name, plan, left_out in fold_experiments(experiment, folds):
             folder = out / "folds" / name
+            if earlier is not None:
+                plan = _going_on(plan, earlier / name)
             if (folder / "model").is_dir():
                 remember(plan, _sources(plan), folder / "experiment.json", plan.epochs, finished=True)
             else:
@@ -179,6 +185,16 @@ def _refuse_seen(experiment: Experiment) -> None:
             f"start is '{experiment.start}', which was trained on {', '.join(seen) or 'unknown data'}, so it may have "
             "seen the images that a fold leaves out: start from 'imagenet', from a model of other data, or from none"
         )
+
+
+def _going_on(experiment: Experiment, fold: Path) -> Experiment:
+    """The same from the network of an earlier fold, which has to have been trained without the same images."""
+    if not (fold / "model").is_dir():
+        raise ConfigError(f"{fold} has no model: start from a folder with all of these folds")
+    data = read_stored(fold / "experiment.json", "`segcode train --folds`")["experiment"]["data"]
+    if seen := set(experiment.data.leave_out) - set(data["leave_out"]):
+        raise ConfigError(f"{fold / 'model'} was trained on {min(seen)}, which this fold leaves out: give its --folds")
+    return replace(experiment, start=str(fold / "model"))
 
 
 def _refuse_too_large(experiment: Experiment, images: int) -> None:
