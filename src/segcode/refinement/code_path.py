@@ -112,17 +112,16 @@ def excluded_entries(truth: Truth, grid: Grid) -> Entries:
 def draw(entries: Entries, base: Float[ndarray, "c M"], limit: int) -> Entries:
     """At most `limit` entries, weighed so that sums over them are unbiased for sums over all; the same every time.
 
-    Systematic sampling of a shuffled list (Madow 1949). An entry is the more likely drawn, the more probability m S0
-    gives to classes that it does not allow, for most entries say what S0 says. The chance w (1 + m / mean m) keeps the
-    weights of the drawn below twice those of an even draw (Hesterberg 1995).
+    Systematic sampling (Madow 1949), row by row. An entry is the more likely drawn, the more probability m S0 gives to
+    classes that it does not allow, for most entries say what S0 says. The chance w (1 + m / mean m) keeps the weights
+    of the drawn below twice those of an even draw (Hesterberg 1995).
     """
     if len(entries.cells) <= limit:
         return entries
     missed = np.where(entries.allowed, 0.0, softmax(base[entries.cells])).sum(1, dtype=np.float64)
     chance = entries.weight * (1 + missed / max(np.average(missed, weights=entries.weight), 1e-30))
-    order = np.random.default_rng(0).permutation(len(chance))
-    sums = chance[order].cumsum()
+    sums = chance.cumsum()
     places = (np.arange(limit) + 0.5) * sums[-1] / limit
-    drawn, times = np.unique(order[np.searchsorted(sums, places)], return_counts=True)
+    drawn, times = np.unique(np.searchsorted(sums, places), return_counts=True)
     weight = entries.weight[drawn] * times * sums[-1] / (limit * chance[drawn])
     return Entries(entries.cells[drawn], entries.allowed[drawn], weight)

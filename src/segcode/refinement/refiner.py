@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +19,8 @@ from segcode.field.grid import Grid
 from segcode.field.kept import Kept
 from segcode.field.likelihood import Observations
 from segcode.field.look import expected_changes
-from segcode.field.posterior import MAX_DENSE_CELLS, Posterior, condition, preview
+from segcode.field.newton import SHARE
+from segcode.field.posterior import Posterior, condition, preview
 from segcode.field.precision import Precision, cell_pull, edge_weights
 from segcode.interpolation import at_cells, nearest, resize
 from segcode.prediction import CallableSegmenter, CodePath, InitialPrediction, Segmenter, takes_name
@@ -35,6 +36,9 @@ from segcode.refinement.places import Place, places_to_look
 from segcode.refinement.result import SegmentationMap, Status, entropy, masked_softmax
 from segcode.tensors import Image, Pixels, shape_text
 from segcode.truth.truth import Truth
+
+CODE_CELLS: Final = 256
+"""A code that explains more labelled cells follows from so many of them."""
 
 
 class _Code:
@@ -64,16 +68,15 @@ class _Code:
     def explaining(self, observations: Observations, base: Float[ndarray, "c M"]) -> Float[ndarray, "N"]:
         """The code that explains many labels before the field does: it minimises w sum_i e_i(c) + 1/2 |c|^2 / s^2.
 
-        Neighbouring cells err alike, so each counts w = `FieldConstants.code_weight`. `MAX_DENSE_CELLS` entries are
-        drawn.
+        Neighbouring cells err alike, so each counts w = `FieldConstants.code_weight`. `CODE_CELLS` entries are drawn.
         """
         entries = Entries(observations.cells[observations.place], observations.allowed, observations.weight)
         root = self._weight**0.5
-        cells, allowed, weight = draw(entries, base, MAX_DENSE_CELLS)
-        jacobian = np.asarray(root * self._jacobian(cells), np.float32)
+        cells, allowed, weight = draw(entries, base, CODE_CELLS)
+        jacobian = root * self._factor * self._path.jacobian(self._pixels[cells])
         weights = np.asarray(weight / self._label_weight, np.float32)
         objective = PartialLabelNLL(base[cells].astype(np.float32), jacobian, weights, allowed)
-        solution = gauss_newton(objective, np.zeros(self.code_size, np.float32), Stopping())
+        solution = gauss_newton(objective, np.zeros(self.code_size, np.float32), Stopping(tolerance=SHARE))
         return root * solution.code.astype(np.float64)
 
     def times(self, code: Float[ndarray, "N"]) -> Float[ndarray, "c M"]:
