@@ -26,8 +26,8 @@ class AugmentConfig:
     Attributes:
         flip: probability of a left-right mirror image. Never upside down: streets have their sky above.
         crop: rows and columns that are cut out of the image at random once it is enlarged; all of its size, if none.
-        scale: the image is enlarged by a factor from this range, small and large ones alike (its logarithm is uniform).
-            Where it gets smaller than what is cut out, what comes in around it is black and void.
+        scale: the image is scaled by a factor from this range, whose logarithm is uniform. Where it gets smaller than
+            what is cut out, what comes in around it is black and void.
         aspect: how far its aspect ratio may then differ from what it was, as a share.
         rotation: up to this many degrees, either way; the corners that come in are black and void.
         brightness: factor of 1 - brightness to 1 + brightness.

@@ -5,10 +5,10 @@ likelihood at a cell is at most W/2 times the identity (Boehning 1992), for ever
 
     H = C^-1 + diag(W) / 2
 
-is at least the second derivative of the energy for each class: a step H^-1 g never has to be shorter than 1 to lower
-the energy (a minorise-maximise step), and one factorisation serves all steps and all classes. Near the edge of what is
-certain the bound is loose. So H is the preconditioner of conjugate gradients (Polak and Ribiere 1969, restarted as by
-Gilbert and Nocedal 1992), whose steps are as long as the energy falls.
+is at least the second derivative of the energy for each class: a step -H^-1 g never has to be shorter than 1 to lower
+the energy (majorise-minimise), and one factorisation serves all steps and all classes. The bound is loose where a class
+is all but certain. So H is the preconditioner of conjugate gradients (Polak and Ribiere 1969, restarted as by
+Gilbert and Nocedal 1992) with a line search.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from segcode.field.precision import Factor, Precision
 from segcode.field.threads import Later
 
 LENGTH: Final = 4.0
-"""Of the first step that is tried, as a multiple of the safe one."""
+"""The first length that a line search tries, as a multiple of the safe one."""
 
 TRIES: Final = 3
-"""At most, for the length of a step. Each halves one that is too long, so that the last is at most 1, which is safe."""
+"""Lengths that a line search tries at most. Each halves one that is too long, so that the last is at most 1, which is
+safe along the steepest descent."""
 
 
 @dataclass(frozen=True)

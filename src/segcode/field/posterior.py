@@ -3,7 +3,7 @@
     logits = S0 / T + field + J c / T,      field_m ~ N(0, C),      c ~ N(0, s^2 I)
 
 with labels at cells of the grid. A few cells are solved for exactly (`newton`), many by a few steps of conjugate
-gradients (`masks`), given a code; the posterior is then that of the same quadratic model around the mode.
+gradients (`masks`), given a code; the covariance is then H^-1 of that module.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_DENSE_CELLS: Final = 128
 """Largest number of labelled cells whose covariance is solved as a dense matrix; more are cheaper on the grid."""
 
 MAX_NEW_CELLS: Final = 32
-"""Likewise of a preview given a mask, which changes all columns of the covariance. With 128 it is no nearer to the
+"""The same of a preview given a mask, which changes all columns of the covariance. With 128 it is no nearer to the
 refined map of strokes on CamVid val: 0.85 and 0.84 % of the pixels differ."""
 
 

@@ -1,4 +1,4 @@
-"""Work that threads share: SciPy's factorisations, and solving with them, leave Python's lock to others."""
+"""A pool of threads: SciPy's factorisations, and solving with them, release Python's global lock."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 class Later(Generic[T]):
-    """What some work gives. Another thread does it meanwhile; if there is none, it is done once it is asked for.
+    """The result of some work, in a thread of the pool; with one thread, in `result` itself.
 
-    The work waits for nothing else that was started so.
+    The work must not wait for another `Later`, or both could wait for ever.
     """
 
     def __init__(self, work: Callable[[], T]) -> None:
@@ -22,7 +22,7 @@ class Later(Generic[T]):
         self._future: Future[T] | None = _pool().submit(work) if threads() > 1 else None
 
     def result(self) -> T:
-        """Wait for it. Raises what the work raised."""
+        """The result; waits for it. Raises what the work raised."""
         if self._future is None:
             self._future = Future()
             self._future.set_result(self._work())
@@ -30,13 +30,13 @@ class Later(Generic[T]):
 
     @property
     def done(self) -> bool:
-        """Whether it is there."""
+        """Whether the result is there."""
         return self._future is not None and self._future.done()
 
 
 @cache
 def threads() -> int:
-    """`OMP_NUM_THREADS`, as for PyTorch; else as many as there are processors."""
+    """Number of threads: `OMP_NUM_THREADS`, as for PyTorch; else as many as there are processors."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdigit() and int(given) else os.cpu_count() or 1
 

@@ -22,10 +22,10 @@ from segcode.resampling import pooled, resize
 from segcode.tensors import IGNORE
 
 STEPS: Final = 2
-"""Up the gradient."""
+"""Steps up the gradient."""
 
 START: Final = 100.0
-"""Length of a step before training, in gradients of the mean over cells: the longest tried that lowers the error."""
+"""Length of a step before training, for the mean log-likelihood of a cell: the longest tried that lowers the error."""
 
 
 def one_hot(labels: Labels, classes: int) -> Tensor:
@@ -87,10 +87,10 @@ class LabelEncoder(nn.Module):
         """The distribution (B, N) of the code, given known labels, initial prediction and features of images.
 
         Args:
-            known: labels.
+            known: labels, (B, 2 M, H, W).
             base_logits: S0.
             features: that the code is conditioned on.
-            linear: gives J c.
+            linear: features and codes (B, N) to J c (B, M, h, w).
         """
         labels = pooled(known, base_logits.shape[2:])
         x = torch.cat([labels, base_logits.detach().float().softmax(1)], dim=1)
@@ -118,8 +118,8 @@ class LabelEncoder(nn.Module):
                 here = code.detach().clone().requires_grad_()
                 log_p = (base_logits + resize(linear(here), size)).log_softmax(1)
                 log_other = torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
-                likelihood = (is_class * log_p + is_not * log_other).sum() / (size[0] * size[1])
-                gradient = torch.autograd.grad(likelihood, here)[0]
+                log_likelihood = (is_class * log_p + is_not * log_other).sum() / (size[0] * size[1])
+                gradient = torch.autograd.grad(log_likelihood, here)[0]
             code = code + START * step(gradient)
         return code
 

@@ -62,7 +62,7 @@ class Blocks(NamedTuple):
     sides: tuple[Side, Side]
 
     def parts(self) -> Iterator[Blocks]:
-        """Not too many of them at a time."""
+        """Batches of them, of about `_PIXELS` pixels."""
         step = max(1, _PIXELS // len(self.sides[1].pixels))
         for start in range(0, len(self.rows), step):
             yield Blocks(self.rows[start : start + step], self.columns[start : start + step], self.sides)
@@ -131,5 +131,5 @@ def ahead(logits: Float[ndarray, "k *n"]) -> Float[ndarray, "*n"]:
 
 
 def highest_of(logits: Float[ndarray, "k *n"], classes: UInt8[ndarray, "k *_"]) -> UInt8[ndarray, "*n"]:
-    """The first class with the highest logit, of some that rise; all in vector instructions, unlike argmax."""
+    """The first class with the highest logit; `classes` rise. All in vector instructions, unlike argmax."""
     return ~((logits == logits.max(0)).view(np.uint8) * ~classes).max(0)

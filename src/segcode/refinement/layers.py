@@ -100,7 +100,7 @@ class Layers:
         return self.base if self.added is None else resize(self.added, self.grid) + self.base
 
     def bands(self, numbers: int, rows: int) -> Iterator[slice]:
-        """The first rows of the grid, with at most some numbers of logits in each band."""
+        """Slices that cover some rows from the top, each of about so many logits at most, and of one row at least."""
         step = max(1, numbers // (len(self.base) * self.grid[1]))
         return (slice(top, top + step) for top in range(0, rows, step))
 
