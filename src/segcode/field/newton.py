@@ -6,10 +6,10 @@ plus s^2 J_P J_P^T across classes where there is a code. The mode of the posteri
     E(u) = l(S0 + u) + 1/2 u^T K^-1 u
 
 which is convex where each entry allows one class. We write u = K a, so that K is never inverted and the field at every
-other cell is C_:P a. A step of Newton's method solves (I + W K) a = W u - dl/dz with W the second derivative of l
-(Rasmussen and Williams 2006, Algorithm 3.3). W is block diagonal by cell and K (without code) by class, so that for n
-cells and M classes the cost is M Cholesky factors of n x n and one more. The code is a correction of rank N (Woodbury),
-and so, of rank one each, are entries of several classes, whose part of W is that of `likelihood`.
+other cell is C_:P a. A step of Newton's method solves (I + B K) a = B u - dl/dz with B the second derivative of l
+(Rasmussen and Williams 2006, Algorithm 3.3). B is block diagonal by cell and K (without code) by class, so that for n
+cells and M classes the cost is M inverses of n x n and one Cholesky factor. The code is a correction of rank N (Woodbury),
+and so, of rank one each, are entries of several classes, whose part of B is that of `likelihood`.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ class Prior:
 
 @dataclass(frozen=True)
 class Curvature:
-    """I + W K at one u, factorised.
+    """I + B K at one u, factorised.
 
     Attributes:
         probability: p of each cell.
-        total: W of each cell, of entries of one class: their second derivative is W H(p).
+        total: W of each cell, of entries of one class: their second derivative is W (diag(p) - p p^T).
         places: the cell of each entry of several classes.
         sets: their vectors r: the curvature of each is r r^T.
         prior: K.
@@ -104,13 +104,13 @@ class Curvature:
         return Curvature(probability, total, *observations.rank_one(logits), prior, inner, cho_factor(summed))
 
     def weighted(self, x: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
-        """W x."""
+        """B x."""
         weighted = self._of_one_class(x)
         np.add.at(weighted, self.places, self.sets[..., None] * self._along_sets(x)[:, None])
         return weighted
 
     def noise(self, count: int, draw: np.random.Generator) -> Float[ndarray, "n M k"]:
-        """Draws from N(0, W): of the gradient of the likelihood."""
+        """Draws from N(0, B): of the gradient of the likelihood."""
         root = np.sqrt(self.probability)[..., None]
         white = draw.standard_normal((*self.probability.shape, count))
         across = root * (white - root * (root * white).sum(1, keepdims=True))
@@ -119,7 +119,7 @@ class Curvature:
         return noise
 
     def solve(self, right: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
-        """(I + W K)^-1 times each of k columns."""
+        """(I + B K)^-1 times each of k columns."""
         solved = self._without_sets(right)
         if len(self.sets) == 0:
             return solved
@@ -128,7 +128,7 @@ class Curvature:
         return solved - product(lowered, np.linalg.solve(small, self._along_sets(self.prior.times(solved))))
 
     def information(self) -> Float[ndarray, "n n"]:
-        """The mean over classes of the blocks of (W^-1 + K)^-1, without the code: what labels take from C_PP."""
+        """The mean over classes of the blocks of (B^-1 + K)^-1, without the code: what labels take from C_PP."""
         blocks = self.inner - self.inner @ np.stack([cho_solve(self.outer, inner) for inner in self.inner])
         if len(self.sets) == 0:
             return blocks.mean(0)
@@ -163,13 +163,13 @@ class Curvature:
         return right - self._taken(product(self.prior.field, right))
 
     def _taken(self, x: Float[ndarray, "n M k"]) -> Float[ndarray, "n M k"]:
-        """(W^-1 + K)^-1 x without code and sets: E - E R (R^T E R)^-1 R^T E, with R the sum over classes."""
+        """(B^-1 + K)^-1 x without code and sets: E - E R (R^T E R)^-1 R^T E, with R the sum over classes."""
         inner = self.inner @ x.transpose(1, 0, 2)
         return (inner - self.inner @ cho_solve(self.outer, inner.sum(0))).transpose(1, 0, 2)
 
     @cached_property
     def _code_system(self) -> Float[ndarray, "N N"]:
-        """I + (s J_P)^T (W^-1 + K)^-1 s J_P: that of all classes needs no product as large as s J_P but E s J_P."""
+        """I + (s J_P)^T (B^-1 + K)^-1 s J_P: that of all classes needs no product as large as s J_P but E s J_P."""
         code = self.prior.code_by_class
         inner = self.inner @ code
         summed = inner.sum(0)
