@@ -8,8 +8,8 @@ plus s^2 J_P J_P^T across classes where there is a code. The mode of the posteri
 which is convex where each entry allows one class. We write u = K a, so that K is never inverted and the field at every
 other cell is C_:P a. A step of Newton's method solves (I + B K) a = B u - dl/dz with B the second derivative of l
 (Rasmussen and Williams 2006, Algorithm 3.3). B is block diagonal by cell and K (without code) by class, so that for n
-cells and M classes the cost is M inverses of n x n and one Cholesky factor. The code is a correction of rank N (Woodbury),
-and so, of rank one each, are entries of several classes, whose part of B is that of `likelihood`.
+cells and M classes the cost is M inverses of n x n and one Cholesky factor. The code is a correction of rank N
+(Woodbury), and so, of rank one each, are entries of several classes, whose part of B is that of `likelihood`.
 """
 
 from __future__ import annotations
