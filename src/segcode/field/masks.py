@@ -44,6 +44,7 @@ class GridMode:
         factor: of H; the mode itself may not have needed it.
         steps: that were taken.
         converged: whether the last step lowered the energy by less than the share asked for.
+        observations: the labels.
     """
 
     field: Float[ndarray, "c M"]
@@ -51,6 +52,7 @@ class GridMode:
     factor: Later[Factor]
     steps: int
     converged: bool
+    observations: Observations
 
 
 class Bound:
@@ -122,8 +124,8 @@ def find_mode_on_grid(
         if length == 0 or decrement <= 0:  # the next step is a safe one again
             decrement = np.inf
         if before - now <= share * now and (length > 0 or conjugate == 0):
-            return GridMode(field, precision, bound.factor, step, True)
-    return GridMode(field, precision, bound.factor, max_steps, False)
+            return GridMode(field, precision, bound.factor, step, True, observations)
+    return GridMode(field, precision, bound.factor, max_steps, False, observations)
 
 
 def _lowest(energy: Callable[[float], float], now: float, slope: float) -> tuple[float, float]:

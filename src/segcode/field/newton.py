@@ -186,12 +186,21 @@ class Mode:
         logits: S0 + u.
         steps: of Newton's method.
         converged: False if `MAX_STEPS` did not suffice.
+        observations: the labels.
+        prior: K.
     """
 
     dual: Float[ndarray, "n M"]
     logits: Float[ndarray, "n M"]
     steps: int
     converged: bool
+    observations: Observations
+    prior: Prior
+
+    @cached_property
+    def curvature(self) -> Curvature:
+        """I + B K at the mode, for draws and covariances."""
+        return Curvature.at(self.logits, self.observations, self.prior)
 
 
 def find_mode(
@@ -228,8 +237,8 @@ def find_mode(
         a, u = a + length * towards, u + length * along
         before, now = now, energy(a, u)
         if before - now <= share * abs(now):
-            return Mode(a, base + u, step, True)
-    return Mode(a, base + u, MAX_STEPS, False)
+            return Mode(a, base + u, step, True, observations, prior)
+    return Mode(a, base + u, MAX_STEPS, False, observations, prior)
 
 
 def product(matrix: Float[ndarray, "*rows n"], a: Float[ndarray, "n *k"]) -> Float[ndarray, "*rows *k"]:

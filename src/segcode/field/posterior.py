@@ -19,7 +19,7 @@ from numpy import ndarray
 from segcode.field.closed_form import closed_form, leads, rise
 from segcode.field.likelihood import Observations
 from segcode.field.masks import Bound, GridMode, find_mode_on_grid
-from segcode.field.newton import Curvature, Prior, find_mode, product
+from segcode.field.newton import Mode, Prior, find_mode, product
 from segcode.field.precision import Precision
 
 MAX_DENSE_CELLS: Final = 128
@@ -78,8 +78,7 @@ class Posterior:
     code: Float[ndarray, "N"] | None
     steps: int
     converged: bool
-    _observations: Observations | None = None
-    _curvature: Curvature | None = None
+    _dense: Mode | None = None
     _on_grid: GridMode | None = None
 
     @staticmethod
@@ -91,7 +90,7 @@ class Posterior:
     @property
     def nbytes(self) -> int:
         """Memory beside the precision, in bytes: of the mode, of factors, and of what lies between labelled cells."""
-        between = 0 if self._curvature is None else self._curvature.inner.nbytes
+        between = 0 if self._dense is None else self._dense.prior.field.nbytes * self.field.shape[1]
         factor = None if self._on_grid is None else self._on_grid.factor
         return self.field.nbytes + between + (factor.result().nbytes if factor is not None and factor.done else 0)
 
@@ -100,17 +99,16 @@ class Posterior:
         draw = np.random.default_rng(seed)
         cells, classes = self.field.shape
         if self._on_grid is not None:
-            assert self._observations is not None
+            observations = self._on_grid.observations
             noise = self._on_grid.precision.noise(count * classes, draw)
-            half = np.sqrt(self._observations.total / 2)
-            noise[self._observations.cells] += half[:, None] * draw.standard_normal((len(half), count * classes))
+            half = np.sqrt(observations.total / 2)
+            noise[observations.cells] += half[:, None] * draw.standard_normal((len(half), count * classes))
             code = None if self.code is None else np.broadcast_to(self.code, (count, len(self.code)))
             return Draws(self.field + _by_draw(self._on_grid.factor.result().solve(noise), count), code)
         field = self.precision.sample(count * classes, draw).reshape(cells, count, classes)
         code = np.zeros((count, 0)) if self.code is None else draw.standard_normal((count, len(self.code)))
-        if self._curvature is not None:
-            assert self._observations is not None
-            curvature, labelled = self._curvature, self._observations.cells
+        if self._dense is not None:
+            curvature, labelled = self._dense.curvature, self._dense.observations.cells
             at = field[labelled].transpose(0, 2, 1)  # n M k
             if curvature.prior.code is not None:
                 at = at + curvature.prior.of_code(code.T)
@@ -129,13 +127,13 @@ class Posterior:
         """Columns of the field's posterior covariance, the mean over classes, at distinct cells; given the code."""
         if self._on_grid is not None:
             return self._on_grid.factor.result().columns(cells)
-        if self._curvature is None or self._observations is None:
+        if self._dense is None:
             return self.precision.covariance(cells)
-        labelled = self._observations.cells
+        labelled = self._dense.observations.cells
         both = np.concatenate([labelled, np.setdiff1d(cells, labelled)])
         prior, order = self.precision.covariance(both), np.argsort(both)
         columns = prior[:, order[np.searchsorted(both, cells, sorter=order)]]
-        return columns - prior[:, : len(labelled)] @ (self._curvature.information() @ columns[labelled])
+        return columns - prior[:, : len(labelled)] @ (self._dense.curvature.information() @ columns[labelled])
 
 
 def condition(
@@ -196,8 +194,7 @@ def _condition_densely(
         None if path is None else prior.code_of(mode.dual),
         mode.steps,
         mode.converged,
-        observations,
-        Curvature.at(mode.logits, observations, prior),
+        mode,
     )
 
 
@@ -251,7 +248,7 @@ def _condition_on_grid(
     if len(inner):
         lead = leads(base[outer.cells] + field[outer.cells], outer)[1]
         field[inner.cells] = rise(base[inner.cells], inner, float(np.median(lead[clear])))
-    return Posterior(precision, field, code, mode.steps, mode.converged, outer, None, mode)
+    return Posterior(precision, field, code, mode.steps, mode.converged, None, mode)
 
 
 def _by_draw(solved: Float[ndarray, "c _"], count: int) -> Float[ndarray, "k c M"]:
