@@ -356,7 +356,7 @@ def test_folds_start_from_those_of_an_earlier_run(predictions, experiment_file, 
 
 def test_folds_do_not_start_from_those_with_other_images(predictions, experiment_file, tmp_path):
     changes = [f'start="{predictions.parent}"', "epochs=1"]
-    with pytest.raises(ConfigError, match="was trained on 3, which this fold leaves out: give its --folds"):
+    with pytest.raises(ConfigError, match="was trained on 4, which this fold leaves out: give its --folds"):
         train_folds(read_experiment(experiment_file, [*changes, 'data.leave_out=["0"]']), "2", tmp_path, progress=False)
     with pytest.raises(ConfigError, match="part3 has no model"):
         train_folds(read_experiment(experiment_file, changes), "3", tmp_path, progress=False)
