@@ -61,6 +61,15 @@ def test_where_less_is_added_than_the_highest_is_ahead_the_class_stays(monkeypat
     assert max(blocks.columns.max() for blocks in written) <= 2
 
 
+def test_the_highest_class_of_the_base_does_not_stay_where_it_alone_is_lowered():
+    ramp = np.linspace(0, 10, 37, dtype=np.float32) * np.ones((24, 1), np.float32)
+    layers = Layers(np.stack([ramp + 3, ramp, 0.1 - ramp])).plus(np.zeros((3, 7, 11), np.float32))
+    layers.added[0] = -100
+    expected = summed(layers).argmax(0)
+    assert set(np.unique(expected)) == {1, 2}
+    assert np.array_equal(layers.highest(), expected)
+
+
 def test_a_block_is_a_part_of_the_sum():
     layers = made(1.0)
     block = layers.block(slice(5, 9), (3, 0))

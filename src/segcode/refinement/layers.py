@@ -9,7 +9,7 @@ from itertools import product
 from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
 from segcode.interpolation import resize, resize_part
@@ -26,6 +26,7 @@ class Bounds(NamedTuple):
     Attributes:
         sides: down and across.
         least, greatest: logit of each class.
+        possible: whether a class may be the highest somewhere.
         margin: the least by which a pixel's highest logit is ahead of its second.
         labels: the class of the highest logit at each cell of the base.
     """
@@ -33,6 +34,7 @@ class Bounds(NamedTuple):
     sides: tuple[Side, Side]
     least: Float[ndarray, "M h w"]
     greatest: Float[ndarray, "M h w"]
+    possible: Bool[ndarray, "M h w"]
     margin: Float[ndarray, "h w"]
     labels: UInt8[ndarray, "H W"]
 
@@ -51,12 +53,13 @@ class Bounds(NamedTuple):
         step = max(1, _NUMBERS // (len(base) * base.shape[2]))
         for rows in (slice(top, top + step) for top in range(0, len(labels), step)):
             labels[rows], margin[rows] = highest(base[:, rows]), ahead(base[:, rows])
-        return Bounds((down, across), least, greatest, reduced(np.minimum, margin), labels)
+        possible = greatest >= least.max(0)
+        return Bounds((down, across), least, greatest, possible, reduced(np.minimum, margin), labels)
 
     @property
     def nbytes(self) -> int:
         """Memory, in bytes."""
-        return self.least.nbytes + self.greatest.nbytes + self.margin.nbytes + self.labels.nbytes
+        return sum(one.nbytes for one in self[1:])
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class Layers:
 
         Between four cells of the coarser grid, what is added to a class lies between the least and the greatest of
         these four. So logits are summed of the classes alone that reach there what another has everywhere; and not
-        where what is added differs less between classes than the highest logits of the base.
+        where what is added to these, and to the highest of the base, differs less than the base's highest logits do.
         """
         if self.added is None or self.added.shape[1:] == self.grid:
             labels = np.empty(self.grid, np.uint8)
@@ -132,7 +135,8 @@ class Layers:
         labels = possible.argmax(0).astype(np.uint8).take(across.block, 1).take(down.block, 0)
         mixed = possible.sum(0) > 1
         if not classes:
-            differ = np.where(possible, greatest, -np.inf).max(0) - np.where(possible, least, np.inf).min(0)
+            either = possible | bounds.possible
+            differ = np.where(either, greatest, -np.inf).max(0) - np.where(either, least, np.inf).min(0)
             as_before = mixed & (differ < bounds.margin)
             np.copyto(labels, bounds.labels, where=as_before.take(across.block, 1).take(down.block, 0))
             mixed &= ~as_before
