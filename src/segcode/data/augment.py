@@ -77,10 +77,13 @@ class Augment(nn.Module):
         colours = (config.brightness, config.contrast, config.saturation, config.hue)
         changes: list[nn.Module] = [augmentation.ColorJitter(*colours, p=1.0)] if any(colours) else []
         if config.light:
-            fractal = (0.2, 0.7)
-            changes.insert(0, augmentation.RandomGamma((0.6, 2.0), p=config.light))
-            changes.append(augmentation.RandomPlasmaShadow(fractal, (-0.5, 0.0), (0.0, 1.0), p=config.light))
-            changes.append(augmentation.RandomPlasmaBrightness(fractal, (0.1, 0.4), p=config.light / 2))
+            roughness = (0.2, 0.7)
+            changes = [
+                augmentation.RandomGamma((0.6, 2.0), p=config.light),
+                *changes,
+                augmentation.RandomPlasmaShadow(roughness, (-0.5, 0.0), (0.0, 1.0), p=config.light),
+                augmentation.RandomPlasmaBrightness(roughness, (0.1, 0.4), p=config.light / 2),
+            ]
         self.colour = nn.Sequential(*changes)
 
     def forward(self, images: Float[Tensor, "B C H W"], labels: Labels) -> Augmented:

@@ -113,7 +113,7 @@ def draw(entries: Entries, base: Float[ndarray, "c M"], limit: int) -> Entries:
     """At most `limit` entries, weighed so that sums over them are unbiased for sums over all; the same every time.
 
     Systematic sampling (Madow 1949), row by row. An entry is the more likely drawn, the more probability m S0 gives to
-    classes that it does not allow, for most entries say what S0 says. The chance w (1 + m / mean m) keeps the weights
+    classes that it does not allow, since most entries say what S0 says. The chance w (1 + m / mean m) keeps the weights
     of the drawn below twice those of an even draw (Hesterberg 1995).
     """
     if len(entries.cells) <= limit:

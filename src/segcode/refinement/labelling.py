@@ -39,7 +39,11 @@ def labels_of(
         top, pixels = above[0], slice(*np.searchsorted(down.block, (band.start, band.stop)))
         planes = layers.block(slice(top, under[-1] + 1), classes)
         cells = highest(planes)
-        near = [cells.take(row - top, 0).take(column, 1) for row in (above, under) for column in across[:2]]
+        near = [
+            cells.take(row - top, 0).take(column, 1)
+            for row in (above, under)
+            for column in (across.before, across.after)
+        ]
         labels[pixels] = near[0].take(across.block, 1).take(down.block[pixels] - band.start, 0)
         mixed = (near[0] != near[1]) | (near[0] != near[2]) | (near[0] != near[3])
         row, column = np.nonzero(mixed & down.used[band, None] & across.used)

@@ -21,7 +21,7 @@ _CORNERS: Final = tuple(product((0, 1), (0, 1)))
 
 
 class Bounds(NamedTuple):
-    """What the logits of the base are in the blocks between the cells of a coarser grid.
+    """Bounds of the logits of the base in the blocks between the cells of a coarser grid.
 
     Attributes:
         sides: down and across.
@@ -40,7 +40,7 @@ class Bounds(NamedTuple):
 
     @staticmethod
     def of(base: Float[ndarray, "M H W"], cells: tuple[int, int]) -> Bounds:
-        """Those of some logits between the cells of a grid."""
+        """Compute them for logits, between the cells of a grid of some rows and columns."""
         down, across = (Side.of(*side) for side in zip(base.shape[1:], cells, strict=True))
 
         def reduced(of: np.ufunc, plane: Float[ndarray, "H W"]) -> Float[ndarray, "h w"]:
@@ -50,8 +50,7 @@ class Bounds(NamedTuple):
         bounds = [[reduced(of, plane) for of in (np.minimum, np.maximum)] for plane in base]
         least, greatest = np.stack(bounds, 1)
         margin, labels = np.empty(base.shape[1:], np.float32), np.empty(base.shape[1:], np.uint8)
-        step = max(1, _NUMBERS // (len(base) * base.shape[2]))
-        for rows in (slice(top, top + step) for top in range(0, len(labels), step)):
+        for rows in Layers(base).bands(_NUMBERS, len(labels)):
             labels[rows], margin[rows] = highest(base[:, rows]), ahead(base[:, rows])
         possible = greatest >= least.max(0)
         return Bounds((down, across), least, greatest, possible, reduced(np.minimum, margin), labels)
@@ -93,7 +92,7 @@ class Layers:
         return self.base.nbytes + bounds + (0 if self.added is None else self.added.nbytes)
 
     def prepare(self, cells: tuple[int, int]) -> Layers:
-        """Find now what `highest` needs once something is added on a grid of so many rows and columns."""
+        """Find now what `highest` needs once something is added on a grid of some rows and columns."""
         if cells != self.grid:
             self._bounds_over(cells)
         return self
@@ -103,7 +102,7 @@ class Layers:
         return self.base if self.added is None else resize(self.added, self.grid) + self.base
 
     def bands(self, numbers: int, rows: int) -> Iterator[slice]:
-        """Slices that cover some rows from the top, each of about so many logits at most, and of one row at least."""
+        """Slices that cover the first `rows` rows, each with at most `numbers` logits, or one row if that has more."""
         step = max(1, numbers // (len(self.base) * self.grid[1]))
         return (slice(top, top + step) for top in range(0, rows, step))
 

@@ -38,7 +38,7 @@ from segcode.tensors import Image, Pixels, shape_text
 from segcode.truth.truth import Truth
 
 CODE_CELLS: Final = 256
-"""A code that explains more labelled cells follows from so many of them."""
+"""Labelled cells that a code follows from at most, where it is found before the field."""
 
 
 class _Code:

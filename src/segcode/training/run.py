@@ -139,15 +139,15 @@ def train_folds(experiment: Experiment, folds: str, out: Path, progress: bool = 
     Raises:
         CheckpointError, ConfigError, DataError: as `train` does.
     """
-    earlier = None if experiment.start is None else Path(experiment.start) / "folds"
-    if earlier is None or not earlier.is_dir():
-        earlier = None
+    earlier = Path(experiment.start or "") / "folds"
+    going_on = experiment.start is not None and earlier.is_dir()
+    if not going_on:
         _refuse_seen(experiment)
     with held(out):
         digests: dict[str, str] = {}
         for name, plan, left_out in fold_experiments(experiment, folds):
             folder = out / "folds" / name
-            if earlier is not None:
+            if going_on:
                 plan = _going_on(plan, earlier / name)
             if (folder / "model").is_dir():
                 remember(plan, _sources(plan), folder / "experiment.json", plan.epochs, finished=True)
