@@ -10,6 +10,7 @@ from segcode.field.constants import load_constants
 from segcode.field.grid import Grid
 from segcode.field.precision import edge_weights
 from segcode.prediction import InitialPrediction
+from segcode.streets.streets import Streets
 
 
 def noise(rows: int, columns: int) -> np.ndarray:
@@ -44,6 +45,17 @@ def test_two_colours_have_an_edge_between_them():
     weights = edge_weights(features_of(image, grid), grid, load_constants())
     across = weights[: 16 * 23].reshape(16, 23)
     assert across[:, 11].max() < 0.1 * np.median(across)
+
+
+def test_a_dark_image_has_the_edges_of_the_same_image_brightened():
+    street = Streets(count=1, seed=3)[0].image
+    grid, constants = Grid.over(street.shape[:2]), load_constants()
+    dark = np.uint8(np.round(255 * (street / 255) ** 2.2))
+    luma = dark.mean((0, 1)) @ [0.299, 0.587, 0.114] / 255
+    assert luma < 0.35
+    brightened = np.uint8(np.round(255 * (dark / 255) ** (np.log(0.4) / np.log(luma))))
+    of_dark, of_brightened = (edge_weights(features_of(each, grid), grid, constants) for each in (dark, brightened))
+    assert np.abs(of_dark - of_brightened).mean() < 0.01
 
 
 def test_features_of_the_segmenter_take_the_place_of_the_network():

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from segcode.exposure import brightened
 from segcode.model import jacobian as jacobian_module
+from segcode.model import segcode as segcode_module
 from segcode.model.label_encoder import known_labels
 from tiny import TINY, TINY_CLIMBS, TINY_LITE, TINY_SEES_PREDICTION, make_model
 
@@ -65,6 +68,19 @@ def test_the_mirrored_view_may_be_of_another_scale():
     maps = [make_model(replace(TINY, mirrored_view=scale)).linearise(image) for scale in (0.5, 1.5)]
     assert maps[0].size == maps[1].size == TINY.size
     assert not torch.allclose(maps[0].base_logits, maps[1].base_logits, atol=1e-3)
+
+
+def test_a_dark_image_is_brightened_in_both_views_and_a_bright_one_left_as_it_is():
+    bright = torch.rand(1, 3, *TINY.size) * 0.5 + 0.5
+    dark = bright**4
+    plain, lit = (make_model(replace(TINY, mirrored_view=0.5, least_luma=each)) for each in (0.0, 0.4))
+    assert torch.equal(lit.linearise(bright).base_logits, plain.linearise(bright).base_logits)
+    luma = float((dark[0].mean((1, 2)) * torch.tensor([0.299, 0.587, 0.114])).sum())
+    by_hand = dark ** (math.log(0.4) / math.log(luma))
+    view = segcode_module._mirrored_view(dark, 0.5)
+    found = plain.linearise(by_hand, brightened(view, 0.4)).base_logits
+    assert torch.allclose(lit.linearise(dark).base_logits, found, atol=1e-4)
+    assert not torch.allclose(lit.linearise(dark).base_logits, plain.linearise(dark).base_logits, atol=1e-3)
 
 
 def test_it_holds_what_the_model_gives_for_zero_code(tiny_model):

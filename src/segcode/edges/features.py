@@ -31,10 +31,10 @@ def edge_features(image: Image, grid: Grid, prediction: InitialPrediction) -> li
 
 
 def network_input(image: Image, grid: Grid) -> Float[ndarray, "1 3 _ _"]:
-    """An image as the edge network sees it, in -1..1: with `STRIDE` pixels along the side of a cell."""
+    """An image as the edge network takes it, in 0..1: with `STRIDE` pixels along the side of a cell."""
     rows, columns = STRIDE * grid.rows, STRIDE * grid.columns
     pixels = image if image.shape[:2] == (rows, columns) else resize_image(image, rows, columns)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / 128 - np.float32(127 / 128)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / 255
 
 
 def _scaled(level: Float[ndarray, "C n"], grid: Grid) -> Float[ndarray, "C n"]:

@@ -15,12 +15,16 @@ from torch.nn import functional
 
 from segcode.edges.features import network_input
 from segcode.efficientnet import EfficientNetLite0
+from segcode.exposure import brightened
 from segcode.field.grid import STRIDE, Grid
 from segcode.resampling import resize
 from segcode.tensors import Image
 
 WEIGHTS: Final = Path(__file__).parent / "edges.safetensors"
 """EfficientNet-Lite0 to stride 8 in half precision, Apache-2.0; README.md beside it has the source."""
+
+LEAST_LUMA: Final = 0.4
+"""Darker images are brightened first, for their edges are weak. Chosen on sequences left out (docs/tried.md)."""
 
 
 class EdgeNetwork(nn.Module):
@@ -38,11 +42,12 @@ class EdgeNetwork(nn.Module):
         self.register_buffer("typical", torch.ones(4))
 
     def forward(self, image: Float[Tensor, "1 3 H W"]) -> list[Float[Tensor, "_ n"]]:
-        """Feature levels (channels, cells) of an image in -1..1 with `STRIDE` pixels along the side of a cell.
+        """Feature levels (channels, cells) of an image in 0..1 with `STRIDE` pixels along the side of a cell.
 
         The mean squared distance of neighbours is near 1.
         """
         cells = (image.shape[2] // STRIDE, image.shape[3] // STRIDE)
+        image = (255 * brightened(image, LEAST_LUMA) - 127) / 128
         levels = []
         for (stride, level), typical in zip((*self.backbone(image).items(), (1, image)), self.typical, strict=True):
             finer = stride < STRIDE

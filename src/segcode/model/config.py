@@ -30,6 +30,8 @@ class ModelConfig:
         base_stride: likewise of the path of the initial prediction.
         mirrored_view: test-time augmentation: the initial prediction is the mean of the probabilities of the image and
             of its mirror image at this scale; 0 for the image alone.
+        least_luma: test-time exposure: an image whose mean luma, 0..1, is below this is brightened to it by a gamma; 0
+            leaves all images as they are.
         code_grid: rows and columns of the grid that the code is laid out on, at every image size.
         conditioning: "product" gives the decoder x * g(f) beside x and f; "concatenation" only x and f, which
             makes the Jacobian the same for every image (an ablation).
@@ -61,6 +63,7 @@ class ModelConfig:
     code_stride: Literal[2, 4, 8, 16] = 8
     base_stride: Literal[2, 4, 8, 16] = 8
     mirrored_view: float = 0.0
+    least_luma: float = 0.0
     code_grid: tuple[int, int] = (6, 8)
     conditioning: Literal["product", "concatenation"] = "product"
     code_sees: Literal["image", "prediction"] = "image"
@@ -82,5 +85,7 @@ class ModelConfig:
                 )
         if not 0 <= self.mirrored_view <= 4:
             raise ConfigError(f"mirrored_view is {self.mirrored_view}: give a scale of at most 4, or 0 for none")
+        if not 0 <= self.least_luma < 1:
+            raise ConfigError(f"least_luma is {self.least_luma}: give a mean luma below 1, or 0 to brighten no image")
         if not 2 <= self.classes <= IGNORE:
             raise ConfigError(f"classes is {self.classes}: a segmentation has 2 to {IGNORE}")

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from segcode.batches import ImageBatch, Known, Logits, Uncertainty
 from segcode.data.resize import as_many, resize_image, scaled
+from segcode.exposure import brightened
 from segcode.model.config import ModelConfig
 from segcode.model.efficientnet_features import EfficientNetFeatures
 from segcode.model.features import Backbone, Pyramid, UNet
@@ -79,8 +80,13 @@ class SegCode(nn.Module):
 
     def forward(self, image: ImageBatch, known: Known) -> Reconstruction:
         """Encode known labels, draw a code, decode it; images in 0..1. Evaluation takes the mean for the draw."""
-        features = self.features(image)
+        features = self.see(image)
         return self.reconstruct(self.decoder.base(features), features, known)
+
+    def see(self, image: ImageBatch) -> Pyramid:
+        """Features of images in 0..1, those that are darker than the configuration's `least_luma` brightened."""
+        features: Pyramid = self.features(brightened(image, self.config.least_luma))
+        return features
 
     def reconstruct(self, base_logits: Float[Tensor, "B M h w"], features: Pyramid, known: Known) -> Reconstruction:
         """The same from S0(I) and image features, which nothing sees if the code sees the prediction."""
@@ -123,11 +129,11 @@ class SegCode(nn.Module):
             mirrored: its mirror image at the scale of the configuration's `mirrored_view`; made if not given.
             cells: of what the code sees, where that is the prediction; as many as `code_cells` if not given.
         """
-        features = self.features(image)
+        features = self.see(image)
         base_logits = self.decoder.base(features)
         if scale := self.config.mirrored_view:
             view = _mirrored_view(image, scale) if mirrored is None else mirrored
-            base_logits = _mean(base_logits, self.decoder.base(self.features(view)).flip(3))
+            base_logits = _mean(base_logits, self.decoder.base(self.see(view)).flip(3))
         seen = self.seen_by_code(base_logits, features, cells)
         b = resize(self.uncertainty(seen), base_logits.shape[2:])[0, 0]
         return Linearisation(base_logits[0], features, seen, self.decoder, b)

@@ -25,7 +25,7 @@ from segcode.tensors import Image, Pixels
 KEY: Final = "segcode"
 """The entry of a graph's metadata that says what segcode has to know of it, in JSON."""
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The version of the graph and of this entry."""
 
 EDGES: Final = ("edges_16", "edges_24", "edges_40", "edges_3")

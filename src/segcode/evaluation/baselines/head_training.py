@@ -127,7 +127,7 @@ def train_heads(
 def _losses(model: SegCode, heads: Heads, image: ImageBatch, labels: Labels, config: HeadTraining) -> Tensor:
     """The fields of `EpochLosses`."""
     with torch.no_grad():
-        features = model.features(image)
+        features = model.see(image)
         base = model.decoder.base(features)
     labels = nearest(labels, base.shape[2:])
     chosen = torch.randint(labels[0].numel(), (config.pixels,), device=labels.device)
