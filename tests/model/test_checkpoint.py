@@ -35,8 +35,42 @@ def test_a_saved_model_predicts_the_same(folder, tiny_model):
     assert (loaded.classes, loaded.purpose) == (CLASSES, TINY.purpose)
     assert loaded.model.config == TINY
     assert not loaded.model.training
-    # Weights are kept in half precision.
+    # Weights are kept in 8 bits and in half precision.
     assert torch.allclose(loaded.model(image, known).base_logits, tiny_model(image, known).base_logits, atol=2e-2)
+
+
+def test_a_weight_errs_by_half_a_step_of_its_channel_at_most_and_half_the_bytes_are_saved(folder, tiny_model):
+    read, written = load_model(folder).model.state_dict(), load_file(folder / "model.safetensors")
+    halves = 0
+    for name, weight in tiny_model.state_dict().items():
+        if weight.is_floating_point() and weight.dim() > 1:
+            assert written[name].dtype == torch.int8
+            step = weight.flatten(1).abs().amax(1) / 127
+            error = (read[name] - weight).flatten(1).abs().amax(1)
+            assert (error <= 0.6 * step + 1e-7).all(), name
+            halves += 2 * weight.numel()
+    assert sum(t.numel() * t.element_size() for t in written.values()) < 0.8 * halves
+
+
+def test_a_channel_of_zeros_stays_zero(tmp_path, tiny_model):
+    with torch.no_grad():
+        tiny_model.decoder.grid.weight[2] = 0
+    save_model(tmp_path / "model", LoadedModel(tiny_model, CLASSES), "")
+    assert (load_model(tmp_path / "model").model.decoder.grid.weight[2] == 0).all()
+
+
+def test_an_8_bit_weight_without_its_scale_is_refused(folder):
+    path = folder / "model.safetensors"
+    save_file({k: v for k, v in load_file(path).items() if k != "decoder.grid.weight.scale"}, path)
+    rewrite(folder)
+    with pytest.raises(CheckpointError, match=r"decoder\.grid\.weight is int8 \[30, 6\] in place of float32"):
+        load_model(folder)
+
+
+def test_a_scale_of_another_length_is_refused(folder):
+    rewrite(folder, **{"decoder.grid.weight.scale": torch.ones(7)})
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_model(folder)
 
 
 def test_a_folder_in_the_manner_of_hugging_face_names_its_classes_and_has_a_card(folder, tmp_path):
@@ -139,16 +173,15 @@ def test_classes_that_are_not_those_of_the_network_are_refused(folder):
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.complex64, torch.bool])
 def test_weights_of_another_kind_of_number_are_refused(folder, dtype):
-    weight = load_file(folder / "model.safetensors")["decoder.grid.weight"]
-    rewrite(folder, **{"decoder.grid.weight": torch.ones_like(weight, dtype=dtype)})
-    with pytest.raises(CheckpointError, match=r"decoder\.grid\.weight is \w+ \[30, 6\] in place of float32"):
+    rewrite(folder, **{"label_encoder.mean.bias": torch.ones(6, dtype=dtype)})
+    with pytest.raises(CheckpointError, match=r"label_encoder\.mean\.bias is \w+ \[6\] in place of float32"):
         load_model(folder)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(folder, tiny_model, value):
-    grid = load_file(folder / "model.safetensors")["decoder.grid.weight"]
-    rewrite(folder, **{"decoder.grid.weight": grid.fill_(value)})
+    scale = load_file(folder / "model.safetensors")["decoder.grid.weight.scale"]
+    rewrite(folder, **{"decoder.grid.weight.scale": scale.fill_(value)})
     with pytest.raises(CheckpointError, match=r"decoder\.grid\.weight has numbers that are not finite"):
         load_model(folder)
     with torch.no_grad():

@@ -82,7 +82,7 @@ def load_heads(folder: Path, model: SegCode) -> Heads:
 
 
 def _fingerprint(model: SegCode) -> str:
-    """A digest of features and initial prediction, in half precision, as models are saved."""
+    """A digest of features and initial prediction, in half precision."""
     digest = hashlib.sha256()
     for part in (model.get_submodule("features"), model.decoder.of_zero):
         for name, value in part.state_dict().items():
