@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from segcode.classes import CAMVID
 from segcode.efficientnet import imagenet_weights
 from segcode.errors import CheckpointError, ConfigError, DataError
-from segcode.model.checkpoint import LoadedModel, load_model
+from segcode.model.checkpoint import LoadedModel, load_model, load_weights
 from segcode.sample import Sample
 from segcode.training import run
 from segcode.training.callbacks import EpochReport
@@ -66,10 +66,11 @@ def test_checkpoints_load_without_pickle(finished):
 def test_the_running_mean_of_the_weights_is_kept(finished):
     """Beside the weights that the training goes on with, and only the first in the model."""
     best = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)
-    model = load_file(finished / "model" / "model.safetensors")
+    model = load_weights(finished / "model" / "model.safetensors")
     mean, current = (best[key]["model.decoder.grid.weight"] for key in ("state_dict", "current_model_state"))
-    assert torch.equal(model["decoder.grid.weight"], mean.half())
-    assert not torch.equal(mean, current)
+    saved = model["decoder.grid.weight"]
+    assert (saved - mean).abs().max() <= mean.abs().max() / 200, "8 bits"
+    assert (saved - mean).norm() < (saved - current).norm()
 
 
 def test_a_killed_training_goes_on_exactly_as_if_it_had_not_been(experiment_file, finished, tmp_path):
@@ -121,8 +122,8 @@ def test_a_last_stage_goes_on_exactly_as_if_it_had_not_been_stopped(experiment_f
         for out in ("stopped", "unbroken")
     )
     assert all(torch.equal(resumed[name], value) for name, value in unbroken.items())
-    started = load_file(finished / "model" / "model.safetensors")
-    changed = {name for name, value in started.items() if not torch.equal(unbroken[f"model.{name}"].half(), value)}
+    started = load_weights(finished / "model" / "model.safetensors")
+    changed = {name for name, value in started.items() if not torch.equal(unbroken[f"model.{name}"], value)}
     assert {"decoder.grid.weight", "label_encoder.mean.weight"} <= changed
     assert not any(name.startswith(("features", "decoder.of_zero")) for name in changed)
 
@@ -446,5 +447,5 @@ def test_a_training_starts_from_a_hugging_face_backbone(experiment_file, tmp_pat
     train(read_experiment(experiment_file, changes), tmp_path / "run", progress=False)
     before = load_file(tmp_path / "resnet" / "model.safetensors")
     after = load_model(tmp_path / "run" / "model").model.features.encoder.state_dict()
-    name = next(name for name in before if name.endswith("convolution.weight"))
+    name = next(name for name in before if name.endswith("normalization.weight"))  # not in 8 bits
     assert torch.allclose(after[name], before[name], atol=1e-3) == frozen

@@ -120,7 +120,7 @@ class SegCode(nn.Module):
 
     @torch.no_grad()
     def linearise(
-        self, image: ImageBatch, mirrored: ImageBatch | None = None, cells: tuple[int, int] | None = None
+        self, image: ImageBatch, mirrored: Float[Tensor, "1 3 _ _"] | None = None, cells: tuple[int, int] | None = None
     ) -> Linearisation:
         """Logits around zero code at one image (1, 3, H, W) in 0..1, in evaluation mode.
 
