@@ -160,6 +160,7 @@ def test_the_deviation_of_the_code_is_safe_in_half_precision():
         ({"classes": 1}, "classes is 1"),
         ({"size": (0, 10)}, "size is"),
         ({"code_size": 0}, "code_size is 0"),
+        ({"least_luma": 1.0}, "least_luma is 1.0: give a mean luma below 1"),
     ],
 )
 def test_impossible_shapes_are_named(change, message):

@@ -47,7 +47,7 @@ class EdgeNetwork(nn.Module):
         The mean squared distance of neighbours is near 1.
         """
         cells = (image.shape[2] // STRIDE, image.shape[3] // STRIDE)
-        image = (255 * brightened(image, LEAST_LUMA) - 127) / 128
+        image = brightened(image, LEAST_LUMA) * (255 / 128) - 127 / 128
         levels = []
         for (stride, level), typical in zip((*self.backbone(image).items(), (1, image)), self.typical, strict=True):
             finer = stride < STRIDE

@@ -193,6 +193,7 @@ def _in_8_bits(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_8_bits(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The reverse: integers times their scales, floats in 32 bits; what has no scale stays as it is."""
     read = dict(tensors)
     for name, tensor in tensors.items():
         if tensor.dtype == torch.int8 and name + _SCALE in tensors:

@@ -30,8 +30,8 @@ class ModelConfig:
         base_stride: likewise of the path of the initial prediction.
         mirrored_view: test-time augmentation: the initial prediction is the mean of the probabilities of the image and
             of its mirror image at this scale; 0 for the image alone.
-        least_luma: test-time exposure: an image whose mean luma, 0..1, is below this is brightened to it by a gamma; 0
-            leaves all images as they are.
+        least_luma: exposure: the network sees an image whose mean luma, 0..1, is below this brightened to about it, in
+            training and after; 0 leaves all images as they are.
         code_grid: rows and columns of the grid that the code is laid out on, at every image size.
         conditioning: "product" gives the decoder x * g(f) beside x and f; "concatenation" only x and f, which
             makes the Jacobian the same for every image (an ablation).
