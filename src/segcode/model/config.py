@@ -28,8 +28,8 @@ class ModelConfig:
             is the paper's decoder, one layer for each resolution; at 8 the path stays coarse and only the last layer, a
             product with full-resolution features, makes it sharp.
         base_stride: likewise of the path of the initial prediction.
-        mirrored_view: test-time augmentation: the initial prediction is the geometric mean of the probabilities of the
-            image and of its mirror image at this scale; 0 for the image alone.
+        mirrored_view: test-time augmentation: the initial prediction is the mean of the probabilities of the image and
+            of its mirror image at this scale; 0 for the image alone.
         least_luma: exposure: the network sees an image whose mean luma, 0..1, is below this brightened to about it, in
             training and after; 0 leaves all images as they are.
         code_grid: rows and columns of the grid that the code is laid out on, at every image size.

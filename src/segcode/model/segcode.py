@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -151,8 +152,9 @@ def _mirrored_view(image: ImageBatch, scale: float) -> Float[Tensor, "1 3 _ _"]:
 
 
 def _mean(first: Float[Tensor, "1 M h w"], second: Float[Tensor, "1 M _ _"]) -> Float[Tensor, "1 M h w"]:
-    """Two maps' mean log-probabilities on the grid of the first: a logarithmic opinion pool (Genest and Zidek 1986)."""
-    return (first.log_softmax(1) + resize(second, first.shape[2:]).log_softmax(1)) / 2
+    """The logarithm of the mean of two maps' probabilities, on the grid of the first."""
+    both = torch.stack([first.log_softmax(1), resize(second, first.shape[2:]).log_softmax(1)])
+    return both.logsumexp(0) - math.log(2)
 
 
 def build_segcode(config: ModelConfig) -> SegCode:
